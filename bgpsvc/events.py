@@ -1,0 +1,178 @@
+"""What can happen to the engine. Frozen values; one event per message, never one per prefix.
+
+The ExaBGP codec makes the session events, the netlink shell the link events, the API the operator
+events. Time is not part of an event: the shell hands `now` to the engine beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SessionState, SwitchMode
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """What both sides of a session agreed on in OPEN (RFC 4271 4.2, RFC 5492)."""
+
+    hold_time: int
+    families: tuple[Family, ...]
+    asn4: bool = True
+    route_refresh: bool = False
+    enhanced_refresh: bool = False
+    message_size: int = 4096
+    peer_router_id: str | None = None
+    peer_asn: int | None = None
+    graceful_restart_time: int | None = None
+    """Restart Time that the peer announced (RFC 4724 3), None without the capability."""
+    graceful_restart_families: tuple[Family, ...] = ()
+    """Families for which the peer keeps its forwarding state over a restart."""
+    peer_capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A NOTIFICATION (RFC 4271 4.5), `sent` by us or received."""
+
+    sent: bool
+    code: int
+    subcode: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """The session reached Established."""
+
+    session: SessionId
+    negotiated: Negotiated
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """The session left Established, or an attempt to establish it failed.
+
+    `graceful` is True if forwarding state may be kept: the transport was lost without a
+    NOTIFICATION in either direction (RFC 4724 4.2; after a NOTIFICATION it may not, RFC 8538 is
+    not implemented by the speaker).
+    """
+
+    session: SessionId
+    reason: str
+    notification: Notification | None = None
+    graceful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStateChanged:
+    """The session moved between states below Established; for display only."""
+
+    session: SessionId
+    state: SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """One UPDATE's reachable prefixes; they share the (interned) attributes."""
+
+    session: SessionId
+    attributes: Attributes
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """One UPDATE's withdrawn prefixes, or those of a malformed one (RFC 7606 treat-as-withdraw)."""
+
+    session: SessionId
+    prefixes: tuple[Prefix, ...]
+    error: str | None = None
+    """Set for treat-as-withdraw: what was wrong with the UPDATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfRib:
+    """End-of-RIB of a family (RFC 4724 2), or the end of a route refresh (EoRR, RFC 7313)."""
+
+    session: SessionId
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesLost:
+    """The counter of a session jumped: the speaker sent messages that never arrived."""
+
+    session: SessionId
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResync:
+    """The session is Established and was so before we listened (the daemon restarted).
+
+    What it announced so far is unknown; a route refresh is needed.
+    """
+
+    session: SessionId
+    negotiated: Negotiated
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerUp:
+    """The relay of a speaker connected; session events of that role follow."""
+
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerDown:
+    """The speaker process of a role ended, and with it all its sessions."""
+
+    role: Role
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A tunnel interface came up, went down (administratively or carrier), or vanished."""
+
+    interface: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedChanged:
+    """The networks directly connected to the namespace, whole: learned routes inside them are refused."""
+
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSwitch:
+    """The operator chose the tunnel of a connection, or gave the choice back (`auto`)."""
+
+    connection: str
+    mode: SwitchMode
+
+
+@dataclass(frozen=True, slots=True)
+class PropagationSet:
+    """The operator switched `auto_propagate` of a VPN gateway."""
+
+    gateway: str
+    on: bool
+
+
+BgpEvent = (
+    SessionUp
+    | SessionDown
+    | SessionStateChanged
+    | SessionResync
+    | Announced
+    | Withdrawn
+    | EndOfRib
+    | MessagesLost
+    | SpeakerUp
+    | SpeakerDown
+)
+Event = BgpEvent | LinkChanged | ConnectedChanged | OperatorSwitch | PropagationSet

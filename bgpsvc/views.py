@@ -1,0 +1,398 @@
+"""What the outside may see of the engine: frozen snapshots, and the port through which API and CLI ask.
+
+Views hold plain text and numbers (addresses as text, times as Unix seconds), so that every surface
+shows the same words. `Service` is implemented by `bgpsvc.service`; the tests of the API use a fake.
+All its methods are synchronous and quick (bounded work per call) unless they are `async`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from bgpsvc.model import Reason, Role, SessionState, SwitchMode
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiatedView:
+    """What both sides agreed on in OPEN; None-able fields mean `not negotiated`."""
+
+    hold_time: int
+    families: tuple[str, ...]
+    asn4: bool
+    route_refresh: bool
+    enhanced_refresh: bool
+    message_size: int
+    graceful_restart_time: int | None
+    graceful_restart_families: tuple[str, ...]
+    peer_router_id: str | None
+    peer_asn: int | None
+    peer_capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixCounts:
+    """Prefixes of a session. received = accepted + rejected; shed ones are counted in rejected too."""
+
+    received: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    shed: int = 0
+    stale: int = 0
+    advertised: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCounts:
+    """Messages of a session as the daemon saw them since it started, and how many it noticed as lost."""
+
+    updates_received: int = 0
+    prefixes_announced: int = 0
+    prefixes_withdrawn: int = 0
+    end_of_rib_received: int = 0
+    notifications_sent: int = 0
+    notifications_received: int = 0
+    treated_as_withdraw: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionError:
+    """The last error of a session. code/subcode are those of the NOTIFICATION, None if there was none."""
+
+    time: float
+    text: str
+    code: int | None = None
+    subcode: int | None = None
+    direction: Literal["sent", "received"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One BGP session (one per tunnel)."""
+
+    id: str
+    connection: str
+    gateway: str
+    tunnel: int
+    role: Role
+    interface: str
+    local_address: str
+    peer_address: str
+    local_asn: int
+    peer_asn: int
+    state: SessionState
+    since: float
+    """When `state` was entered (Unix seconds)."""
+    established_count: int
+    flap_count: int
+    hold_time_configured: int
+    negotiated: NegotiatedView | None
+    prefixes: PrefixCounts
+    messages: MessageCounts
+    last_error: SessionError | None
+    end_of_rib: bool
+    """End-of-RIB was received for every negotiated family."""
+
+
+TunnelState = Literal["down", "warming", "live"]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelView:
+    """One tunnel: role, liveness, and whether it carries the connection's traffic now."""
+
+    id: str
+    connection: str
+    gateway: str
+    tunnel: int
+    role: Role
+    interface: str
+    link_up: bool
+    session_state: SessionState
+    state: TunnelState
+    """down: not used; warming: back, waits for End-of-RIB and hold-down; live: usable."""
+    state_reason: str
+    since: float
+    carrying: bool
+    local_address: str
+    peer_address: str
+    remote_address: str
+    """The customer gateway's public address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """One VPN connection and its switch."""
+
+    name: str
+    gateway: str
+    local_asn: int
+    mode: SwitchMode
+    """What the operator asked for."""
+    carrying: str | None
+    """Id of the tunnel that carries traffic, None if none is live."""
+    switchovers: int
+    last_switchover: float | None
+    last_switchover_reason: str | None
+    tunnels: tuple[TunnelView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """One VPN gateway. `etag` changes with every change that PATCH can make."""
+
+    name: str
+    vpc: str
+    addresses: tuple[str, ...]
+    auto_propagate: bool
+    status: Literal["active", "updating"]
+    """updating: routes or advertisements of the last change are still on their way."""
+    connections: tuple[str, ...]
+    routes_learned: int
+    """Prefixes in the Loc-RIB."""
+    routes_installed: int
+    """Prefixes of ours in the VPC route table."""
+    advertised: tuple[str, ...]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class VpcView:
+    """One VPC and its kernel route table."""
+
+    name: str
+    cidrs: tuple[str, ...]
+    route_table: int
+    gateway: str | None
+    routes_installed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """One path of a prefix, as one session announced it."""
+
+    rank: int | None
+    """1 is the best candidate; None if the import policy refused the path."""
+    session: str
+    role: Role
+    next_hop: str
+    as_path: str
+    """As `65500 65501 {65502,65503}`."""
+    origin: Literal["igp", "egp", "incomplete"]
+    med: int | None
+    local_pref: int
+    communities: tuple[str, ...]
+    large_communities: tuple[str, ...]
+    extended_communities: tuple[str, ...]
+    stale: bool
+    in_use: bool
+    """Traffic takes this path now (if the route is installed)."""
+    reason: Reason | None
+    """Why it is not in use; None for the one in use."""
+    reason_text: str | None
+
+
+RouteState = Literal["installed", "pending", "not_installed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """One prefix of a Loc-RIB with every candidate, best first, refused ones last."""
+
+    prefix: str
+    family: Literal["ipv4", "ipv6"]
+    gateway: str
+    vpc: str
+    state: RouteState
+    reason: Reason | None
+    """Why it is not installed; None if it is."""
+    reason_text: str | None
+    session: str | None
+    """Session whose path traffic takes."""
+    interface: str | None
+    nexthop_group: int | None
+    candidates: tuple[CandidateView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRouteView:
+    """One route of ours in a VPC's kernel table."""
+
+    prefix: str
+    family: Literal["ipv4", "ipv6"]
+    vpc: str
+    table: int
+    metric: int
+    nexthop_group: int
+    connection: str
+    session: str
+    interface: str
+    next_hop: str
+    backup_session: str | None
+    """Session of the floating backup route, if there is one."""
+
+
+MatchKind = Literal["exact", "longer", "covering", "best"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFilter:
+    """Filters combine with AND.
+
+    `prefix` is text. exact: that prefix; longer: it and everything inside it; covering: it and everything
+    that contains it; best: longest match of the address (prefix is then an address or a prefix).
+    """
+
+    prefix: str | None = None
+    match: MatchKind = "exact"
+    family: Literal["ipv4", "ipv6"] | None = None
+    session: str | None = None
+    """Prefixes that have a path of this session."""
+    asn: int | None = None
+    """Prefixes with a path whose AS path contains this ASN."""
+    community: str | None = None
+    """`65000:100` or `65000:1:2` (large), or a well-known name such as `no-export`."""
+    state: RouteState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A keyset page. `next_cursor` is opaque text, None on the last page."""
+
+    items: tuple[Any, ...]
+    next_cursor: str | None
+
+
+EventKind = Literal[
+    "session.up",
+    "session.down",
+    "session.error",
+    "session.state",
+    "session.messages_lost",
+    "session.prefix_limit",
+    "tunnel.live",
+    "tunnel.down",
+    "tunnel.warming",
+    "connection.switchover",
+    "connection.failback",
+    "connection.no_live_tunnel",
+    "connection.operator_switch",
+    "gateway.propagation",
+    "speaker.up",
+    "speaker.down",
+    "fib.repair",
+    "fib.error",
+    "fib.sweep",
+    "config.reloaded",
+    "config.rejected",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One entry of the event log; `id` rises by one, so a stream can be resumed."""
+
+    id: int
+    time: float
+    kind: EventKind
+    severity: Literal["info", "warning", "error"]
+    subject: str
+    """Name of the resource it is about."""
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPlan:
+    """What an operator switch moves, or would move."""
+
+    connection: str
+    mode: SwitchMode
+    from_tunnel: str | None
+    to_tunnel: str | None
+    prefixes_moved: int
+    groups_replaced: int
+    changed: bool
+    note: str
+    """One sentence; says so if the wish cannot be followed (the tunnel is down)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyView:
+    """Readiness: every check by name with ok and detail."""
+
+    ready: bool
+    checks: Mapping[str, tuple[bool, str]]
+
+
+class NotFound(LookupError):
+    """A resource of that name does not exist. `kind` and `name` say which."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str] = ()) -> None:
+        super().__init__(f"there is no {kind} {name!r}" + (f"; there is {', '.join(known)}" if known else ""))
+        self.kind = kind
+        self.name = name
+
+
+class InvalidQuery(ValueError):
+    """A filter or cursor cannot be understood. `field` names the parameter."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class PreconditionFailed(Exception):
+    """The ETag given is not the current one."""
+
+
+class Service(Protocol):
+    """Everything that API and CLI can ask of the running service."""
+
+    def sessions(self) -> tuple[SessionView, ...]: ...
+
+    def session(self, session: str) -> SessionView:
+        """Raises NotFound."""
+
+    def connections(self) -> tuple[ConnectionView, ...]: ...
+
+    def connection(self, name: str) -> ConnectionView:
+        """Raises NotFound."""
+
+    def gateways(self) -> tuple[GatewayView, ...]: ...
+
+    def gateway(self, name: str) -> GatewayView:
+        """Raises NotFound."""
+
+    def vpcs(self) -> tuple[VpcView, ...]: ...
+
+    def vpc(self, name: str) -> VpcView:
+        """Raises NotFound."""
+
+    def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        """Loc-RIB of a gateway: a page of RouteView in address order. Raises NotFound, InvalidQuery."""
+
+    def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        """VPC route table: a page of TableRouteView in address order. Raises NotFound, InvalidQuery."""
+
+    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
+        """Switches propagation; returns at once, `status` tells when it is done.
+
+        Raises NotFound, PreconditionFailed.
+        """
+
+    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+        """Chooses the tunnel of a connection, or says what that would move. Raises NotFound."""
+
+    def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Events with an id above `after`, oldest first; the latest `limit` ones if `after` is None."""
+
+    def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
+        """Endless stream, beginning behind event `after` (with what is still kept) or now."""
+
+    def ready(self) -> ReadyView: ...
+
+    def metrics(self) -> bytes:
+        """Prometheus text exposition."""
