@@ -1,0 +1,40 @@
+# The two commands are `make lab` and `make test`; `make help` lists the rest.
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help env lab test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+env:  ## create or update .venv from requirements.lock (quick when nothing changed)
+	@scripts/make-env $(VENV)
+
+lab:  ## run the two-gateway reference scenario in network namespaces (LAB_ARGS="--peer bird")
+	@scripts/system-packages env lab
+	@$(MAKE) --no-print-directory env
+	$(BIN)/bgpsvc lab run $(LAB_ARGS)
+
+test:  ## run every test with branch coverage (TEST_ARGS="-k rib")
+	@scripts/system-packages env test
+	@$(MAKE) --no-print-directory env
+	$(BIN)/pytest --cov --cov-report=term:skip-covered $(TEST_ARGS)
+
+lint: env  ## ruff (rules and format), mypy --strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench:  ## time session start to N prefixes in the kernel: ours, BIRD, FRR (BENCH_ARGS="--prefixes 1k")
+	@scripts/system-packages env bench
+	@$(MAKE) --no-print-directory env
+	$(BIN)/python -m tests.bench.load $(BENCH_ARGS)
+
+lock: env  ## write the lock files anew from pyproject.toml, with the newest versions
+	@scripts/lock $(VENV)
+
+clean:  ## remove .venv, caches and build products
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
