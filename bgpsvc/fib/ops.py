@@ -37,7 +37,7 @@ class SetGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeleteNexthop:
-    """Delete a nexthop or a group. Its being gone already is no error. The kernel deletes its routes with it."""
+    """Delete a nexthop or group; its being gone is no error. The kernel deletes its routes with it."""
 
     id: int
 

@@ -1,0 +1,353 @@
+"""The forwarding information base: what the kernel should hold, what it holds, and the way between.
+
+Levels, not edges: the engine marks keys as dirty and answers `desired` when asked; `plan` compares
+with the mirror of the kernel's state and returns operations; `applied` moves the mirror. Applying a
+plan to the actual state gives the desired one, and a second plan is empty.
+
+Order within a plan: nexthops, groups, routes that are set, routes that are deleted; floating
+backups only when no primary route is waiting; unused groups and nexthops last, and only when no
+route of ours names them, because the kernel deletes their routes with them.
+
+While a table is *held* (after a start, until the sessions have told what they know), routes that
+the kernel already has are neither rewritten nor deleted, unless they lead to a nexthop known to be
+dead. Missing ones are added at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bgpsvc.fib.ops import (
+    METRIC_BACKUP,
+    METRIC_PRIMARY,
+    NEXTHOP_IDS,
+    DeleteNexthop,
+    DeleteRoutes,
+    Nexthop,
+    Op,
+    OpError,
+    SetGroup,
+    SetNexthop,
+    SetRoutes,
+)
+from bgpsvc.model import Prefix
+
+Desired = Callable[[Prefix], tuple[int | None, int | None]]
+"""A prefix to the ids of its group (primary route) and of its backup nexthop, None for no route."""
+
+
+@dataclass(slots=True)
+class RouteTable:
+    """One kernel table: the mirror of our routes in it, and which prefixes wait to be looked at."""
+
+    table: int
+    desired: Desired
+    held: bool = True
+    primary: dict[Prefix, int] = field(default_factory=dict)
+    backup: dict[Prefix, int] = field(default_factory=dict)
+    dirty: dict[Prefix, None] = field(default_factory=dict)
+    dirty_backup: dict[Prefix, None] = field(default_factory=dict)
+    waiting: dict[Prefix, None] = field(default_factory=dict)
+    """Prefixes that differ but may not change while the table is held."""
+    blocked: dict[int, dict[Prefix, None]] = field(default_factory=dict)
+    """Prefixes whose group or nexthop cannot be had now (its link is down), by its id."""
+    failed: dict[tuple[Prefix, int], OpError] = field(default_factory=dict)
+    """Routes that the kernel refused, by prefix and metric; tried again by `Fib.retry`."""
+
+    def mark(self, prefixes: Iterable[Prefix]) -> None:
+        """Look at these prefixes again."""
+        self.dirty.update(dict.fromkeys(prefixes))
+
+    def installed(self, metric: int) -> dict[Prefix, int]:
+        """The mirror of the routes with a metric: prefix to nexthop or group id."""
+        return self.primary if metric == METRIC_PRIMARY else self.backup
+
+
+class Fib:
+    """Desired and actual nexthops, groups and routes of one namespace."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, RouteTable] = {}
+        self.nexthops: dict[int, SetNexthop] = {}
+        self.groups: dict[int, tuple[int, ...]] = {}
+        self.wanted_nexthops: dict[int, SetNexthop] = {}
+        self.wanted_groups: dict[int, int | None] = {}
+        self.dead: set[int] = set()
+        """Nexthops whose tunnel is known to be down: a held table does not protect routes over them."""
+        self.failed_ids: dict[int, OpError] = {}
+        self._dirty_ids: dict[int, None] = {}
+        self._uses: Counter[int] = Counter()
+
+    # What the engine says ---------------------------------------------------------------------
+
+    def add_table(self, table: int, desired: Desired) -> RouteTable:
+        """A table to look after, held until `release`."""
+        return self.tables.setdefault(table, RouteTable(table, desired))
+
+    def want_nexthop(self, nexthop: SetNexthop | None, ident: int) -> None:
+        """The nexthop to be had under an id; None: it cannot be had or is not needed (any more)."""
+        if nexthop is None:
+            self.wanted_nexthops.pop(ident, None)
+        else:
+            self.wanted_nexthops[ident] = nexthop
+        self._dirty_ids[ident] = None
+        for group, member in self.wanted_groups.items():
+            if member == ident:
+                self._dirty_ids[group] = None
+
+    def want_group(self, ident: int, member: int | None) -> None:
+        """The group and the nexthop it shall lead to; None leaves it as it is (its routes go)."""
+        self.wanted_groups[ident] = member
+        self._dirty_ids[ident] = None
+
+    def drop_group(self, ident: int) -> None:
+        """The group is not needed any more."""
+        self.wanted_groups.pop(ident, None)
+        self._dirty_ids[ident] = None
+
+    def release(self, table: RouteTable) -> None:
+        """End the hold: from now on routes that nobody wants are deleted (the sweep)."""
+        table.held = False
+        table.mark(table.waiting)
+        table.waiting.clear()
+        table.mark(table.primary)
+        table.mark(table.backup)
+        self._dirty_ids.update(dict.fromkeys((*self.groups, *self.nexthops)))
+
+    def mark_dead(self, nexthops: Iterable[int]) -> None:
+        """Nexthops whose tunnel went down; routes held over them are looked at again."""
+        self.dead.update(nexthops)
+        for table in self.tables.values():
+            if table.held:
+                table.mark(table.waiting)
+                table.waiting.clear()
+
+    def mark_alive(self, nexthops: Iterable[int]) -> None:
+        """Nexthops whose tunnel is up again."""
+        self.dead.difference_update(nexthops)
+
+    def retry(self) -> None:
+        """Look again at everything the kernel refused."""
+        for table in self.tables.values():
+            table.mark(prefix for prefix, _ in table.failed)
+            table.failed.clear()
+        self._dirty_ids.update(dict.fromkeys(self.failed_ids))
+        self.failed_ids.clear()
+
+    @property
+    def queued(self) -> int:
+        """Routes, nexthops and groups that wait to be looked at."""
+        return len(self._dirty_ids) + sum(len(t.dirty) + len(t.dirty_backup) for t in self.tables.values())
+
+    # What the kernel says ---------------------------------------------------------------------
+
+    def load(
+        self, nexthops: Iterable[Nexthop], routes: Mapping[int, Mapping[tuple[Prefix, int], int]]
+    ) -> None:
+        """Take over a whole dump: our nexthops, and per table our routes {(prefix, metric): id}."""
+        self.nexthops.clear()
+        self.groups.clear()
+        self._uses.clear()
+        for nexthop in nexthops:
+            if nexthop.id not in NEXTHOP_IDS:
+                continue
+            if nexthop.members:
+                self.groups[nexthop.id] = nexthop.members
+            elif nexthop.family is not None and nexthop.ifindex is not None:
+                self.nexthops[nexthop.id] = SetNexthop(
+                    nexthop.id, nexthop.family, nexthop.ifindex, nexthop.gateway
+                )
+        for number, table in self.tables.items():
+            known = {*table.primary, *table.backup}
+            table.primary = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_PRIMARY}
+            table.backup = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_BACKUP}
+            self._uses.update(table.primary.values())
+            self._uses.update(table.backup.values())
+            table.mark(known)
+            if not table.held:
+                table.mark(table.primary)
+                table.mark(table.backup)
+        self._dirty_ids.update(
+            dict.fromkeys((*self.nexthops, *self.groups, *self.wanted_nexthops, *self.wanted_groups))
+        )
+
+    def nexthops_gone(self, idents: Iterable[int]) -> int:
+        """The kernel deleted nexthops or groups, and with them every route that named them.
+
+        Returns how many routes of ours went with them.
+        """
+        gone = set(idents)
+        for ident in list(gone):
+            self.nexthops.pop(ident, None)
+            self.groups.pop(ident, None)
+        for group, members in list(self.groups.items()):
+            left = tuple(m for m in members if m not in gone)
+            if left != members:
+                if left:
+                    self.groups[group] = left
+                else:  # a group dies with its last member
+                    del self.groups[group]
+                    gone.add(group)
+                self._dirty_ids[group] = None
+        self._dirty_ids.update(dict.fromkeys(gone))
+        return sum(self._routes_gone(table, gone) for table in self.tables.values())
+
+    def _routes_gone(self, table: RouteTable, idents: set[int]) -> int:
+        lost = 0
+        for metric in (METRIC_PRIMARY, METRIC_BACKUP):
+            mirror = table.installed(metric)
+            prefixes = [prefix for prefix, ident in mirror.items() if ident in idents]
+            for prefix in prefixes:
+                self._uses[mirror.pop(prefix)] -= 1
+            table.mark(prefixes)
+            lost += len(prefixes)
+        return lost
+
+    def route_gone(self, number: int, prefix: Prefix, metric: int) -> bool:
+        """Somebody deleted or replaced a route of ours; False if it was not ours."""
+        table = self.tables.get(number)
+        if table is None or metric not in (METRIC_PRIMARY, METRIC_BACKUP):
+            return False
+        ident = table.installed(metric).pop(prefix, None)
+        if ident is not None:
+            self._uses[ident] -= 1
+            table.mark((prefix,))
+        return ident is not None
+
+    def nexthop_changed(self, ident: int) -> None:
+        """Somebody replaced a nexthop or group in our range: set it again."""
+        self.nexthops.pop(ident, None)
+        self.groups.pop(ident, None)
+        self._dirty_ids[ident] = None
+
+    # The way between --------------------------------------------------------------------------
+
+    def plan(self, budget: int = 1000) -> list[Op]:
+        """Operations towards the desired state, about `budget` routes at the most; empty when done."""
+        ops = self._plan_ids()
+        planned = {op.id for op in ops if isinstance(op, SetGroup | SetNexthop)}
+        for table in self.tables.values():
+            if table.dirty:
+                ops += self._plan_routes(table, METRIC_PRIMARY, planned, budget)
+            elif table.dirty_backup:
+                ops += self._plan_routes(table, METRIC_BACKUP, planned, budget)
+        if not ops and not any(t.dirty or t.dirty_backup for t in self.tables.values()):
+            ops = self._plan_garbage()
+        return ops
+
+    def _plan_ids(self) -> list[Op]:
+        dirty, self._dirty_ids = self._dirty_ids, {}
+        ops: list[Op] = []
+        available = set(self.nexthops)
+        for ident in dirty:
+            wanted = self.wanted_nexthops.get(ident)
+            if wanted is not None and self.nexthops.get(ident) != wanted:
+                ops.append(wanted)
+                available.add(ident)
+        for ident in dirty:
+            member = self.wanted_groups.get(ident)
+            # A member that is missing will be wanted again when its link is back; that marks us too.
+            if member is not None and member in available and self.groups.get(ident) != (member,):
+                ops.append(SetGroup(ident, (member,)))
+        return ops
+
+    def _plan_routes(self, table: RouteTable, metric: int, planned: set[int], budget: int) -> list[Op]:
+        mirror = table.installed(metric)
+        primary = metric == METRIC_PRIMARY
+        queue = table.dirty if primary else table.dirty_backup
+        known = self.groups if primary else self.nexthops
+        setting: dict[int, list[tuple[Prefix, int]]] = {}
+        deleting: dict[int, list[Prefix]] = {}
+        batch = list(queue)[:budget] if len(queue) > budget else list(queue)
+        for prefix in batch:
+            del queue[prefix]
+            group, backup = table.desired(prefix)
+            want = group if primary else backup
+            have = mirror.get(prefix)
+            if primary and table.backup.get(prefix) != backup:
+                table.dirty_backup[prefix] = None
+            if want == have:
+                continue
+            if have is not None and table.held and not self._leads_to_dead(have):
+                table.waiting[prefix] = None
+            elif want is None:
+                deleting.setdefault(len(prefix), []).append(prefix)
+            elif want in known or want in planned:
+                setting.setdefault(len(prefix), []).append((prefix, want))
+            else:
+                table.blocked.setdefault(want, {})[prefix] = None
+        ops: list[Op] = [SetRoutes(table.table, metric, tuple(routes)) for routes in setting.values()]
+        ops += [DeleteRoutes(table.table, metric, tuple(prefixes)) for prefixes in deleting.values()]
+        return ops
+
+    def _leads_to_dead(self, ident: int) -> bool:
+        return not self.dead.isdisjoint(self.groups.get(ident, (ident,)))
+
+    def _plan_garbage(self) -> list[Op]:
+        if any(table.held for table in self.tables.values()):
+            return []
+        groups = [i for i in self.groups if i not in self.wanted_groups and self._uses[i] <= 0]
+        if groups:
+            return [DeleteNexthop(i) for i in groups]
+        members = {m for group in self.groups.values() for m in group}
+        return [
+            DeleteNexthop(i)
+            for i in self.nexthops
+            if i not in self.wanted_nexthops and i not in members and self._uses[i] <= 0
+        ]
+
+    def applied(self, ops: Iterable[Op], errors: Iterable[OpError]) -> None:
+        """Move the mirror by the operations that the kernel accepted and note those it refused."""
+        refused_routes: set[tuple[int, int, Prefix]] = set()
+        refused_ids: set[int] = set()
+        for error in errors:
+            if isinstance(error.op, SetRoutes | DeleteRoutes):
+                assert error.prefix is not None
+                refused_routes.add((error.op.table, error.op.metric, error.prefix))
+                self.tables[error.op.table].failed[error.prefix, error.op.metric] = error
+            else:
+                refused_ids.add(error.op.id)
+                self.failed_ids[error.op.id] = error
+        for op in ops:
+            if isinstance(op, SetRoutes | DeleteRoutes):
+                self._applied_routes(op, refused_routes)
+            elif op.id not in refused_ids:
+                self.failed_ids.pop(op.id, None)
+                self._applied_id(op)
+
+    def _applied_id(self, op: SetNexthop | SetGroup | DeleteNexthop) -> None:
+        if isinstance(op, DeleteNexthop):
+            self.nexthops.pop(op.id, None)
+            self.groups.pop(op.id, None)
+            return
+        if isinstance(op, SetNexthop):
+            self.nexthops[op.id] = op
+        else:
+            self.groups[op.id] = op.members
+        for table in self.tables.values():
+            table.mark(table.blocked.pop(op.id, ()))
+
+    def _applied_routes(self, op: SetRoutes | DeleteRoutes, refused: set[tuple[int, int, Prefix]]) -> None:
+        table = self.tables[op.table]
+        mirror = table.installed(op.metric)
+        uses = self._uses
+        if isinstance(op, SetRoutes):
+            for prefix, ident in op.routes:
+                if refused and (op.table, op.metric, prefix) in refused:
+                    continue
+                old = mirror.get(prefix)
+                if old is not None:
+                    uses[old] -= 1
+                mirror[prefix] = ident
+                uses[ident] += 1
+                if table.failed:
+                    table.failed.pop((prefix, op.metric), None)
+        else:
+            for prefix in op.prefixes:
+                if refused and (op.table, op.metric, prefix) in refused:
+                    continue
+                old = mirror.pop(prefix, None)
+                if old is not None:
+                    uses[old] -= 1
