@@ -1,0 +1,265 @@
+"""The resources that an operator describes: frozen values that are valid by construction.
+
+Field types (`resources.fields`) judge single values, `RULES` what concerns several. Both are asked by the
+loader, which reports all problems with their place in the file, and by these models themselves,
+so that a resource that comes another way (REST, a store) obeys the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from bgpsvc.resources import fields as f
+from bgpsvc.resources import rules
+from bgpsvc.resources.draft import Rule, draft_of
+
+
+class Resource(BaseModel):
+    """Base of all resources: frozen, no unknown keys, secrets never in error texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _obeys_rules(self) -> Self:
+        if not self.RULES:
+            return self
+        draft = draft_of(self)
+        errors = [
+            InitErrorDetails(
+                type=PydanticCustomError(
+                    "rule", "{detail}", {"detail": fault.message, "allowed": fault.allowed}
+                ),
+                loc=fault.path,
+                input=None,
+            )
+            for rule in self.RULES
+            for fault in rule(draft)
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors, hide_input=True)
+        return self
+
+
+class Vpc(Resource):
+    """A VPC: its networks and the kernel table that holds its learned routes."""
+
+    RULES = (rules.vpc_cidrs,)
+
+    name: f.Name
+    cidrs: tuple[f.VpcCidr, ...]
+    route_table: f.RouteTable = 201
+
+
+class VpnGateway(Resource):
+    """A VPN gateway of a VPC, with one public address per tunnel role (the first for the active tunnel)."""
+
+    RULES = (rules.gateway_addresses, rules.gateway_advertise)
+
+    name: f.Name
+    vpc: f.Name
+    addresses: tuple[f.GatewayAddress, ...]
+    auto_propagate: f.Flag = False
+    advertise: tuple[f.AdvertisedPrefix, ...] = ()
+    """Published routes: advertised beside the VPC's CIDRs while `auto_propagate` is on."""
+    router_id: f.RouterId | None = None
+
+    @property
+    def bgp_identifier(self) -> IPv4Address:
+        """BGP Identifier of its sessions (RFC 4271 4.2): `router_id`, by default the first address."""
+        return self.router_id or self.addresses[0]
+
+
+class CustomerGateway(Resource):
+    """The other side's public address and, for BGP, its ASN."""
+
+    name: f.Name
+    address: f.CustomerAddress
+    asn: f.CustomerAsn | None = None
+
+
+class Ipv6Settings(Resource):
+    """IPv6 addresses of a tunnel, for next hops of IPv6 routes."""
+
+    RULES = (rules.local_ip6,)
+
+    tunnel_cidr: f.TunnelCidr6
+    local_ip: f.LocalAddress6
+
+    @property
+    def peer_ip(self) -> IPv6Address:
+        """The other one of the CIDR's two hosts."""
+        first, second = rules.hosts6(self.tunnel_cidr)
+        return second if self.local_ip == first else first
+
+
+class BgpSettings(Resource):
+    """The BGP session of a tunnel.
+
+    `password` is the TCP MD5 key (RFC 2385), as written or as read from `password_file`. `ttl_security`
+    is the number of hops that GTSM allows (RFC 5082), None without GTSM. `graceful_restart` is the Restart
+    Time in seconds (RFC 4724), 0 without the capability. `hold_time` is in seconds.
+    """
+
+    RULES = (rules.local_ip,)
+
+    tunnel_cidr: f.TunnelCidr
+    local_ip: f.LocalAddress
+    hold_time: f.HoldTime = 30
+    password: f.BgpPassword | None = None
+    password_file: f.FilePath | None = None
+    ttl_security: f.TtlSecurity | None = None
+    graceful_restart: f.RestartTime = 120
+    max_prefixes: f.PrefixLimit = 1_000_000
+    max_prefixes_action: f.LimitAction = "shed"
+    passive: f.Flag = False
+    ipv6: Ipv6Settings | None = None
+
+    @property
+    def peer_ip(self) -> IPv4Address:
+        """The other one of the CIDR's two hosts."""
+        first, second = rules.hosts4(self.tunnel_cidr)
+        return second if self.local_ip == first else first
+
+
+class IkeSettings(Resource):
+    """IKE (phase 1). `lifetime` in seconds. Without a pre-shared key one is made with the tunnel."""
+
+    RULES = (rules.ike_mode,)
+
+    version: f.IkeVersion = "ikev2"
+    mode: f.IkeMode = "main"
+    encryption: f.Encryption = "aes256"
+    authentication: f.Authentication = "sha256"
+    pfs: f.IkeGroup = "group14"
+    lifetime: f.Lifetime = 86400
+    local_id: f.PeerId | None = None
+    remote_id: f.PeerId | None = None
+    pre_shared_key: f.PreSharedKey | None = None
+    pre_shared_key_file: f.FilePath | None = None
+
+
+class IpsecSettings(Resource):
+    """IPsec (phase 2). `lifetime` in seconds."""
+
+    encryption: f.Encryption = "aes256"
+    authentication: f.Authentication = "sha256"
+    pfs: f.IpsecGroup = "group14"
+    lifetime: f.Lifetime = 86400
+
+
+class DpdSettings(Resource):
+    """Dead peer detection (RFC 3706). `timeout` in seconds."""
+
+    enabled: f.Flag = True
+    timeout: f.DpdTimeout = 30
+
+
+class Tunnel(Resource):
+    """One tunnel over an existing interface. Of the IPsec sections None means: not given, defaults apply."""
+
+    customer_gateway: f.Name
+    interface: f.InterfaceName
+    bgp: BgpSettings | None = None
+    ike: IkeSettings | None = None
+    ipsec: IpsecSettings | None = None
+    dpd: DpdSettings | None = None
+    nat_traversal: f.Flag | None = None
+
+
+class VpnConnection(Resource):
+    """A dual-tunnel connection. `tunnels[0]` is the active tunnel, `tunnels[1]` the standby, for ever.
+
+    `failback_hold_down` is in seconds: how long a tunnel that came back must be up before it carries traffic.
+    """
+
+    RULES = (rules.connection_tunnels, rules.connection_traffic)
+
+    name: f.Name
+    vpn_gateway: f.Name
+    enable_bgp: f.Flag = False
+    local_asn: f.Asn = f.DEFAULT_LOCAL_ASN
+    prefer_active_tunnel: f.Flag = True
+    failback_hold_down: f.HoldDown = 5.0
+    accept_default_route: f.Flag = False
+    routing_mode: f.RoutingMode = "destination"
+    local_cidrs: tuple[f.AnyNetwork, ...] = ()
+    remote_cidrs: tuple[f.AnyNetwork, ...] = ()
+    tunnels: tuple[Tunnel, ...]
+
+
+class Intent(Resource):
+    """Everything a configuration describes, cross-checked. Lookups by name raise KeyError."""
+
+    RULES = (
+        rules.unique_names,
+        rules.references,
+        rules.one_owner,
+        rules.bgp_needs_asn,
+        rules.other_side,
+        rules.tunnel_cidrs,
+    )
+
+    vpcs: tuple[Vpc, ...] = ()
+    vpn_gateways: tuple[VpnGateway, ...] = ()
+    customer_gateways: tuple[CustomerGateway, ...] = ()
+    vpn_connections: tuple[VpnConnection, ...] = ()
+
+    @cached_property
+    def _vpcs(self) -> Mapping[str, Vpc]:
+        return MappingProxyType({item.name: item for item in self.vpcs})
+
+    @cached_property
+    def _gateways(self) -> Mapping[str, VpnGateway]:
+        return MappingProxyType({item.name: item for item in self.vpn_gateways})
+
+    @cached_property
+    def _gateway_of_vpc(self) -> Mapping[str, VpnGateway]:
+        return MappingProxyType({item.vpc: item for item in self.vpn_gateways})
+
+    @cached_property
+    def _customer_gateways(self) -> Mapping[str, CustomerGateway]:
+        return MappingProxyType({item.name: item for item in self.customer_gateways})
+
+    @cached_property
+    def _connections(self) -> Mapping[str, VpnConnection]:
+        return MappingProxyType({item.name: item for item in self.vpn_connections})
+
+    @cached_property
+    def _connections_of(self) -> Mapping[str, tuple[VpnConnection, ...]]:
+        found: dict[str, tuple[VpnConnection, ...]] = {item.name: () for item in self.vpn_gateways}
+        for connection in self.vpn_connections:
+            found[connection.vpn_gateway] = (*found[connection.vpn_gateway], connection)
+        return MappingProxyType(found)
+
+    def vpc(self, name: str) -> Vpc:
+        """The VPC of that name."""
+        return self._vpcs[name]
+
+    def gateway(self, name: str) -> VpnGateway:
+        """The VPN gateway of that name."""
+        return self._gateways[name]
+
+    def gateway_of_vpc(self, vpc: str) -> VpnGateway | None:
+        """The VPN gateway of a VPC; None if it has none. KeyError if there is no such VPC."""
+        return self._gateway_of_vpc.get(self._vpcs[vpc].name)
+
+    def customer_gateway(self, name: str) -> CustomerGateway:
+        """The customer gateway of that name."""
+        return self._customer_gateways[name]
+
+    def connection(self, name: str) -> VpnConnection:
+        """The VPN connection of that name."""
+        return self._connections[name]
+
+    def connections_of(self, gateway: str) -> tuple[VpnConnection, ...]:
+        """The connections of a VPN gateway, in the order of the file."""
+        return self._connections_of[gateway]
