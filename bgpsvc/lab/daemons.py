@@ -1,0 +1,227 @@
+"""What runs on the two gateways: argument vectors and configuration files, as values.
+
+Gateway 1 is always bgpsvc; gateway 2 is bgpsvc, BIRD or FRR. All of them learn which tunnel to prefer from
+the other's MED alone (worse on tunnel 2), so a lab that forwards over tunnel 1 shows that MED is right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+import yaml
+
+from bgpsvc.lab.topology import (
+    GATEWAYS,
+    GW1,
+    GW2,
+    TUNNEL_CIDRS,
+    TUNNELS,
+    Gateway,
+    extra_prefixes,
+    other,
+    tunnel_interface,
+)
+
+RUN_DIR = PurePosixPath("/run/lab")
+"""The lab's own directory, on a tmpfs that only the lab's mount namespace sees."""
+LOG_DIR = RUN_DIR / "log"
+STANDBY_MED = 100
+
+
+class Peer(StrEnum):
+    """The daemon of gateway 2."""
+
+    BGPSVC = "bgpsvc"
+    BIRD = "bird"
+    FRR = "frr"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One process: its host, argument vector, files to write first (path to text), inherited descriptors."""
+
+    name: str
+    host: str
+    argv: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=dict)
+    fds: tuple[int, ...] = ()
+
+    @property
+    def log(self) -> str:
+        """Where its standard output and error go, inside the lab."""
+        return str(LOG_DIR / f"{self.name}.log")
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """What a lab is made of. `sockets` are inherited listening sockets by gateway, `programs` paths by name."""
+
+    python: str
+    programs: dict[str, str]
+    sockets: dict[str, int]
+    peer: Peer = Peer.BGPSVC
+    hold_time: int = 3
+    prefixes: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "peer", Peer(self.peer))
+        if not 3 <= self.hold_time <= 65535:
+            raise ValueError(f"hold time {self.hold_time}: 3 to 65535 seconds are allowed (RFC 4271 4.2)")
+
+
+def daemons(spec: LabSpec) -> list[Daemon]:
+    """Every daemon of the lab in the order of starting."""
+    match spec.peer:
+        case Peer.BIRD:
+            second = [_bird(spec, GW2)]
+        case Peer.FRR:
+            second = _frr(spec, GW2)
+        case Peer.BGPSVC:
+            second = [_bgpsvc(spec, GW2)]
+    return [_bgpsvc(spec, GW1), *second]
+
+
+def served_gateways(peer: Peer) -> tuple[Gateway, ...]:
+    """The gateways that run bgpsvc and so have a REST surface."""
+    return GATEWAYS if peer is Peer.BGPSVC else (GW1,)
+
+
+def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
+    """Configuration of bgpsvc on a gateway, in the form of the reference scenario."""
+    peer = other(gateway)
+    number = gateway.name.removeprefix("gw")
+    customers = [f"vpn{number}-customer{tunnel}" for tunnel in TUNNELS]
+    vpn_gateway: dict[str, object] = {
+        "name": gateway.name,
+        "vpc": gateway.vpc,
+        "addresses": list(gateway.public),
+        "auto_propagate": True,
+    }
+    if prefixes:
+        vpn_gateway["advertise"] = extra_prefixes(gateway, prefixes)
+    document = {
+        "vpcs": [{"name": gateway.vpc, "cidrs": [gateway.vpc_cidr]}],
+        "vpn_gateways": [vpn_gateway],
+        "customer_gateways": [
+            {"name": name, "address": address, "asn": peer.asn}
+            for name, address in zip(customers, peer.public, strict=True)
+        ],
+        "vpn_connections": [
+            {
+                "name": gateway.connection,
+                "vpn_gateway": gateway.name,
+                "enable_bgp": True,
+                "local_asn": gateway.asn,
+                "failback_hold_down": 1,
+                "tunnels": [
+                    {
+                        "customer_gateway": customers[tunnel - 1],
+                        "interface": tunnel_interface(tunnel),
+                        "bgp": {
+                            "tunnel_cidr": TUNNEL_CIDRS[tunnel - 1],
+                            "local_ip": gateway.inside[tunnel - 1],
+                            "hold_time": hold_time,
+                        },
+                    }
+                    for tunnel in TUNNELS
+                ],
+            }
+        ],
+    }
+    return yaml.dump(document, Dumper=_DUMPER, sort_keys=False)
+
+
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
+    """BIRD 2: the VPC and the extra prefixes as static routes, one BGP protocol per tunnel."""
+    peer = other(gateway)
+    announced = [gateway.vpc_cidr, *extra_prefixes(gateway, prefixes)]
+    lines = [
+        "log stderr all;",
+        f"router id {gateway.vpc_address};",
+        "protocol device {}",
+        # The kernel learns what BGP learned; our own announcements must not become routes.
+        "protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }",
+        "protocol static announced { ipv4;",
+        *(f"  route {prefix} blackhole;" for prefix in announced),
+        "}",
+    ]
+    for tunnel in TUNNELS:
+        med = STANDBY_MED if tunnel == 2 else 0
+        lines += [
+            f"protocol bgp tunnel{tunnel} {{",
+            f"  local {gateway.inside[tunnel - 1]} as {gateway.asn};",
+            f"  neighbor {peer.inside[tunnel - 1]} as {peer.asn};",
+            f"  hold time {hold_time}; keepalive time {max(1, hold_time // 3)};",
+            "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
+            "  ipv4 { import all; next hop self;",
+            f'    export filter {{ if proto != "announced" then reject; bgp_med = {med}; accept; }};',
+            "  };",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
+    """FRR's bgpd: `network` statements, a route map per tunnel that sets the MED."""
+    peer = other(gateway)
+    keepalive = max(1, hold_time // 3)
+    lines = [
+        f"router bgp {gateway.asn}",
+        f" bgp router-id {gateway.vpc_address}",
+        # Route maps on both sides would be noise here; the import check would want routes for what is announced.
+        " no bgp ebgp-requires-policy",
+        " no bgp network import-check",
+        " bgp log-neighbor-changes",
+        f" timers bgp {keepalive} {hold_time}",
+    ]
+    for address in peer.inside:
+        lines += [f" neighbor {address} remote-as {peer.asn}", f" neighbor {address} timers connect 1"]
+    lines.append(" address-family ipv4 unicast")
+    lines += [f"  neighbor {peer.inside[t - 1]} route-map tunnel{t} out" for t in TUNNELS]
+    lines += [f"  network {prefix}" for prefix in (gateway.vpc_cidr, *extra_prefixes(gateway, prefixes))]
+    lines.append(" exit-address-family")
+    for tunnel in TUNNELS:
+        lines += [
+            f"route-map tunnel{tunnel} permit 10",
+            f" set metric {STANDBY_MED if tunnel == 2 else 0}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
+    home = RUN_DIR / gateway.name
+    config, fd = str(home / "bgpsvc.yaml"), spec.sockets[gateway.name]
+    argv = (spec.python, "-P", "-m", "bgpsvc", "serve", "--config", config)
+    argv += ("--state-dir", str(home / "state"), "--listen", f"fd:{fd}")
+    files = {config: gateway_yaml(gateway, spec.hold_time, spec.prefixes)}
+    return Daemon(gateway.name, gateway.name, argv, files, (fd,))
+
+
+def _bird(spec: LabSpec, gateway: Gateway) -> Daemon:
+    home = RUN_DIR / gateway.name
+    config = str(home / "bird.conf")
+    argv = (spec.programs["bird"], "-f", "-c", config, "-s", str(home / "bird.ctl"), "-P", str(home / "bird.pid"))
+    files = {config: bird_conf(gateway, spec.hold_time, spec.prefixes)}
+    return Daemon(f"{gateway.name}-bird", gateway.name, argv, files)
+
+
+def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
+    """zebra, then bgpd, which retries until zebra's socket is there. Both keep their privileges (see init)."""
+    home = RUN_DIR / gateway.name
+    texts = {
+        "zebra": f"hostname {gateway.name}\n",
+        "bgpd": frr_bgpd_conf(gateway, spec.hold_time, spec.prefixes),
+    }
+    result = []
+    for program, text in texts.items():
+        config = str(home / f"{program}.conf")
+        argv = [spec.programs[program], "-f", config, "-i", str(home / f"{program}.pid")]
+        argv += ["-z", str(home / "zserv.api"), "--vty_socket", str(home), "-A", "127.0.0.1"]
+        argv += ["-u", "root", "-g", "root", "--log", "stdout", "--log-level", "informational"]
+        result.append(Daemon(f"{gateway.name}-{program}", gateway.name, tuple(argv), {config: text}))
+    return result

@@ -1,0 +1,142 @@
+"""A running lab seen from the host: run commands in it, break and heal its tunnels, look at its kernel state.
+
+Everything here asks the kernel or runs a program in the lab's namespaces; nothing is believed because a
+daemon says so. What the daemons say is read over REST, in `bgpsvc.lab.client`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bgpsvc.lab.daemons import LOG_DIR, RUN_DIR, LabSpec
+from bgpsvc.lab.topology import FAIL_RULE_PRIORITY, GATEWAYS, TUNNELS, fail_rules, tunnel_interface
+
+STOP_SECONDS = 8.0
+
+
+class CommandFailed(Exception):
+    """A command in the lab failed; the text has the command and what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Packets of a tunnel's interface since it was made."""
+
+    sent: int
+    received: int
+
+
+@dataclass(slots=True)
+class Lab:
+    """`pid` is the host's number of the lab's process 1; `process` its parent, if this process started it."""
+
+    pid: int
+    rootless: bool
+    spec: LabSpec
+    ports: dict[str, int]
+    process: subprocess.Popen[str] | None = field(default=None, repr=False)
+
+    @property
+    def root(self) -> Path:
+        """The lab's file system as the host can reach it."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def command(self, host: str, argv: list[str]) -> list[str]:
+        """The command line that runs `argv` in a host of the lab, from outside."""
+        # --preserve-credentials: within the user namespace we are root already, and may not call setgroups().
+        user = ["--user", "--preserve-credentials"] if self.rootless else []
+        net = f"--net={self.root}/run/netns/{host}"
+        where = [f"--target={self.pid}", *user, "--mount", "--pid", net]
+        return [self.spec.programs["nsenter"], *where, "--", *argv]
+
+    def run(self, host: str, *argv: str, timeout: float = 60.0) -> str:
+        """Standard output of a command in a host. Raises CommandFailed if it fails or takes too long."""
+        try:
+            done = subprocess.run(
+                self.command(host, list(argv)), capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(f"{' '.join(argv)} on {host} takes longer than {timeout:.0f} s") from None
+        if done.returncode:
+            raise CommandFailed(f"{' '.join(argv)} on {host}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def ip(self, host: str, *argv: str) -> Any:
+        """`ip -json` in a host, parsed."""
+        return json.loads(self.run(host, self.spec.programs["ip"], "-json", *argv) or "[]")
+
+    def fail(self, tunnel: int) -> bool:
+        """Drops the tunnel's packets between the gateways, silently. False if it is broken already."""
+        return tunnel not in self.failed() and self._rules("add", tunnel)
+
+    def heal(self, tunnel: int) -> bool:
+        """Lets the tunnel's packets through again. False if it was not broken."""
+        return tunnel in self.failed() and self._rules("del", tunnel)
+
+    def failed(self) -> list[int]:
+        """The broken tunnels, as `inet`'s policy rules have it."""
+        rules = self.ip("inet", "rule", "show", "pref", str(FAIL_RULE_PRIORITY))
+        sources = {rule["src"] for rule in rules}
+        return [t for t in TUNNELS if any(gateway.public[t - 1] in sources for gateway in GATEWAYS)]
+
+    def counters(self, gateway: str, tunnel: int) -> Counters:
+        """Packet counters of a tunnel at a gateway."""
+        stats = self.ip(gateway, "-s", "link", "show", "dev", tunnel_interface(tunnel))[0]["stats64"]
+        return Counters(sent=stats["tx"]["packets"], received=stats["rx"]["packets"])
+
+    def routes(self, gateway: str, table: int) -> dict[str, str]:
+        """Destination and the rest of each IPv4 route of one of the gateway's kernel tables."""
+        text = self.run(gateway, self.spec.programs["ip"], "-4", "route", "show", "table", str(table))
+        return dict(line.partition(" ")[::2] for line in text.splitlines())
+
+    def daemons(self) -> dict[str, dict[str, Any]]:
+        """Each daemon's `pid` (in the lab), `host`, `log`, and `exit` status if it has ended."""
+        text = (self.root / RUN_DIR.relative_to("/") / "daemons.json").read_text()
+        result: dict[str, dict[str, Any]] = json.loads(text)
+        return result
+
+    def log_tail(self, daemon: str, lines: int = 20) -> str:
+        """The last lines of a daemon's log."""
+        path = self.root / LOG_DIR.relative_to("/") / f"{daemon}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+    def save(self, directory: Path) -> None:
+        """Copies configurations and logs out of the lab."""
+        source = self.root / RUN_DIR.relative_to("/")
+        for path in sorted(source.rglob("*")):
+            # Sockets and pipes cannot be copied.
+            if path.is_file() and not path.is_symlink():
+                target = directory / path.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+
+    def stop(self) -> None:
+        """Ends the daemons in good order, then everything. Returns when the lab is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(self.pid)
+            try:
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+                if not select.select([handle], [], [], STOP_SECONDS)[0]:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    select.select([handle], [], [])
+            finally:
+                os.close(handle)
+        if self.process is not None:
+            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+                if stream is not None:
+                    stream.close()
+            self.process.wait()
+
+    def _rules(self, action: str, tunnel: int) -> bool:
+        for selector in fail_rules(tunnel):
+            self.run("inet", self.spec.programs["ip"], "rule", action, *selector.split())
+        return True

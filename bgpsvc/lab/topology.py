@@ -1,0 +1,160 @@
+"""The reference scenario as values: hosts, links, tunnels, and the `ip` commands that make them.
+
+    ecs1 ─── gw1 ═══ inet ═══ gw2 ─── ecs3        VPC1 10.0.0.0/16 │ VPC2 192.168.0.0/16
+
+Each gateway has one uplink and public address per zone. Tunnel 1 joins the addresses of zone 1, tunnel 2
+those of zone 2; VXLAN stands in for IPsec: like it, a tunnel whose packets vanish keeps its carrier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UNDERLAY_MTU = 1500
+TUNNEL_MTU = UNDERLAY_MTU - 50
+"""VXLAN over IPv4 costs 50 bytes: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 5)."""
+
+HOSTS = ("ecs1", "gw1", "inet", "gw2", "ecs3")
+TUNNELS = (1, 2)
+FAIL_RULE_PRIORITY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One side: the gateway, the host behind it, its VPC, and its addresses by tunnel (index 0: tunnel 1)."""
+
+    name: str
+    connection: str
+    asn: int
+    vpc: str
+    vpc_cidr: str
+    vpc_address: str
+    host: str
+    host_address: str
+    public: tuple[str, str]
+    inside: tuple[str, str]
+    extra_base: int
+    """First octet of the block that extra prefixes are taken from; no martians, no VPC addresses."""
+
+
+GW1 = Gateway(
+    name="gw1",
+    connection="conn1",
+    asn=65530,
+    vpc="vpc1",
+    vpc_cidr="10.0.0.0/16",
+    vpc_address="10.0.0.1",
+    host="ecs1",
+    host_address="10.0.0.10",
+    public=("198.51.100.1", "198.51.100.3"),
+    inside=("169.254.10.1", "169.254.20.1"),
+    extra_base=20,
+)
+GW2 = Gateway(
+    name="gw2",
+    connection="conn2",
+    asn=65500,
+    vpc="vpc2",
+    vpc_cidr="192.168.0.0/16",
+    vpc_address="192.168.0.1",
+    host="ecs3",
+    host_address="192.168.0.10",
+    public=("198.51.100.2", "198.51.100.4"),
+    inside=("169.254.10.2", "169.254.20.2"),
+    extra_base=60,
+)
+GATEWAYS = (GW1, GW2)
+TUNNEL_CIDRS = ("169.254.10.0/30", "169.254.20.0/30")
+MAX_EXTRA_PREFIXES = 1_000_000
+
+
+def other(gateway: Gateway) -> Gateway:
+    """The gateway at the far end."""
+    return GW2 if gateway is GW1 else GW1
+
+
+def tunnel_interface(tunnel: int) -> str:
+    """Name of a tunnel's interface, the same on both gateways."""
+    return f"t{tunnel}"
+
+
+def provider_address(public: str) -> str:
+    """The provider's side of the uplink that has this public address."""
+    return "203.0.113." + public.rsplit(".", 1)[1]
+
+
+def extra_prefixes(gateway: Gateway, count: int) -> list[str]:
+    """`count` /24 prefixes that a gateway announces beside its VPC; up to `MAX_EXTRA_PREFIXES`."""
+    if not 0 <= count <= MAX_EXTRA_PREFIXES:
+        raise ValueError(f"{count} extra prefixes: 0 to {MAX_EXTRA_PREFIXES} are possible")
+    base = gateway.extra_base
+    return [f"{base + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24" for i in range(count)]
+
+
+def batches() -> list[tuple[str, list[str]]]:
+    """Pairs of host and `ip -batch` lines, in the order in which they must run.
+
+    Every veth pair is made on the side that comes first, its other end is born in its own namespace.
+    """
+    result: list[tuple[str, list[str]]] = [(host, ["link set lo up"]) for host in HOSTS]
+    result.append(("inet", [line for gateway in GATEWAYS for line in _uplinks(gateway)]))
+    for gateway in GATEWAYS:
+        result.append((gateway.name, _gateway(gateway)))
+        result.append((gateway.host, _host(gateway)))
+    return result
+
+
+def fail_rules(tunnel: int) -> list[str]:
+    """Selectors of the policy rules in `inet` that drop a tunnel's packets without telling anybody.
+
+    A rule with action `blackhole` answers with no ICMP error, needs no firewall package, and the rule
+    list itself is the record of which tunnels are broken.
+    """
+    first, second = GW1.public[tunnel - 1], GW2.public[tunnel - 1]
+    return [
+        f"pref {FAIL_RULE_PRIORITY} from {source} to {destination} blackhole"
+        for source, destination in ((first, second), (second, first))
+    ]
+
+
+def _uplinks(gateway: Gateway) -> list[str]:
+    """The provider's ends. A point-to-point address pair makes the host route with it."""
+    lines = []
+    for zone, public in enumerate(gateway.public, start=1):
+        name = f"{gateway.name}-wan{zone}"
+        lines += [
+            f"link add {name} mtu {UNDERLAY_MTU} type veth peer name wan{zone} netns {gateway.name}",
+            f"address add {provider_address(public)} peer {public} dev {name}",
+            f"link set {name} up",
+        ]
+    return lines
+
+
+def _gateway(gateway: Gateway) -> list[str]:
+    lines = [
+        f"link add vpc type veth peer name eth0 netns {gateway.host}",
+        f"address add {gateway.vpc_address}/{gateway.vpc_cidr.split('/')[1]} dev vpc",
+        "link set vpc up",
+    ]
+    peer = other(gateway)
+    for tunnel in TUNNELS:
+        local, remote = gateway.public[tunnel - 1], peer.public[tunnel - 1]
+        uplink, name = f"wan{tunnel}", tunnel_interface(tunnel)
+        lines += [
+            f"address add {local} peer {provider_address(local)} dev {uplink}",
+            f"link set {uplink} up",
+            f"route add {remote} via {provider_address(local)} dev {uplink} src {local}",
+            f"link add {name} mtu {TUNNEL_MTU} type vxlan id {tunnel} dev {uplink} "
+            f"local {local} remote {remote} dstport 4789 ttl 64 nolearning",
+            f"address add {gateway.inside[tunnel - 1]}/30 dev {name}",
+            f"link set {name} up",
+        ]
+    return lines
+
+
+def _host(gateway: Gateway) -> list[str]:
+    return [
+        f"address add {gateway.host_address}/{gateway.vpc_cidr.split('/')[1]} dev eth0",
+        "link set eth0 up",
+        f"route add default via {gateway.vpc_address}",
+    ]
