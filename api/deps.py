@@ -1,0 +1,101 @@
+"""What the handlers share: the service, list parameters, keyset pages, conditional requests.
+
+Handlers are `async def` throughout: the service may only be called in the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from bgpsvc.views import InvalidQuery, Page, PreconditionFailed, Service
+
+T = TypeVar("T")
+
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+
+
+async def get_service(request: Request) -> Service:
+    """The service that `create_app` was given."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+class PageQuery(BaseModel):
+    """Parameters of every list. Unknown ones are refused: a filter with a typo must not return everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(
+        default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items to return.", examples=[100]
+    )
+    cursor: str | None = Field(
+        default=None,
+        max_length=512,
+        description="`next_cursor` of the page before; without it the list begins at its start.",
+    )
+
+
+PageDep = Annotated[PageQuery, Query()]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="ETags that the resource may have for the request to be carried out (RFC 9110 13.1.1); "
+        "`*` or no header: any.",
+        examples=['"3"'],
+    ),
+]
+
+
+def encode_cursor(key: str) -> str:
+    """An opaque cursor: behind the item with this key."""
+    return urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """The key of a cursor; InvalidQuery if we did not make it."""
+    try:
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidQuery("cursor", "is not a cursor of this list") from None
+
+
+def keyset_page(items: Sequence[T], key: Callable[[T], str], query: PageQuery) -> Page:
+    """A page of a short list in the order of `key`, beginning behind the cursor's key.
+
+    Stable when items come and go: the cursor names the last item seen, not a position.
+    """
+    after = None if query.cursor is None else decode_cursor(query.cursor)
+    rest = sorted((item for item in items if after is None or key(item) > after), key=key)
+    page = tuple(rest[: query.limit])
+    return Page(page, encode_cursor(key(page[-1])) if len(rest) > len(page) else None)
+
+
+def quote_etag(etag: str) -> str:
+    """An ETag as the header has it."""
+    return f'"{etag}"'
+
+
+def check_if_match(header: str | None, etag: str) -> str | None:
+    """The ETag for the service to check, None for any. PreconditionFailed if the header names only others.
+
+    Comparison is strong, so weak ETags never match (RFC 9110 13.1.1).
+    """
+    if header is None or header.strip() == "*":
+        return None
+    given = [part.strip() for part in header.split(",")]
+    if quote_etag(etag) not in given:
+        raise PreconditionFailed(
+            f"the resource has changed since it was read: its ETag is now {quote_etag(etag)}"
+        )
+    return etag

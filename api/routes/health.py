@@ -1,0 +1,60 @@
+"""Liveness, readiness and metrics, at the paths where orchestrators and Prometheus look for them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from api.deps import ServiceDep
+from api.problems import documented, problem
+from api.schemas import Check, Health, Ready
+
+router = APIRouter(tags=["Health"])
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_EXAMPLE = '# TYPE bgpsvc_session_up gauge\nbgpsvc_session_up{session="conn1-tunnel1"} 1.0\n'
+
+
+@router.get("/healthz", operation_id="getHealth", summary="Is the process alive")
+async def get_health(request: Request) -> Health:
+    """Answers as long as the event loop runs."""
+    return Health(status="ok", version=request.app.version)
+
+
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Is the service ready",
+    response_model=Ready,
+    responses=documented(503),
+)
+async def get_readiness(request: Request, service: ServiceDep) -> Response | Ready:
+    """200 if every check passes; else 503 with the same checks in the problem's member `checks`."""
+    view = service.ready()
+    checks = {name: Check(ok=ok, detail=detail) for name, (ok, detail) in view.checks.items()}
+    if view.ready:
+        return Ready(ready=True, checks=checks)
+    failed = [name for name, check in checks.items() if not check.ok]
+    return problem(
+        request,
+        503,
+        "not ready: " + ", ".join(failed),
+        checks={name: check.model_dump() for name, check in checks.items()},
+    )
+
+
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
+    responses={
+        200: {
+            "description": "Prometheus text exposition format 0.0.4.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}},
+        }
+    },
+)
+async def get_metrics(service: ServiceDep) -> Response:
+    """All metrics of the service."""
+    return Response(service.metrics(), headers={"Content-Type": PROMETHEUS})

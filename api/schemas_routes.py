@@ -1,0 +1,185 @@
+"""What the API answers about routes and events, and the filters it takes for them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from api import examples
+from api.deps import PageQuery
+from api.schemas import Listing, Timestamp, described
+from bgpsvc.model import Reason, Role
+from bgpsvc.views import EventKind, MatchKind, RouteFilter, RouteState
+
+
+class Candidate(BaseModel):
+    """One path of a prefix, as one session announced it, and why it is not in use."""
+
+    model_config = described(examples.CANDIDATE, examples.CANDIDATE_2)
+
+    rank: int | None = Field(description="1 is the best; null: the import policy refused the path.")
+    session: str = Field(description="Id of the session (and tunnel) that announced it.")
+    role: Role = Field(description="Role of that tunnel.")
+    next_hop: str = Field(description="Next hop address.")
+    as_path: str = Field(description="AS path, nearest AS first; an AS_SET in braces: `65500 {65501,65502}`.")
+    origin: Literal["igp", "egp", "incomplete"] = Field(description="ORIGIN attribute.")
+    med: int | None = Field(description="MULTI_EXIT_DISC; null: not sent. Lower is preferred.")
+    local_pref: int = Field(description="Local preference that the import policy set. Higher is preferred.")
+    communities: list[str] = Field(description="Standard communities, as `65500:100` or a well-known name.")
+    large_communities: list[str] = Field(description="Large communities (RFC 8092), as `65500:1:2`.")
+    extended_communities: list[str] = Field(description="Extended communities (RFC 4360).")
+    stale: bool = Field(description="Kept over a restart of the session, not announced again yet.")
+    in_use: bool = Field(description="Traffic takes this path (if the route is installed).")
+    reason: Reason | None = Field(description="Why it is not in use; null for the one that is.")
+    reason_text: str | None = Field(description="The reason as a sentence.")
+
+
+class Route(BaseModel):
+    """One prefix of a gateway's Loc-RIB with every candidate: best first, refused ones last."""
+
+    model_config = described(examples.ROUTE)
+
+    prefix: str = Field(description="The prefix, as `192.168.0.0/16`.")
+    family: Literal["ipv4", "ipv6"] = Field(description="Address family.")
+    gateway: str = Field(description="Name of the VPN gateway.")
+    vpc: str = Field(description="Name of the VPC.")
+    state: RouteState = Field(
+        description="`installed`: in the VPC's route table; `pending`: on its way there; `not_installed`: "
+        "does not belong there; `failed`: the kernel refused it."
+    )
+    reason: Reason | None = Field(description="Why it is not installed; null if it is.")
+    reason_text: str | None = Field(description="The reason as a sentence.")
+    session: str | None = Field(description="Id of the session whose path traffic takes.")
+    interface: str | None = Field(description="Network interface that traffic takes.")
+    nexthop_group: int | None = Field(description="Id of the kernel nexthop group of its forwarding class.")
+    candidates: list[Candidate] = Field(description="All paths.")
+
+
+class RouteList(Listing[Route]):
+    """A page of a Loc-RIB in address order, IPv4 first."""
+
+    model_config = described(examples.listing(examples.ROUTE))
+
+
+class TableRoute(BaseModel):
+    """One route of ours in a VPC's kernel route table."""
+
+    model_config = described(examples.TABLE_ROUTE)
+
+    prefix: str = Field(description="The prefix.")
+    family: Literal["ipv4", "ipv6"] = Field(description="Address family.")
+    vpc: str = Field(description="Name of the VPC.")
+    table: int = Field(description="Number of the kernel route table.")
+    metric: int = Field(description="Metric of the route; lower is used first.")
+    nexthop_group: int = Field(description="Id of the kernel nexthop group that it names.")
+    connection: str = Field(description="VPN connection that traffic takes.")
+    session: str = Field(description="Id of the session (and tunnel) that traffic takes.")
+    interface: str = Field(description="Network interface that traffic takes.")
+    next_hop: str = Field(description="Next hop address.")
+    backup_session: str | None = Field(
+        description="Id of the session of the floating backup route (worse metric, for when none of our "
+        "processes runs); null: there is none."
+    )
+
+
+class TableRouteList(Listing[TableRoute]):
+    """A page of a VPC's route table in address order, IPv4 first."""
+
+    model_config = described(examples.listing(examples.TABLE_ROUTE))
+
+
+class Event(BaseModel):
+    """One entry of the event log."""
+
+    model_config = described(examples.EVENT)
+
+    id: int = Field(description="Rises by one with every event.")
+    time: Timestamp = Field(description="When it happened (RFC 3339, UTC).")
+    kind: EventKind = Field(description="What happened, for programs.")
+    severity: Literal["info", "warning", "error"] = Field(description="How bad it is.")
+    subject: str = Field(description="Name of the resource that it is about.")
+    message: str = Field(description="What happened, in a sentence.")
+    data: dict[str, Any] = Field(description="Details; the members depend on `kind`.")
+
+
+class EventList(Listing[Event]):
+    """A page of events, oldest first."""
+
+    model_config = described(examples.listing(examples.EVENT))
+
+
+class RouteQuery(PageQuery):
+    """Filters of route lists; they combine with AND."""
+
+    prefix: str | None = Field(
+        default=None,
+        max_length=64,
+        description="A prefix, as `10.0.0.0/8`; with `match=best` also a bare address.",
+        examples=["192.168.0.0/16"],
+    )
+    match: MatchKind | None = Field(
+        default=None,
+        description="How `prefix` selects. `exact` (the default): that prefix; `longer`: it and all inside "
+        "it; `covering`: it and all that contain it; `best`: the longest match of the address.",
+        examples=["longer"],
+    )
+    family: Literal["ipv4", "ipv6"] | None = Field(default=None, description="Address family.")
+    session: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Id of a session: prefixes that it announces.",
+        examples=["conn1-tunnel1"],
+    )
+    asn: int | None = Field(
+        default=None,
+        ge=0,
+        le=4294967295,
+        description="An AS number: prefixes with a path whose AS path contains it.",
+        examples=[65500],
+    )
+    community: str | None = Field(
+        default=None,
+        max_length=64,
+        description="A community, `65500:100`, a large one, `65500:1:2`, or a well-known name, `no-export`.",
+        examples=["65500:100"],
+    )
+    state: RouteState | None = Field(default=None, description="State of the route.", examples=["installed"])
+
+    @model_validator(mode="after")
+    def _match_needs_prefix(self) -> Self:
+        if self.match is not None and self.prefix is None:
+            raise ValueError("match needs prefix: it says how prefix selects")
+        return self
+
+    def filter(self) -> RouteFilter:
+        """The filter as the service takes it."""
+        return RouteFilter(
+            prefix=self.prefix,
+            match=self.match or "exact",
+            family=self.family,
+            session=self.session,
+            asn=self.asn,
+            community=self.community,
+            state=self.state,
+        )
+
+
+class EventQuery(PageQuery):
+    """Filters of the event list."""
+
+    cursor: str | None = Field(
+        default=None,
+        max_length=20,
+        pattern=r"^[0-9]+$",
+        description="`next_cursor` of the page before; for events it is an id, the same as `after`.",
+    )
+    after: int | None = Field(
+        default=None,
+        ge=0,
+        description="Only events with an id above this one. Without it: the latest `limit` events.",
+        examples=[41],
+    )
+    kind: list[EventKind] | None = Field(
+        default=None, description="Only events of these kinds; may be repeated.", examples=[["session.down"]]
+    )

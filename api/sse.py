@@ -1,0 +1,58 @@
+"""Server-sent events of the event log.
+
+A stream ends when the client goes or the server closes: uvicorn waits for open responses before it
+stops, so an endless one has to be told (`api.server` sets the event `closing`). Comment lines keep
+idle connections open through proxies and let a dead client be noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from api.schemas_routes import Event
+from bgpsvc.views import EventView, Service
+
+RECONNECT_MS = 2000
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def frame(event: EventView) -> bytes:
+    """One event as a message; its id lets a client resume behind it."""
+    return f"id: {event.id}\ndata: {Event.model_validate(event).model_dump_json()}\n\n".encode()
+
+
+async def stream(
+    service: Service,
+    after: int | None,
+    kinds: frozenset[str] | None,
+    closing: asyncio.Event,
+    keep_alive: float,
+) -> AsyncIterator[bytes]:
+    """The events behind `after` (None: from now on), until `closing` is set.
+
+    Every `keep_alive` seconds without an event a comment is sent.
+    """
+    source = aiter(service.subscribe(after))
+    pending = asyncio.ensure_future(anext(source, None))
+    closed = asyncio.ensure_future(closing.wait())
+    try:
+        yield f"retry: {RECONNECT_MS}\n\n".encode()
+        while not closing.is_set():
+            done, _ = await asyncio.wait(
+                {pending, closed}, timeout=keep_alive, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                yield KEEP_ALIVE
+            if pending in done:
+                event = pending.result()
+                if event is None:
+                    return
+                pending = asyncio.ensure_future(anext(source, None))
+                if kinds is None or event.kind in kinds:
+                    yield frame(event)
+    finally:
+        pending.cancel()
+        closed.cancel()
+        # Cancelling a pending anext() ends the subscription's generator; wait for that.
+        await asyncio.gather(pending, closed, return_exceptions=True)
