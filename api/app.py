@@ -20,8 +20,8 @@ DESCRIPTION = """
 Shows and controls a bgpsvc daemon: BGP sessions, tunnels, routes with the reason for every choice, and the
 two switches an operator has, automatic propagation and the tunnel of a connection.
 
-Lists are pages: `{items, next_cursor}`; give `next_cursor` as `cursor` to get the next one. Times are RFC 3339
-in UTC. Every error is a problem document (RFC 9457), `application/problem+json`.
+Lists are pages: `{items, next_cursor}`; give `next_cursor` as `cursor` to get the next one. Times are RFC
+3339 in UTC. Every error is a problem document (RFC 9457), `application/problem+json`.
 """
 TAGS = [
     {"name": "BGP sessions", "description": "One session per tunnel."},

@@ -219,9 +219,7 @@ def _mistake(entry: Mapping[str, Any]) -> FieldProblem:
     where, *path = entry["loc"]
     if entry["type"] == "json_invalid":
         reason = entry.get("ctx", {}).get("error", "")
-        return FieldProblem(
-            location="body", "#", f"is not JSON: {reason} at character {path[0]}"
-        )
+        return _field("body", "#", f"is not JSON: {reason} at character {path[0]}")
     return _field(where, _pointer(path), _detail(entry))
 
 
