@@ -1,0 +1,290 @@
+"""The kernel's forwarding state over rtnetlink: `Kernel` writes and reads it, `Monitor` hears of changes.
+
+What Linux (seen on 6.18) tells of changes, with `net.ipv4.nexthop_compat_mode=0`; the same for IPv4
+and IPv6 unless it says otherwise. "Silently" means that no notification comes.
+
+- A device goes down, loses its carrier, or is deleted: only the link's own notification (and, if
+  it was set down or deleted, those of its addresses). Its nexthops, the groups that have no other
+  member, and all routes over these are deleted *silently*. A group with other members loses the
+  member silently. So on every `LinkSeen` and `LinkGone` compare `nexthops()` with what should be: it
+  is a short dump. (A link that lost its carrier and has it again may only be seen as up.)
+- A nexthop is deleted (`ip nexthop del`): NexthopGone for it and for each group that became empty, a
+  NexthopChanged for each group that lost it; their routes go silently.
+- A nexthop or group is replaced: one NexthopChanged; nothing for its routes.
+- Routes are deleted (`ip route flush proto 201`): one RouteGone each; with many, Overrun.
+- A route is replaced: one RouteChanged, nothing for the route that it replaced, whosever that was.
+- An address is removed: AddressesChanged. Nexthops whose gateway was on its network stay.
+- Nothing comes back with the link: whoever wants nexthops and routes again sets them again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from bgpsvc.fib import codec, notices, rules
+from bgpsvc.fib.nlsocket import DUMP_ATTEMPTS, Requester, open_socket
+from bgpsvc.fib.ops import (
+    PROTOCOL,
+    AddressesChanged,
+    DeleteNexthop,
+    DeleteRoutes,
+    Link,
+    Nexthop,
+    Notice,
+    Op,
+    OpError,
+    Overrun,
+)
+from bgpsvc.fib.socketfilter import program
+from bgpsvc.fib.wire import NLM_F_ACK, Acknowledgement, Message, request
+from bgpsvc.model import Family, Prefix
+
+_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
+_SO_ATTACH_FILTER = 26
+_NOTICES_PER_READ = 1000
+_MISSING = {errno.ESRCH, errno.ENOENT}
+
+
+class Monitor:
+    """Notifications of changes that somebody else made, for `loop.add_reader(monitor, …)`.
+
+    Nothing comes before `watch` was called. Call `watch` before the dumps whose results are to be
+    kept up to date, so that no change falls between.
+    """
+
+    def __init__(self, writer: int) -> None:
+        self._writer = writer
+        self._socket = open_socket()
+        self._socket.setblocking(False)
+        self._buffer = bytearray(1 << 16)
+        self._subscribed = False
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """File descriptor that becomes readable when there is something to read."""
+        return self._socket.fileno()
+
+    def watch(self, tables: Collection[int]) -> None:
+        """Subscribe; besides routes of our protocol, hear of all routes of these tables.
+
+        Calling it again changes the tables.
+        """
+        code = program(self._writer, tables)
+        filter_ = ctypes.create_string_buffer(code, len(code))
+        prog = struct.pack("@HP", len(code) // 8, ctypes.addressof(filter_))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, prog)
+        if not self._subscribed:
+            for group in notices.GROUPS:
+                self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+            self._subscribed = True
+
+    def read(self) -> list[Notice]:
+        """What has come, in order; does not block. At most 1000 messages, the rest with the next call.
+
+        `[Overrun()]` alone if notifications were lost: those at hand say less than the dump that is
+        due now. AddressesChanged comes once a call at the most.
+        """
+        found: list[Notice] = []
+        view = memoryview(self._buffer)
+        overrun = addresses = False
+        for _ in range(_NOTICES_PER_READ):
+            try:
+                size = self._socket.recv_into(self._buffer)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                overrun = True
+                continue
+            for notice in notices.decode_notices(view[:size]):
+                if isinstance(notice, AddressesChanged):
+                    if addresses:
+                        continue
+                    addresses = True
+                found.append(notice)
+        return [Overrun()] if overrun else found
+
+
+class Kernel:
+    """Forwarding state of the network namespace that the calling thread is in when it constructs this.
+
+    Its sockets stay in that namespace, wherever their user goes. `apply` and the reading calls use
+    different sockets: a dump may run in another thread while operations are applied. PermissionError
+    if changing routes is not allowed here (CAP_NET_ADMIN).
+    """
+
+    def __init__(self) -> None:
+        self._writer = Requester()
+        self._reader = Requester()
+        self._reading = threading.Lock()
+        self.monitor = Monitor(self._writer.port_id)
+        try:
+            self._check_permission()
+        except OSError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets. Nothing that was applied is taken back."""
+        self.monitor.close()
+        self._writer.close()
+        self._reader.close()
+
+    def _check_permission(self) -> None:
+        """The kernel checks the capability before it looks at a request: one without content tells."""
+        seq = self._writer.next_seq()
+        empty = codec.NHMSG.pack(0, 0, 0, 0, 0)
+        answer = self._writer.request(request(codec.RTM_DELNEXTHOP, NLM_F_ACK, seq, empty), seq)
+        if answer.errno == errno.EPERM:
+            raise PermissionError(
+                errno.EPERM,
+                "CAP_NET_ADMIN is needed to change routes: run as root, or in a container with "
+                "--cap-add NET_ADMIN, or as a systemd service with AmbientCapabilities=CAP_NET_ADMIN",
+            )
+        if answer.errno == errno.EOPNOTSUPP:
+            raise OSError(
+                errno.EOPNOTSUPP, "this kernel has no nexthop objects: Linux 5.3 or newer is needed"
+            )
+
+    def apply(self, ops: Sequence[Op]) -> list[OpError]:
+        """Carry out the operations in order and return those that the kernel refused.
+
+        An error does not stop the operations after it. Deleting what is missing is no error. A route
+        that is set replaces any other of the same table, prefix and metric, whosever it was.
+        Blocks: 2 to 5 microseconds a route. ValueError as in `codec.batches`, before anything of that
+        batch is sent; OSError if the kernel does not answer.
+        """
+        errors: list[OpError] = []
+        first = self._writer.next_seq(codec.message_count(ops))
+        for batch in codec.batches(ops, first):
+            errors += filter(None, (_op_error(batch, answer) for answer in self._writer.send(batch)))
+        return errors
+
+    def nexthops(self) -> list[Nexthop]:
+        """All nexthops and groups that carry our protocol number, in order of id."""
+        found: dict[int, Nexthop] = {}
+
+        def take(message: Message) -> None:
+            nexthop = codec.decode_nexthop(message.payload)
+            if nexthop.protocol == PROTOCOL:
+                found[nexthop.id] = nexthop
+
+        self._dump(found, codec.dump_nexthops, take)
+        return [found[ident] for ident in sorted(found)]
+
+    def routes(self, table: int) -> dict[tuple[Prefix, int], int]:
+        """All routes of a table that carry our protocol number: (prefix, metric) to nexthop id, or 0.
+
+        About a second for a million. If somebody keeps changing routes of the namespace, so that no
+        dump of `DUMP_ATTEMPTS` is consistent, the last one is taken: it may lack a route, and that
+        route being set again is harmless.
+        """
+        routes: dict[tuple[Prefix, int], int] = {}
+        for family in Family:
+            found: dict[tuple[Prefix, int], int] = {}
+            dump = codec.RouteDump(family, table, found)
+            try:
+                self._dump(found, partial(codec.dump_routes, family, table), dump.feed, dump.feed_bulk)
+            except OSError as error:
+                if error.errno not in _MISSING:  # a table that nobody has used yet does not exist
+                    raise
+            routes.update(found)
+        return routes
+
+    def links(self) -> list[Link]:
+        """All interfaces, in order of ifindex."""
+        found: dict[int, Link] = {}
+
+        def take(message: Message) -> None:
+            if (link := notices.decode_link(message.payload)) is not None:
+                found[link.ifindex] = link
+
+        self._dump(found, notices.dump_links, take)
+        return [found[index] for index in sorted(found)]
+
+    def connected(self) -> list[Prefix]:
+        """Networks of the addresses of all interfaces, sorted; without the loopback's own."""
+        found: set[Prefix] = set()
+
+        def take(message: Message) -> None:
+            found.update(notices.decode_connected(message.payload))
+
+        self._dump(found, notices.dump_addresses, take)
+        return sorted(found)
+
+    def _dump(
+        self,
+        found: dict[Any, Any] | set[Any],
+        ask: Callable[[int], bytes],
+        take: Callable[[Message], None],
+        bulk: Callable[[memoryview, int], int] | None = None,
+    ) -> None:
+        """Fill `found` with a dump; again from the start if the kernel says that it changed meanwhile."""
+        with self._reading:
+            for _ in range(DUMP_ATTEMPTS):
+                found.clear()
+                seq = self._reader.next_seq()
+                if self._reader.dump(ask(seq), seq, take, bulk):
+                    return
+
+    def ensure_rules(self, table: int) -> list[rules.Rule]:
+        """Put a table into the lookup order (see `bgpsvc.fib.rules`); returns the rules that were added."""
+        added = rules.missing(table, self._rules())
+        for rule in added:
+            self._change_rule(rules.RTM_NEWRULE, rule)
+        return added
+
+    def remove_rules(self, table: int) -> list[rules.Rule]:
+        """Take a table out of the lookup order; returns the rules that were deleted. Its routes stay."""
+        removed = rules.superfluous(table, self._rules())
+        for rule in removed:
+            self._change_rule(rules.RTM_DELRULE, rule)
+        return removed
+
+    def _rules(self) -> set[rules.Rule]:
+        present: set[rules.Rule] = set()
+        for family in Family:
+            found: set[rules.Rule] = set()
+
+            def take(message: Message, family: Family = family, found: set[rules.Rule] = found) -> None:
+                if (rule := rules.decode_rule(message.payload, family)) is not None:
+                    found.add(rule)
+
+            self._dump(found, partial(rules.dump_rules, family), take)
+            present |= found
+        return present
+
+    def _change_rule(self, kind: int, rule: rules.Rule) -> None:
+        seq = self._writer.next_seq()
+        answer = self._writer.request(rules.pack_rule(kind, seq, rule), seq)
+        if answer.errno not in (0, errno.EEXIST, errno.ENOENT):
+            raise OSError(answer.errno, f"{rule}: {answer.text or os.strerror(answer.errno)}")
+
+
+def _op_error(batch: codec.Batch, answer: Acknowledgement) -> OpError | None:
+    """What a refused message means; None if it deletes what is missing."""
+    op, prefix = batch.blame(answer.seq)
+    if isinstance(op, DeleteNexthop | DeleteRoutes) and answer.errno in _MISSING:
+        return None
+    return OpError(op, answer.errno, answer.text or os.strerror(answer.errno), prefix)

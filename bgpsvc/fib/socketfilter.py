@@ -1,0 +1,77 @@
+"""A classic BPF program for the socket that hears notifications: drops in the kernel what Python
+need not see, so that a million routes of our own cost nothing on the way back.
+
+Dropped are messages that our own writer caused (`nlmsg_pid` is its port id), and routes that are
+neither of our protocol nor in a table of ours. A datagram of several messages is let through as it
+is (rtnetlink sends one per datagram; a filter can judge the first only).
+
+BPF loads are big-endian and netlink is in host order: constants are swapped where that differs.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterable
+
+from bgpsvc.fib.codec import RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG
+from bgpsvc.fib.ops import PROTOCOL
+from bgpsvc.fib.wire import ATTRIBUTE, HEADER
+
+_INSTRUCTION = struct.Struct("=HBBI")  # code, jump if true, jump if false, operand
+
+_LD_LEN, _LD_IMM, _LD_W, _LD_H, _LD_B, _LD_W_X = 0x80, 0x00, 0x20, 0x28, 0x30, 0x40
+_LDX_IMM, _TAX = 0x01, 0x07
+_LSH, _OR_X = 0x64, 0x4C
+_JEQ, _JEQ_X = 0x15, 0x1D
+_RET = 0x06
+_NLATTR = 0xFFFFF000 + 12  # SKF_AD_OFF + SKF_AD_NLATTR: offset of the attribute of type X from A on
+_ACCEPT, _DROP = 0xFFFFFFFF, 0
+_MAX_INSTRUCTIONS = 4096
+
+_TYPE, _PID = 4, 12
+_ROUTE_PROTOCOL = HEADER.size + 5
+
+
+def _loaded(value: int, width: int) -> int:
+    """What a BPF load makes of a number that lies in host order in the message."""
+    return int.from_bytes(value.to_bytes(width, sys.byteorder), "big")
+
+
+def program(writer: int, tables: Iterable[int]) -> bytes:
+    """Instructions (`struct sock_filter[]`) that drop changes by the writer's port id and foreign routes."""
+    low, high = (0, 1) if sys.byteorder == "little" else (3, 2)
+    code = [
+        (_LD_B, 0, 0, high),  # the lower half of nlmsg_len is enough: a longer datagram is let through
+        (_LSH, 0, 0, 8),
+        (_TAX, 0, 0, 0),
+        (_LD_B, 0, 0, low),
+        (_OR_X, 0, 0, 0),
+        (_TAX, 0, 0, 0),
+        (_LD_LEN, 0, 0, 0),
+        (_JEQ_X, 1, 0, 0),
+        (_RET, 0, 0, _ACCEPT),  # more than one message
+        (_LD_W, 0, 0, _PID),
+        (_JEQ, 0, 1, _loaded(writer, 4)),
+        (_RET, 0, 0, _DROP),
+        (_LD_H, 0, 0, _TYPE),
+        (_JEQ, 2, 0, _loaded(RTM_NEWROUTE, 2)),
+        (_JEQ, 1, 0, _loaded(RTM_DELROUTE, 2)),
+        (_RET, 0, 0, _ACCEPT),
+        (_LD_B, 0, 0, _ROUTE_PROTOCOL),
+        (_JEQ, 0, 1, PROTOCOL),
+        (_RET, 0, 0, _ACCEPT),
+        (_LD_IMM, 0, 0, HEADER.size + RTMSG.size),
+        (_LDX_IMM, 0, 0, RTA_TABLE),
+        (_LD_W, 0, 0, _NLATTR),
+        (_JEQ, 0, 1, 0),
+        (_RET, 0, 0, _DROP),
+        (_TAX, 0, 0, 0),
+        (_LD_W_X, 0, 0, ATTRIBUTE.size),
+    ]
+    for table in sorted(set(tables)):
+        code += [(_JEQ, 0, 1, _loaded(table, 4)), (_RET, 0, 0, _ACCEPT)]
+    code.append((_RET, 0, 0, _DROP))
+    if len(code) > _MAX_INSTRUCTIONS:
+        raise ValueError(f"{len(code)} instructions: too many tables for one socket filter")
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
