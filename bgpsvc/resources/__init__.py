@@ -1,5 +1,6 @@
 """VPCs, gateways, connections and tunnels as an operator describes them. Pure: reads no file, no clock."""
 
+from bgpsvc.resources.loader import Loaded, SecretReader, load
 from bgpsvc.resources.models import (
     BgpSettings,
     CustomerGateway,
@@ -13,17 +14,23 @@ from bgpsvc.resources.models import (
     VpnConnection,
     VpnGateway,
 )
+from bgpsvc.resources.problems import ConfigError, Problem
 
 __all__ = [
     "BgpSettings",
+    "ConfigError",
     "CustomerGateway",
     "DpdSettings",
     "IkeSettings",
     "Intent",
     "IpsecSettings",
     "Ipv6Settings",
+    "Loaded",
+    "Problem",
+    "SecretReader",
     "Tunnel",
     "Vpc",
     "VpnConnection",
     "VpnGateway",
+    "load",
 ]

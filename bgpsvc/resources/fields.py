@@ -22,7 +22,7 @@ from bgpsvc.model import parse_prefix
 LARGEST_U32 = 4294967295
 DEFAULT_LOCAL_ASN = 45104
 MASK = "(masked: --reveal prints it)"
-"""Stands for a secret that is not shown. Its spaces make it invalid, so that it is never loaded as a secret."""
+"""Stands for a secret that is not shown. Its spaces make it invalid, so that it's never loaded as one."""
 
 RESERVED_TUNNEL_CIDRS = tuple(
     IPv4Network(text) for text in (*(f"169.254.{third}.0/30" for third in range(7)), "169.254.169.252/30")
@@ -74,7 +74,7 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object, low: int, high: int) -> int:
-    text = _text(value)
+    text = "" if isinstance(value, bool) else _text(value)
     if not re.fullmatch(r"-?[0-9]{1,20}", text):
         raise ValueError("is not a whole number")
     number = int(text)

@@ -1,0 +1,79 @@
+"""What is legal in a configuration and still worth a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+
+from bgpsvc.resources.draft import Fault, Path
+from bgpsvc.resources.models import IkeSettings, Intent, IpsecSettings, Tunnel, VpnConnection
+
+LEGACY = {
+    "version": {"ikev1": "ikev2"},
+    "mode": {"aggressive": "main, it does not expose a hash of the key"},
+    "encryption": {"des": "aes256", "3des": "aes256"},
+    "authentication": {"md5": "sha256", "sha1": "sha256"},
+    "pfs": {"group1": "group14", "group2": "group14", "group5": "group14"},
+}
+"""Values that the clouds still accept and that should not be chosen any more, with what to take instead."""
+
+
+def warnings(intent: Intent) -> Iterator[Fault]:
+    """All warnings about a valid configuration."""
+    for index, connection in enumerate(intent.vpn_connections):
+        path: Path = ("vpn_connections", index)
+        yield from _peer_asns(intent, connection, path)
+        if connection.routing_mode != "destination":
+            yield Fault((*path, "routing_mode"), _not_applied("routing_mode"))
+        for number, tunnel in enumerate(connection.tunnels):
+            yield from _ipsec(tunnel, (*path, "tunnels", number))
+    yield from _shared_tunnel_cidrs(intent)
+
+
+def _not_applied(key: str) -> str:
+    return (
+        f"{key} is checked and not applied: a tunnel is an existing interface, its IPsec is set up elsewhere"
+    )
+
+
+def _peer_asns(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[Fault]:
+    first, second = (intent.customer_gateway(tunnel.customer_gateway).asn for tunnel in connection.tunnels)
+    if connection.enable_bgp and first != second:
+        detail = f"the peers of the two tunnels have different ASNs, {first} and {second}; one is recommended"
+        yield Fault((*path, "tunnels"), detail)
+
+
+def _ipsec(tunnel: Tunnel, path: Path) -> Iterator[Fault]:
+    for key in ("ike", "ipsec", "dpd", "nat_traversal"):
+        if getattr(tunnel, key) is not None:
+            yield Fault((*path, key), _not_applied(key))
+    for key, section in (("ike", tunnel.ike), ("ipsec", tunnel.ipsec)):
+        if section is not None:
+            yield from _legacy(section, (*path, key))
+
+
+def _legacy(section: IkeSettings | IpsecSettings, path: Path) -> Iterator[Fault]:
+    for key, values in LEGACY.items():
+        better = values.get(getattr(section, key, ""))
+        if better is not None:
+            yield Fault((*path, key), f"is legacy and weak; better: {better}")
+
+
+def _shared_tunnel_cidrs(intent: Intent) -> Iterator[Fault]:
+    # The rule is "unique per VPN gateway", but all gateways of a file live in one network namespace, where
+    # a peer is told by its address alone.
+    seen: dict[IPv4Network | IPv6Network, str] = {}
+    for index, connection in enumerate(intent.vpn_connections):
+        for number, tunnel in enumerate(connection.tunnels):
+            for steps, cidr in _tunnel_cidrs(tunnel):
+                other = seen.setdefault(cidr, connection.vpn_gateway)
+                if other != connection.vpn_gateway:
+                    path = ("vpn_connections", index, "tunnels", number, *steps)
+                    yield Fault(path, f"VPN gateway {other} of this file uses it too, in the same namespace")
+
+
+def _tunnel_cidrs(tunnel: Tunnel) -> Iterator[tuple[Path, IPv4Network | IPv6Network]]:
+    if tunnel.bgp is not None:
+        yield ("bgp", "tunnel_cidr"), tunnel.bgp.tunnel_cidr
+        if tunnel.bgp.ipv6 is not None:
+            yield ("bgp", "ipv6", "tunnel_cidr"), tunnel.bgp.ipv6.tunnel_cidr

@@ -1,0 +1,45 @@
+"""What is wrong with a configuration, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bgpsvc.resources.draft import Path
+
+_LONGEST_VALUE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem or warning. `line` and `column` count from 1; `value` is as written, secrets masked."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    value: str | None
+    message: str
+    allowed: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.path] if self.path else []
+        if self.value is not None:
+            shown = self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
+            parts.append(repr(shown))
+        text = f"{self.file}:{self.line}:{self.column}: {': '.join([*parts, self.message])}"
+        return f"{text}; allowed: {self.allowed}" if self.allowed else text
+
+
+class ConfigError(ValueError):
+    """A configuration is refused; `problems` has all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def path_text(path: Path) -> str:
+    """`vpn_connections[0].tunnels[1].bgp` for the path of a value."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
