@@ -134,9 +134,10 @@ class SpeakerDown:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """A tunnel interface came up, went down (administratively or carrier), or vanished."""
+    """A network interface came up, went down (administratively or carrier), or vanished (ifindex None)."""
 
     interface: str
+    ifindex: int | None
     up: bool
 
 
@@ -161,6 +162,17 @@ class PropagationSet:
 
     gateway: str
     on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """Attributes of a prefix that we advertise; the next hop is our own address on the tunnel.
+
+    `local_pref` is set on iBGP sessions only (RFC 4271 5.1.5).
+    """
+
+    med: int
+    local_pref: int | None = None
 
 
 BgpEvent = (

@@ -160,7 +160,7 @@ class Attributes:
 
     @property
     def as_path_length(self) -> int:
-        """Length for the decision: an AS_SET counts one (RFC 4271 9.1.2.2 a), confederations 0 (RFC 5065 5.3)."""
+        """Length for the decision: a set counts one (RFC 4271 9.1.2.2 a), confederations 0 (RFC 5065 5.3)."""
         length = 0
         for segment in self.as_path:
             if segment.type is SegmentType.SEQUENCE:

@@ -40,15 +40,14 @@ Denied = tuple[Prefix, Reason]
 
 
 class PrefixFilter:
-    """Refuses prefixes equal to or inside denied networks, and default routes unless allowed.
+    """Refuses prefixes equal to or inside denied networks, and default routes (the caller may allow those).
 
     Less specific prefixes that merely cover a denied network pass: connected and system routes
     are looked up before learned ones, so such a prefix captures nothing.
     """
 
-    def __init__(self, denied: Iterable[Denied], accept_default: bool) -> None:
+    def __init__(self, denied: Iterable[Denied]) -> None:
         self._denied = tuple(denied)
-        self._accept_default = accept_default
         # Outermost networks only: these ranges do not overlap, so one binary search finds the
         # only range that can contain an address. The exact reason is looked up on a hit.
         outermost = {p for p, _ in self._denied if not any(covers(q, p) and q != p for q, _ in self._denied)}
@@ -62,7 +61,7 @@ class PrefixFilter:
         size = len(prefix)
         length = prefix[-1]
         if length == 0:
-            return None if self._accept_default else Reason.DEFAULT_ROUTE
+            return Reason.DEFAULT_ROUTE
         index = bisect_right(self._starts[size], prefix) - 1
         if index < 0:
             return None

@@ -57,16 +57,18 @@ class AdjRibIn:
 class ForwardingClass:
     """All prefixes with the same ordered hops. `count` of them; traffic takes `chosen`.
 
-    `ident` is the id of its kernel nexthop group.
+    `ident` is the id of its kernel nexthop group, `target` what a route of the class should name in
+    the kernel: the group and the nexthop of the floating backup, or nothing while no hop is usable.
     """
 
-    __slots__ = ("chosen", "count", "hops", "ident")
+    __slots__ = ("chosen", "count", "hops", "ident", "target")
 
     def __init__(self, ident: int, hops: tuple[Hop, ...]) -> None:
         self.ident = ident
         self.hops = hops
         self.count = 0
         self.chosen: Hop | None = None
+        self.target: tuple[int | None, int | None] = (None, None)
 
 
 class PathSet:

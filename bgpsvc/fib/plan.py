@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
@@ -260,7 +261,7 @@ class Fib:
         known = self.groups if primary else self.nexthops
         setting: dict[int, list[tuple[Prefix, int]]] = {}
         deleting: dict[int, list[Prefix]] = {}
-        batch = list(queue)[:budget] if len(queue) > budget else list(queue)
+        batch = list(islice(queue, budget))
         for prefix in batch:
             del queue[prefix]
             group, backup = table.desired(prefix)

@@ -1,0 +1,688 @@
+"""The policy engine: takes events, keeps the RIBs, says what the kernel and the peers should have.
+
+Pure and synchronous: `handle(event, now)` does a bounded amount of work and leaves the rest to
+`work`; `now` is the shell's monotonic clock in seconds; `deadline` says when `tick` wants to be
+called. What the kernel should hold is in `fib`, everything else for the shell is in `outbox`.
+
+Session loss and return, the heart of it:
+
+- SessionDown changes no path. The tunnel is assessed as down (or stale), its forwarding classes
+  point elsewhere: one group each. The session's table becomes its stale table.
+- Stale paths are kept as long as another session has the prefix alive (or graceful restart
+  allows). Nothing is forwarded over them, but the classes stay as they are, so that the session's
+  return rewrites no route either. Stale paths that nobody backs are purged in the background,
+  which withdraws their routes.
+- SessionUp and the same announcements turn stale paths fresh; End-of-RIB sweeps what is left.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeVar
+
+from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
+from bgpsvc.events import (
+    Announced,
+    ConnectedChanged,
+    EndOfRib,
+    Event,
+    LinkChanged,
+    MessagesLost,
+    Negotiated,
+    OperatorSwitch,
+    PropagationSet,
+    SessionDown,
+    SessionResync,
+    SessionStateChanged,
+    SessionUp,
+    SpeakerDown,
+    SpeakerUp,
+    Withdrawn,
+)
+from bgpsvc.fib.plan import Fib
+from bgpsvc.gateway import Gateway, Ids
+from bgpsvc.model import (
+    Attributes,
+    Family,
+    Prefix,
+    Reason,
+    SessionId,
+    SessionState,
+    SwitchMode,
+)
+from bgpsvc.resources import Intent
+from bgpsvc.rib import ForwardingClass
+from bgpsvc.session import LastError, Session, SessionSettings, session_settings
+from bgpsvc.switchboard import Switchboard
+from bgpsvc.tunnels import SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
+from bgpsvc.views import EventKind
+
+T = TypeVar("T")
+
+PIECE = 2000
+"""Prefixes that one piece of background work looks at."""
+SYNC_TIME = 60.0
+"""Seconds after the start at which routes of a former life are swept, End-of-RIB or not."""
+_FINISHED = object()
+CEASE_MAX_PREFIXES, CEASE_ADMIN_RESET = 1, 4
+
+
+class Engine:
+    """The decision core for all gateways of one namespace."""
+
+    def __init__(self, intent: Intent, now: float) -> None:
+        self.fib = Fib()
+        self.outbox: list[Effect] = []
+        self.sessions: dict[SessionId, Session] = {}
+        self.tunnels: dict[SessionId, Tunnel] = {}
+        self.gateways: dict[str, Gateway] = {}
+        self.links: dict[str, tuple[int, bool]] = {}
+        self.connected: tuple[Prefix, ...] = ()
+        self.modes: dict[str, SwitchMode] = {}
+        self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
+        self.intent = intent
+        self._ids = Ids()
+        self._jobs: deque[Iterator[None]] = deque()
+        self._sync_deadline: float | None = now + SYNC_TIME
+        self.reconfigure(intent, now)
+
+    # Configuration ----------------------------------------------------------------------------
+
+    def reconfigure(self, intent: Intent, now: float) -> None:
+        """Take over another intent. Sessions whose settings are equal keep everything."""
+        settings = {s.id: s for s in session_settings(intent)}
+        gateways = {g.name for g in intent.vpn_gateways}
+        for ident, session in list(self.sessions.items()):
+            if not _same_session(settings.get(ident), session.settings):
+                self._remove_session(session)
+        for name, gateway in list(self.gateways.items()):
+            vpc = next((intent.vpc(g.vpc) for g in intent.vpn_gateways if g.name == name), None)
+            if vpc is None or vpc.route_table != gateway.vpc.route_table:
+                self._remove_gateway(gateway)
+        self.intent = intent
+        for session_setting in settings.values():
+            self._add_session(session_setting, now)
+        for name in sorted(gateways):
+            if name in self.gateways:
+                self._reconfigure_gateway(self.gateways[name], intent)
+            else:
+                self.gateways[name] = Gateway(
+                    intent, name, self.fib, self._ids, self.links, self.sessions, self.tunnels, self.modes
+                )
+                self.gateways[name].connected = self.connected
+                self.gateways[name].rebuild_filter()
+        for name in [n for n in self.modes if n not in {c.name for c in intent.vpn_connections}]:
+            del self.modes[name]
+        self.switchboard.configure(c.name for c in intent.vpn_connections)
+        for connection in intent.vpn_connections:
+            self._reassess(connection.name, now)
+        for session in self.sessions.values():
+            self._advertise(session)
+
+    def _add_session(self, settings: SessionSettings, now: float) -> None:
+        session = self.sessions.get(settings.id)
+        if session is None:
+            self.sessions[settings.id] = Session(settings, since=now)
+            self.tunnels[settings.id] = Tunnel(
+                settings.id,
+                settings.connection,
+                settings.role,
+                settings.interface,
+                settings.hold_down,
+                since=now,
+            )
+            _, up = self.links.get(settings.interface, (0, False))
+            self.tunnels[settings.id].link_up = up
+        else:
+            session.settings = settings
+            session.forget_verdicts()
+            self.tunnels[settings.id].hold_down = settings.hold_down
+
+    def _remove_session(self, session: Session) -> None:
+        gateway = self.gateways[session.settings.gateway]
+        self._withdraw(gateway, session, [*session.adj.fresh, *session.adj.stale])
+        del self.sessions[session.id]
+        del self.tunnels[session.id]
+
+    def _remove_gateway(self, gateway: Gateway) -> None:
+        for session in [s for s in self.sessions.values() if s.settings.gateway == gateway.name]:
+            self._remove_session(session)
+        gateway.table.held = False
+        gateway.table.mark([*gateway.table.primary, *gateway.table.backup])
+        del self.gateways[gateway.name]
+
+    def _reconfigure_gateway(self, gateway: Gateway, intent: Intent) -> None:
+        gateway.configure(intent)
+        if gateway.propagate != gateway.config.auto_propagate:
+            self._propagate(gateway, gateway.config.auto_propagate)
+        gateway.table.mark(gateway.rib.rerank())
+        self._jobs.append(self._refilter(gateway))
+
+    # Events -----------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> None:
+        """Take one event. Events of unknown sessions are stragglers of a removed one and are dropped."""
+        match event:
+            case LinkChanged():
+                self._link_changed(event, now)
+            case ConnectedChanged():
+                self._connected_changed(event)
+            case OperatorSwitch():
+                self._operator_switch(event, now)
+            case PropagationSet():
+                self._propagation_set(event)
+            case SpeakerUp() | SpeakerDown():
+                self._speaker(event, now)
+            case _:
+                session = self.sessions.get(event.session)
+                if session is not None:
+                    self._session_event(session, event, now)
+
+    def _session_event(self, session: Session, event: Event, now: float) -> None:
+        match event:
+            case Announced():
+                session.last_update = now
+                self._announced(session, event)
+            case Withdrawn():
+                session.last_update = now
+                self._withdrawn(session, event)
+            case EndOfRib():
+                session.counters.end_of_rib += 1
+                self._jobs.append(self._family_ended(session, event.family, now))
+            case SessionUp():
+                self._session_up(session, event.negotiated, now)
+            case SessionResync():
+                self._session_resync(session, event, now)
+            case SessionDown():
+                self._session_down(session, event, now)
+            case SessionStateChanged() if event.state is not session.state and not session.established:
+                session.state = event.state
+                session.since = now
+            case MessagesLost():
+                self._messages_lost(session, event, now)
+
+    # Sessions ---------------------------------------------------------------------------------
+
+    def _session_up(self, session: Session, negotiated: Negotiated, now: float) -> None:
+        session.state = SessionState.ESTABLISHED
+        session.since = now
+        session.last_update = now
+        session.established_count += 1
+        session.negotiated = negotiated
+        session.end_of_rib = set()
+        session.over_limit = False
+        session.refresh_deadline = now + SELECTION_DEFERRAL_TIME
+        tunnel = self.tunnels[session.id]
+        tunnel.established_at = now
+        tunnel.synced_at = None
+        tunnel.graceful_until = None
+        self._log(
+            "session.up",
+            "info",
+            session.id,
+            f"the session with AS {session.settings.peer_asn} is established",
+        )
+        self._reassess(session.settings.connection, now)
+        self._advertise(session)
+
+    def _session_resync(self, session: Session, event: SessionResync, now: float) -> None:
+        # It was up and in use before we looked: taking traffic away until End-of-RIB would be a
+        # switchover that nothing calls for.
+        tunnel = self.tunnels[session.id]
+        if tunnel.link_up:
+            tunnel.state = TunnelState.LIVE
+            tunnel.reason = "the session was established before the daemon started"
+        if not session.established:
+            self._session_up(session, event.negotiated, now)
+        session.adj.mark_stale()
+        self._refresh(session, now)
+
+    def _session_down(self, session: Session, event: SessionDown, now: float) -> None:
+        was_established = session.established
+        note = event.notification
+        if note is not None:
+            if note.sent:
+                session.counters.notifications_sent += 1
+            else:
+                session.counters.notifications_received += 1
+        session.last_error = LastError(now, event.reason, note)
+        if session.state is not SessionState.IDLE:
+            session.state = SessionState.IDLE
+            session.since = now
+        if not was_established:
+            return
+        session.flap_count += 1
+        session.refresh_deadline = None
+        self._log("session.down", "warning", session.id, f"the session went down: {event.reason}")
+        tunnel = self.tunnels[session.id]
+        tunnel.established_at = tunnel.synced_at = None
+        tunnel.failed_before = True
+        session.adj.mark_stale()
+        restart_time = self._graceful_restart_time(session) if event.graceful else None
+        session.keep_stale = restart_time is not None
+        tunnel.graceful_until = None if restart_time is None else now + restart_time
+        self._reassess(session.settings.connection, now)
+        if restart_time is None:
+            self._jobs.append(self._purge(session))
+
+    @staticmethod
+    def _graceful_restart_time(session: Session) -> float | None:
+        negotiated = session.negotiated
+        if not session.settings.graceful_restart or negotiated is None:
+            return None
+        if not negotiated.graceful_restart_families:
+            return None
+        return negotiated.graceful_restart_time or None
+
+    def _messages_lost(self, session: Session, event: MessagesLost, now: float) -> None:
+        session.counters.lost += event.missing
+        self._log(
+            "session.messages_lost",
+            "warning",
+            session.id,
+            f"{event.missing} messages of the speaker were lost; asking for the routes again",
+        )
+        if session.established:
+            session.adj.mark_stale()
+            self._refresh(session, now)
+
+    def _refresh(self, session: Session, now: float) -> None:
+        negotiated = session.negotiated
+        if negotiated is not None and negotiated.route_refresh:
+            session.keep_stale = True
+            session.end_of_rib = set()
+            session.refresh_deadline = now + SELECTION_DEFERRAL_TIME
+            self.outbox.append(Refresh(session.id))
+        else:
+            # Without the capability a reset is the only way to hear everything again (RFC 2918 1).
+            reason = "messages were lost and the peer cannot refresh"
+            self.outbox.append(Reset(session.id, CEASE_ADMIN_RESET, reason))
+
+    def _speaker(self, event: SpeakerUp | SpeakerDown, now: float) -> None:
+        if isinstance(event, SpeakerUp):
+            self._log("speaker.up", "info", event.role.value, "the speaker is connected")
+            for session in self.sessions.values():
+                if session.settings.role is event.role:
+                    self._advertise(session)
+            return
+        self._log("speaker.down", "error", event.role.value, f"the speaker ended: {event.reason}")
+        for session in list(self.sessions.values()):
+            if session.settings.role is event.role and session.state is not SessionState.IDLE:
+                # The transport broke without a NOTIFICATION of ours: the peer restarts nothing.
+                self._session_down(session, SessionDown(session.id, f"speaker ended: {event.reason}"), now)
+
+    # Routes -----------------------------------------------------------------------------------
+
+    def _announced(self, session: Session, event: Announced) -> None:
+        counters = session.counters
+        counters.updates += 1
+        counters.announced += len(event.prefixes)
+        gateway = self.gateways[session.settings.gateway]
+        attributes = event.attributes
+        refused_all, _ = session.verdict(attributes)
+        if refused_all is not None:
+            self._refuse(gateway, session, [(p, refused_all) for p in event.prefixes], event)
+            return
+        adj = session.adj
+        fresh = adj.fresh
+        refuse = gateway.filter.refuse
+        room = session.settings.max_prefixes - len(fresh)
+        accepted: list[Prefix] = []
+        refused: list[tuple[Prefix, Reason]] = []
+        for prefix in event.prefixes:
+            reason = refuse(prefix)
+            if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
+                reason = None
+            if reason is None and prefix not in fresh:
+                room -= 1
+                if room < 0:
+                    reason = Reason.MAX_PREFIXES
+            if reason is None:
+                fresh[prefix] = attributes
+                accepted.append(prefix)
+            else:
+                refused.append((prefix, reason))
+        for others in (adj.stale, adj.refused, adj.shed):
+            if others:
+                for prefix in accepted:
+                    others.pop(prefix, None)
+        gateway.table.mark(gateway.rib.update(session.id, attributes, accepted))
+        if refused:
+            self._refuse(gateway, session, refused, event)
+
+    def _refuse(
+        self, gateway: Gateway, session: Session, refused: list[tuple[Prefix, Reason]], event: Announced
+    ) -> None:
+        adj = session.adj
+        self._withdraw(gateway, session, [p for p, _ in refused])
+        limit = session.settings.max_prefixes
+        over = False
+        for prefix, reason in refused:
+            over = over or reason is Reason.MAX_PREFIXES
+            if reason is Reason.MAX_PREFIXES and len(adj.shed) < limit:
+                adj.shed[prefix] = event.attributes
+            elif reason is not Reason.MAX_PREFIXES and len(adj.refused) < limit:
+                adj.refused[prefix] = (event.attributes, reason)
+            else:
+                adj.forgotten += 1
+        if over and not session.over_limit:
+            session.over_limit = True
+            if session.settings.teardown_at_max:
+                text = f"over the maximum of {limit} prefixes; the session is torn down"
+                self.outbox.append(Reset(session.id, CEASE_MAX_PREFIXES, text))
+            else:
+                text = f"over the maximum of {limit} prefixes; further ones are shed"
+            self._log("session.prefix_limit", "warning", session.id, text, limit=limit)
+
+    def _withdrawn(self, session: Session, event: Withdrawn) -> None:
+        counters = session.counters
+        counters.updates += 1
+        counters.withdrawn += len(event.prefixes)
+        if event.error is not None:
+            counters.treated_as_withdraw += 1
+            text = f"a malformed UPDATE was treated as withdraw (RFC 7606): {event.error}"
+            self._log("session.error", "warning", session.id, text)
+        gateway = self.gateways[session.settings.gateway]
+        self._withdraw(gateway, session, event.prefixes)
+        self._purge_orphans(gateway, event.prefixes)
+        self._readmit(gateway, session)
+
+    def _withdraw(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+        adj = session.adj
+        for prefix in prefixes:
+            adj.fresh.pop(prefix, None)
+            adj.stale.pop(prefix, None)
+            adj.refused.pop(prefix, None)
+            adj.shed.pop(prefix, None)
+        gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
+
+    def _readmit(self, gateway: Gateway, session: Session) -> None:
+        """Room below the maximum: take shed paths in, or ask for those that were forgotten."""
+        adj = session.adj
+        if not session.over_limit:
+            return
+        room = session.settings.max_prefixes - len(adj.fresh)
+        for prefix in list(adj.shed)[: max(room, 0)]:
+            attributes = adj.shed.pop(prefix)
+            adj.fresh[prefix] = attributes
+            gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
+        if not adj.shed and len(adj.fresh) < session.settings.max_prefixes:
+            session.over_limit = False
+            text = "below the maximum number of prefixes again"
+            self._log("session.prefix_limit", "info", session.id, text, limit=session.settings.max_prefixes)
+            if adj.forgotten and session.established:
+                adj.forgotten = 0
+                self.outbox.append(Refresh(session.id))
+
+    # Stale paths ------------------------------------------------------------------------------
+
+    def _purge_orphans(self, gateway: Gateway, prefixes: Iterable[Prefix]) -> None:
+        """Remove stale paths that may not be used and that no fresh path of another session backs."""
+        losers = [
+            s
+            for s in self.sessions.values()
+            if s.adj.stale and not s.keep_stale and s.settings.gateway == gateway.name
+        ]
+        if not losers:
+            return
+        orphans: dict[SessionId, list[Prefix]] = {s.id: [] for s in losers}
+        for prefix in prefixes:
+            paths = gateway.rib.routes.get(prefix)
+            if paths is None or any(self._backs(self.sessions[s], prefix) for s in paths.paths):
+                continue
+            for session in losers:
+                if prefix in session.adj.stale:
+                    orphans[session.id].append(prefix)
+        for session in losers:
+            if orphans[session.id]:
+                self._withdraw(gateway, session, orphans[session.id])
+
+    @staticmethod
+    def _backs(session: Session, prefix: Prefix) -> bool:
+        return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
+
+    def _purge(self, session: Session) -> Iterator[None]:
+        gateway = self.gateways[session.settings.gateway]
+        for piece in _pieces(list(session.adj.stale)):
+            if session.keep_stale:
+                return
+            self._purge_orphans(gateway, piece)
+            yield
+
+    def _family_ended(self, session: Session, family: Family, now: float) -> Iterator[None]:
+        gateway = self.gateways[session.settings.gateway]
+        for piece in _pieces(session.adj.stale_of(family)):
+            still = [prefix for prefix in piece if prefix in session.adj.stale]
+            self._withdraw(gateway, session, still)
+            self._purge_orphans(gateway, still)
+            yield
+        session.end_of_rib.add(family)
+        if session.established and session.all_families_ended:
+            self._synced(session, now)
+
+    def _synced(self, session: Session, now: float) -> None:
+        session.keep_stale = False
+        session.refresh_deadline = None
+        tunnel = self.tunnels[session.id]
+        if tunnel.synced_at is None:
+            tunnel.synced_at = now
+        self._reassess(session.settings.connection, now)
+        self._release_when_synced()
+
+    def _release_when_synced(self) -> None:
+        if self._sync_deadline is None or not self.sessions:
+            return
+        if all(s.established and s.all_families_ended for s in self.sessions.values()):
+            self._release("every session sent End-of-RIB")
+
+    def _release(self, why: str) -> None:
+        self._sync_deadline = None
+        leftovers = 0
+        for gateway in self.gateways.values():
+            table = gateway.table
+            leftovers += sum(1 for p in table.primary if gateway.desired(p)[0] is None)
+            self.fib.release(table)
+        self._log(
+            "fib.sweep", "info", "fib", f"{why}: {leftovers} leftover routes are swept", leftovers=leftovers
+        )
+
+    def nothing_left_over(self) -> None:
+        """The kernel held no route of ours at the start: there is nothing to hold or to sweep."""
+        self._sync_deadline = None
+        for gateway in self.gateways.values():
+            self.fib.release(gateway.table)
+
+    # Tunnels and switching --------------------------------------------------------------------
+
+    def _reassess(self, connection: str, now: float) -> None:
+        changed = self.switchboard.reassess(connection, now)
+        for session in changed:
+            gateway = self.gateways.get(self.sessions[session].settings.gateway)
+            if gateway is None:
+                continue
+            if self.tunnels[session].state is TunnelState.DOWN:
+                self.fib.mark_dead(gateway.nexthop_ids(session))
+            else:
+                self.fib.mark_alive(gateway.nexthop_ids(session))
+        self._repoint(changed)
+
+    def _repoint(self, sessions: Iterable[SessionId]) -> None:
+        by_gateway: dict[str, list[SessionId]] = {}
+        for session in sessions:
+            by_gateway.setdefault(self.sessions[session].settings.gateway, []).append(session)
+        for name, members in by_gateway.items():
+            gateway = self.gateways.get(name)
+            if gateway is not None:
+                for forwarding in gateway.repoint(members):
+                    self._jobs.append(self._mark_class(gateway, forwarding))
+
+    def _mark_class(self, gateway: Gateway, forwarding: ForwardingClass) -> Iterator[None]:
+        """The class became usable or unusable: its routes come or go, in bounded batches."""
+        session = self.sessions.get(forwarding.hops[0].session)
+        if session is None:
+            return
+        routes = gateway.rib.routes
+        for piece in _pieces([*session.adj.fresh, *session.adj.stale]):
+            gateway.table.mark(p for p in piece if p in routes and routes[p].forwarding is forwarding)
+            yield
+
+    def _operator_switch(self, event: OperatorSwitch, now: float) -> None:
+        self.modes[event.connection] = event.mode
+        text = f"the operator chose: {event.mode.value}"
+        self._log("connection.operator_switch", "info", event.connection, text, mode=event.mode.value)
+        self._reassess(event.connection, now)
+        self._repoint(s.id for s in self.sessions.values() if s.settings.connection == event.connection)
+        self.switchboard.carry(event.connection, now, "operator")
+
+    def _link_changed(self, event: LinkChanged, now: float) -> None:
+        if event.ifindex is None:
+            self.links.pop(event.interface, None)
+        else:
+            self.links[event.interface] = (event.ifindex, event.up)
+        for session in self.sessions.values():
+            if session.settings.interface == event.interface:
+                self.tunnels[session.id].link_up = event.up
+                if not event.up:
+                    self.tunnels[session.id].failed_before |= session.established
+                # Groups move away before the kernel's deletion of the nexthop is repaired.
+                self._reassess(session.settings.connection, now)
+                self.gateways[session.settings.gateway].link_changed(session.id)
+
+    # Propagation and policy -------------------------------------------------------------------
+
+    def _propagation_set(self, event: PropagationSet) -> None:
+        gateway = self.gateways.get(event.gateway)
+        if gateway is not None and gateway.propagate != event.on:
+            self._propagate(gateway, event.on)
+
+    def _propagate(self, gateway: Gateway, on: bool) -> None:
+        gateway.propagate = on
+        text = f"automatic propagation is {'on' if on else 'off'}"
+        self._log("gateway.propagation", "info", gateway.name, text, auto_propagate=on)
+        gateway.table.mark(gateway.rib.routes)
+        for session in self.sessions.values():
+            if session.settings.gateway == gateway.name:
+                self._advertise(session)
+
+    def _advertise(self, session: Session) -> None:
+        gateway = self.gateways.get(session.settings.gateway)
+        if gateway is not None:
+            routes = gateway.advertisements(session.settings)
+            session.advertised = len(routes)
+            self.outbox.append(Advertise(session.id, routes))
+
+    def _connected_changed(self, event: ConnectedChanged) -> None:
+        if event.prefixes == self.connected:
+            return
+        self.connected = event.prefixes
+        for gateway in self.gateways.values():
+            gateway.connected = event.prefixes
+            gateway.rebuild_filter()
+            self._jobs.append(self._refilter(gateway))
+
+    def _refilter(self, gateway: Gateway) -> Iterator[None]:
+        """The policy changed: judge everything again."""
+        for session in [s for s in self.sessions.values() if s.settings.gateway == gateway.name]:
+            adj = session.adj
+            for piece in _pieces(list(adj.fresh.items())):
+                for prefix, attributes in piece:
+                    reason = self._judge(gateway, session, prefix, attributes)
+                    if reason is not None and prefix in adj.fresh:
+                        self._withdraw(gateway, session, (prefix,))
+                        adj.refused[prefix] = (attributes, reason)
+                yield
+            for refused in _pieces(list(adj.refused.items())):
+                for prefix, (attributes, _) in refused:
+                    reason = self._judge(gateway, session, prefix, attributes)
+                    if prefix not in adj.refused:
+                        continue
+                    if reason is not None:
+                        adj.refused[prefix] = (attributes, reason)
+                    elif len(adj.fresh) < session.settings.max_prefixes:
+                        del adj.refused[prefix]
+                        adj.fresh[prefix] = attributes
+                        gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
+                yield
+
+    @staticmethod
+    def _judge(gateway: Gateway, session: Session, prefix: Prefix, attributes: Attributes) -> Reason | None:
+        reason = session.verdict(attributes)[0] or gateway.filter.refuse(prefix)
+        if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
+            return None
+        return reason
+
+    # Time and background work -----------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called next, None if never."""
+        times = [t for t in (self._sync_deadline, self.switchboard.deadline()) if t is not None]
+        times += [s.refresh_deadline for s in self.sessions.values() if s.refresh_deadline is not None]
+        times += [t.graceful_until for t in self.tunnels.values() if t.graceful_until is not None]
+        return min(times, default=None)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for session in list(self.sessions.values()):
+            tunnel = self.tunnels[session.id]
+            if tunnel.graceful_until is not None and now >= tunnel.graceful_until:
+                tunnel.graceful_until = None
+                session.keep_stale = False
+                text = "the peer did not return within its restart time; its stale paths are removed"
+                self._log("session.error", "warning", session.id, text)
+                self._reassess(session.settings.connection, now)
+                self._jobs.append(self._purge(session))
+            if session.refresh_deadline is not None and now >= session.refresh_deadline:
+                self._refresh_overdue(session, now)
+        for connection in self.switchboard.due(now):
+            self._reassess(connection, now)
+        if self._sync_deadline is not None and now >= self._sync_deadline:
+            self._release(f"{SYNC_TIME:g} s after the start")
+
+    def _refresh_overdue(self, session: Session, now: float) -> None:
+        """No End-of-RIB came (RFC 4724 4.1: the deferral time); a table still arriving gets longer."""
+        quiet = session.last_update + SELECTION_DEFERRAL_TIME / 3
+        if now < quiet:
+            session.refresh_deadline = quiet
+            return
+        session.refresh_deadline = None
+        if session.negotiated is not None:
+            for family in session.negotiated.families:
+                if family not in session.end_of_rib:
+                    self._jobs.append(self._family_ended(session, family, now))
+
+    def work(self) -> bool:
+        """Do one bounded piece of background work; False if there is none."""
+        while self._jobs:
+            if next(self._jobs[0], _FINISHED) is not _FINISHED:
+                return True
+            self._jobs.popleft()
+        return False
+
+    @property
+    def busy(self) -> bool:
+        """Background work or kernel work is waiting."""
+        return bool(self._jobs) or self.fib.queued > 0
+
+    def _log(
+        self,
+        kind: EventKind,
+        severity: Literal["info", "warning", "error"],
+        subject: str,
+        message: str,
+        **data: Any,
+    ) -> None:
+        self.outbox.append(Log(kind, severity, subject, message, data))
+
+
+def _same_session(new: SessionSettings | None, old: SessionSettings) -> bool:
+    """True if the session survives the change: the peering itself is the same."""
+    return new is not None and (
+        (new.gateway, new.interface, new.local_address, new.peer_address, new.local_asn, new.peer_asn)
+        == (old.gateway, old.interface, old.local_address, old.peer_address, old.local_asn, old.peer_asn)
+    )
+
+
+def _pieces(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), PIECE):
+        yield items[start : start + PIECE]

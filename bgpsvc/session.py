@@ -1,0 +1,199 @@
+"""What the engine keeps of one BGP session: its settings, its Adj-RIB-In and its counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bgpsvc.decide import Candidate
+from bgpsvc.events import Negotiated, Notification
+from bgpsvc.model import (
+    Attributes,
+    Family,
+    Prefix,
+    Reason,
+    Role,
+    SessionId,
+    SessionState,
+    pack_prefix,
+    session_id,
+)
+from bgpsvc.policy import AttributePolicy
+from bgpsvc.resources import Intent, Tunnel, VpnConnection
+from bgpsvc.rib import AdjRibIn
+
+LINK_LOCAL = pack_prefix(bytes.fromhex("fe80" + "00" * 14), 10)
+
+Verdict = tuple[Reason | None, Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """A session as configured; addresses packed. Equal settings mean that nothing has to change."""
+
+    id: SessionId
+    connection: str
+    gateway: str
+    number: int
+    role: Role
+    interface: str
+    local_address: bytes
+    peer_address: bytes
+    remote_address: str
+    local_asn: int
+    peer_asn: int
+    hold_time: int
+    graceful_restart: int
+    max_prefixes: int
+    teardown_at_max: bool
+    accept_default: bool
+    families: tuple[Family, ...]
+    policy: AttributePolicy
+    hold_down: float
+    tunnel_cidrs: tuple[Prefix, ...]
+
+    @property
+    def ebgp(self) -> bool:
+        """True if the peer is in another AS."""
+        return self.local_asn != self.peer_asn
+
+
+def session_settings(intent: Intent) -> tuple[SessionSettings, ...]:
+    """All sessions of an intent, in order of connection and tunnel."""
+    return tuple(
+        _settings(intent, connection, number, tunnel)
+        for connection in intent.vpn_connections
+        if connection.enable_bgp
+        for number, tunnel in enumerate(connection.tunnels, start=1)
+    )
+
+
+def _settings(intent: Intent, connection: VpnConnection, number: int, tunnel: Tunnel) -> SessionSettings:
+    customer = intent.customer_gateway(tunnel.customer_gateway)
+    bgp = tunnel.bgp
+    assert bgp is not None, "validation demands bgp where enable_bgp is set"
+    assert customer.asn is not None, "validation demands an ASN where enable_bgp is set"
+    cidrs = [pack_prefix(bgp.tunnel_cidr.network_address.packed, bgp.tunnel_cidr.prefixlen)]
+    own = {bgp.local_ip.packed}
+    families = [Family.IPV4]
+    if bgp.ipv6 is not None:
+        cidr = bgp.ipv6.tunnel_cidr
+        cidrs.append(pack_prefix(cidr.network_address.packed, cidr.prefixlen))
+        own.add(bgp.ipv6.local_ip.packed)
+        families.append(Family.IPV6)
+    role = Role.ACTIVE if number == 1 else Role.STANDBY
+    policy = AttributePolicy(
+        local_asn=connection.local_asn,
+        ebgp=connection.local_asn != customer.asn,
+        role=role,
+        prefer_active=connection.prefer_active_tunnel,
+        next_hops=(*cidrs, LINK_LOCAL) if bgp.ipv6 is not None else tuple(cidrs),
+        own_addresses=frozenset(own),
+    )
+    return SessionSettings(
+        id=session_id(connection.name, number),
+        connection=connection.name,
+        gateway=connection.vpn_gateway,
+        number=number,
+        role=role,
+        interface=tunnel.interface,
+        local_address=bgp.local_ip.packed,
+        peer_address=bgp.peer_ip.packed,
+        remote_address=str(customer.address),
+        local_asn=connection.local_asn,
+        peer_asn=customer.asn,
+        hold_time=bgp.hold_time,
+        graceful_restart=bgp.graceful_restart,
+        max_prefixes=bgp.max_prefixes,
+        teardown_at_max=bgp.max_prefixes_action == "teardown",
+        accept_default=connection.accept_default_route,
+        families=tuple(families),
+        policy=policy,
+        hold_down=connection.failback_hold_down,
+        tunnel_cidrs=tuple(cidrs),
+    )
+
+
+@dataclass(slots=True)
+class Counters:
+    """Messages of a session since the daemon started."""
+
+    updates: int = 0
+    announced: int = 0
+    withdrawn: int = 0
+    end_of_rib: int = 0
+    notifications_sent: int = 0
+    notifications_received: int = 0
+    treated_as_withdraw: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last error of a session; `at` in the shell's clock."""
+
+    at: float
+    text: str
+    notification: Notification | None
+
+
+@dataclass(slots=True)
+class Session:
+    """State of one session. Times are of the shell's clock."""
+
+    settings: SessionSettings
+    since: float
+    adj: AdjRibIn = field(default_factory=AdjRibIn)
+    state: SessionState = SessionState.IDLE
+    established_count: int = 0
+    flap_count: int = 0
+    negotiated: Negotiated | None = None
+    end_of_rib: set[Family] = field(default_factory=set)
+    counters: Counters = field(default_factory=Counters)
+    last_error: LastError | None = None
+    keep_stale: bool = False
+    """Stale paths may be used: the peer keeps forwarding over a restart, or a refresh is under way."""
+    refresh_deadline: float | None = None
+    last_update: float = 0.0
+    over_limit: bool = False
+    advertised: int = 0
+    _verdicts: dict[Attributes, Verdict] = field(default_factory=dict)
+
+    @property
+    def id(self) -> SessionId:
+        """The session's id."""
+        return self.settings.id
+
+    @property
+    def established(self) -> bool:
+        """True in state Established."""
+        return self.state is SessionState.ESTABLISHED
+
+    def verdict(self, attributes: Attributes) -> Verdict:
+        """What the policy says of the attributes (a reason to refuse, or None), and their candidate."""
+        found = self._verdicts.get(attributes)
+        if found is None:
+            if len(self._verdicts) > 200_000:
+                self._verdicts.clear()
+            s = self.settings
+            found = self._verdicts[attributes] = (
+                s.policy.refuse(attributes),
+                Candidate(
+                    session=s.id,
+                    connection=s.connection,
+                    role=s.role,
+                    ebgp=s.ebgp,
+                    peer_address=s.peer_address,
+                    local_pref=s.policy.local_pref(attributes),
+                    attributes=attributes,
+                ),
+            )
+        return found
+
+    def forget_verdicts(self) -> None:
+        """The policy changed."""
+        self._verdicts.clear()
+
+    @property
+    def all_families_ended(self) -> bool:
+        """End-of-RIB (or the end of a refresh) was seen for every negotiated family."""
+        return self.negotiated is not None and self.end_of_rib.issuperset(self.negotiated.families)

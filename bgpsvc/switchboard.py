@@ -1,0 +1,127 @@
+"""The switch of each connection: which tunnel is in which state, and which one carries traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bgpsvc.effects import Effect, Log
+from bgpsvc.model import Role, SessionId, SwitchMode
+from bgpsvc.tunnels import Assessment, Hop, Tunnel, TunnelState, assess, choose
+from bgpsvc.views import EventKind
+
+_KINDS: dict[TunnelState, tuple[EventKind, Literal["info", "warning"]]] = {
+    TunnelState.DOWN: ("tunnel.down", "warning"),
+    TunnelState.STALE: ("tunnel.down", "warning"),
+    TunnelState.WARMING: ("tunnel.warming", "info"),
+    TunnelState.LIVE: ("tunnel.live", "info"),
+}
+
+
+@dataclass(slots=True)
+class Switch:
+    """State of one connection's switch."""
+
+    carrying: SessionId | None = None
+    switchovers: int = 0
+    last_at: float | None = None
+    last_reason: str | None = None
+
+
+class Switchboard:
+    """Assesses tunnels and notes what each connection carries its traffic over."""
+
+    def __init__(
+        self, tunnels: Mapping[SessionId, Tunnel], modes: Mapping[str, SwitchMode], outbox: list[Effect]
+    ) -> None:
+        self._tunnels = tunnels
+        self._modes = modes
+        self._outbox = outbox
+        self._deadlines: dict[str, float] = {}
+        self.switches: dict[str, Switch] = {}
+
+    def configure(self, connections: Iterable[str]) -> None:
+        """The connections there are."""
+        names = list(connections)
+        self.switches = {name: self.switches.get(name, Switch()) for name in names}
+        self._deadlines = {n: t for n, t in self._deadlines.items() if n in self.switches}
+
+    def tunnels_of(self, connection: str) -> list[Tunnel]:
+        """Tunnels of a connection, active first."""
+        tunnels = [t for t in self._tunnels.values() if t.connection == connection]
+        return sorted(tunnels, key=lambda t: t.role is Role.STANDBY)
+
+    def reassess(self, connection: str, now: float) -> list[SessionId]:
+        """Assess all tunnels of a connection; returns those whose state changed."""
+        tunnels = self.tunnels_of(connection)
+        before = {t.session: t.state for t in tunnels}
+        # Two rounds: the first takes down what is down, so that the second sees who is left.
+        deadlines: list[float] = []
+        for _ in range(2):
+            deadlines = []
+            for tunnel in tunnels:
+                other_live = any(o.state is TunnelState.LIVE for o in tunnels if o is not tunnel)
+                assessment = assess(tunnel, other_live, now)
+                if assessment.deadline is not None:
+                    deadlines.append(assessment.deadline)
+                self._enter(tunnel, assessment, now)
+        if deadlines:
+            self._deadlines[connection] = min(deadlines)
+        else:
+            self._deadlines.pop(connection, None)
+        changed = [t for t in tunnels if before[t.session] is not t.state]
+        for tunnel in changed:
+            kind, severity = _KINDS[tunnel.state]
+            self._outbox.append(Log(kind, severity, tunnel.session, tunnel.reason))
+        if changed:
+            self.carry(connection, now, "; ".join(f"{t.session}: {t.reason}" for t in changed))
+        return [t.session for t in changed]
+
+    @staticmethod
+    def _enter(tunnel: Tunnel, assessment: Assessment, now: float) -> None:
+        if assessment.state is not tunnel.state:
+            tunnel.state = assessment.state
+            tunnel.since = now
+        tunnel.reason = assessment.reason
+
+    def carry(self, connection: str, now: float, why: str) -> None:
+        """Note which tunnel carries traffic now; a change is a switchover or a failback."""
+        switch = self.switches.get(connection)
+        if switch is None:
+            return
+        carrying = self.carrying(connection, self._modes)
+        before, switch.carrying = switch.carrying, carrying
+        if carrying == before:
+            return
+        if carrying is None:
+            text = "no tunnel is live; its routes are withdrawn from the table"
+            self._outbox.append(Log("connection.no_live_tunnel", "error", connection, text))
+            return
+        if before is None and switch.last_at is None and switch.last_reason is None:
+            switch.last_reason = "first tunnel up"
+            return
+        switch.switchovers += 1
+        switch.last_at = now
+        switch.last_reason = why
+        kind: EventKind = (
+            "connection.failback" if self._tunnels[carrying].role is Role.ACTIVE else "connection.switchover"
+        )
+        text = f"traffic moved from {before or 'no tunnel'} to {carrying}"
+        self._outbox.append(
+            Log(kind, "warning", connection, text, {"from": before, "to": carrying, "why": why})
+        )
+
+    def carrying(self, connection: str, modes: Mapping[str, SwitchMode]) -> SessionId | None:
+        """The tunnel that carries a connection's traffic under these switch modes."""
+        hops = [Hop(t.session, b"") for t in self.tunnels_of(connection)]
+        chosen = choose(hops, self._tunnels.__getitem__, lambda c: modes.get(c, SwitchMode.AUTO))
+        return None if chosen is None else chosen.session
+
+    def due(self, now: float) -> list[str]:
+        """Connections whose assessment may change by now."""
+        return [name for name, time in self._deadlines.items() if now >= time]
+
+    def deadline(self) -> float | None:
+        """The next time at which `due` returns something."""
+        return min(self._deadlines.values(), default=None)
