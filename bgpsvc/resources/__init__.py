@@ -14,6 +14,7 @@ from bgpsvc.resources.models import (
     VpnConnection,
     VpnGateway,
 )
+from bgpsvc.resources.printer import dump
 from bgpsvc.resources.problems import ConfigError, Problem
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "Vpc",
     "VpnConnection",
     "VpnGateway",
+    "dump",
     "load",
 ]

@@ -220,7 +220,7 @@ def _address(value: object) -> IPv4Address | IPv6Address:
         return value
     text = _text(value)
     try:
-        return ip_address(text)
+        return ip_address(text.replace("%", " "))  # a zone (fe80::1%eth0) is no part of any address here
     except ValueError:
         raise ValueError("is not an IP address") from None
 

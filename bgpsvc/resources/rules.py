@@ -53,6 +53,9 @@ def gateway_addresses(gateway: Draft) -> Iterator[Fault]:
 
 def gateway_advertise(gateway: Draft) -> Iterator[Fault]:
     """No prefix is published twice."""
+    prefixes = gateway.get("advertise", tuple) or ()
+    if len(set(prefixes)) == len(prefixes):
+        return
     seen: set[IPNetwork] = set()
     for path, prefix in gateway.networks("advertise"):
         if prefix in seen:

@@ -1,0 +1,66 @@
+"""`bgpsvc config`: judge a configuration file, or print it with defaults filled in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bgpsvc.configfile import load_bytes, load_file
+from bgpsvc.resources import ConfigError, Intent, Loaded, dump
+
+app = typer.Typer(no_args_is_help=True, help="Check and show configuration files.")
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="The configuration file, - for standard input.")]
+
+
+@app.command()
+def check(file: File) -> None:
+    """Say whether a file is valid; print every problem with its line if it is not."""
+    loaded = _load(file)
+    typer.echo(f"{_shown_name(file)}: valid: {_summary(loaded.intent)}")
+
+
+@app.command()
+def show(
+    file: File,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print secrets instead of masking them.")] = False,
+) -> None:
+    """Print a valid file with defaults filled in."""
+    typer.echo(dump(_load(file).intent, reveal=reveal), nl=False)
+
+
+def _shown_name(file: str) -> str:
+    return "<stdin>" if file == "-" else file
+
+
+def _load(file: str) -> Loaded:
+    """The configuration. Warnings and problems go to standard error; problems end the command with 1."""
+    try:
+        if file == "-":
+            loaded = load_bytes(sys.stdin.buffer.read(), _shown_name(file), Path())
+        else:
+            loaded = load_file(Path(file))
+    except OSError as error:
+        typer.echo(f"{_shown_name(file)}: can't be read: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        count = len(error.problems)
+        typer.echo(f"{_shown_name(file)}: {count} problem{'s' if count != 1 else ''}", err=True)
+        raise typer.Exit(1) from None
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return loaded
+
+
+def _summary(intent: Intent) -> str:
+    counts = (
+        (len(intent.vpcs), "VPC"),
+        (len(intent.vpn_gateways), "VPN gateway"),
+        (len(intent.customer_gateways), "customer gateway"),
+        (len(intent.vpn_connections), "VPN connection"),
+    )
+    return ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for count, kind in counts)
