@@ -13,9 +13,27 @@ import yaml
 from bgpsvc.resources.draft import Path
 
 # libyaml reads a list of 100,000 prefixes about ten times as fast as the parser in Python.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STANDARD = "tag:yaml.org,2002:"
 _TRUE = frozenset({"true", "yes", "on"})
+
+
+_DEEPEST = 50
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Bounds the nesting: the composer calls itself, and deep brackets would overrun the C stack."""
+
+    _depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            line, column = position(parent) if parent is not None else (1, 1)
+            raise Unreadable(line, column, f"nested more than {_DEEPEST} levels deep")
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
 
 class Unreadable(ValueError):
@@ -37,17 +55,20 @@ def compose(text: str) -> yaml.Node | None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise Unreadable(line, column, f"{context}{error.problem}") from None
     except yaml.reader.ReaderError as error:
-        line, column = _position(text)
+        # libyaml counts the offset of a bad character in bytes and PyYAML in characters: look for it ourselves.
+        match = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line, column = _position(text, match.start() if match else 0)
         raise Unreadable(line, column, f"a character that YAML does not allow: {error.reason}") from None
-    except RecursionError:
-        raise Unreadable(1, 1, "brackets are nested too deeply") from None
+    except UnicodeEncodeError as error:
+        line, column = _position(text, error.start)
+        raise Unreadable(
+            line, column, "a character that YAML does not allow: half of a surrogate pair"
+        ) from None
     return node
 
 
-def _position(text: str) -> tuple[int, int]:
-    # libyaml counts the offset of a bad character in bytes and PyYAML in characters: look for it ourselves.
-    match = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    before = text[: match.start()] if match else ""
+def _position(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
