@@ -56,7 +56,7 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """What a lab is made of. `sockets` are inherited listening sockets by gateway, `programs` paths by name."""
+    """What a lab is made of. `sockets`: inherited listening sockets by gateway; `programs`: paths by name."""
 
     python: str
     programs: dict[str, str]
@@ -173,7 +173,7 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     lines = [
         f"router bgp {gateway.asn}",
         f" bgp router-id {gateway.vpc_address}",
-        # Route maps on both sides would be noise here; the import check would want routes for what is announced.
+        # No import policy is wanted here, and no routes for what is announced.
         " no bgp ebgp-requires-policy",
         " no bgp network import-check",
         " bgp log-neighbor-changes",
@@ -196,22 +196,31 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
 def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
     home = RUN_DIR / gateway.name
     config, fd = str(home / "bgpsvc.yaml"), spec.sockets[gateway.name]
-    argv = (spec.python, "-P", "-m", "bgpsvc", "serve", "--config", config)
-    argv += ("--state-dir", str(home / "state"), "--listen", f"fd:{fd}")
+    argv = [spec.python, "-P", "-m", "bgpsvc", "serve", "--config", config]
+    argv += ["--state-dir", str(home / "state"), "--listen", f"fd:{fd}"]
     files = {config: gateway_yaml(gateway, spec.hold_time, spec.prefixes)}
-    return Daemon(gateway.name, gateway.name, argv, files, (fd,))
+    return Daemon(gateway.name, gateway.name, tuple(argv), files, (fd,))
 
 
 def _bird(spec: LabSpec, gateway: Gateway) -> Daemon:
     home = RUN_DIR / gateway.name
     config = str(home / "bird.conf")
-    argv = (spec.programs["bird"], "-f", "-c", config, "-s", str(home / "bird.ctl"), "-P", str(home / "bird.pid"))
+    argv = (
+        spec.programs["bird"],
+        "-f",
+        "-c",
+        config,
+        "-s",
+        str(home / "bird.ctl"),
+        "-P",
+        str(home / "bird.pid"),
+    )
     files = {config: bird_conf(gateway, spec.hold_time, spec.prefixes)}
     return Daemon(f"{gateway.name}-bird", gateway.name, argv, files)
 
 
 def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
-    """zebra, then bgpd, which retries until zebra's socket is there. Both keep their privileges (see init)."""
+    """zebra, then bgpd, which retries until zebra is there. Both keep their privileges (see `init`)."""
     home = RUN_DIR / gateway.name
     texts = {
         "zebra": f"hostname {gateway.name}\n",

@@ -50,6 +50,10 @@ class Lab:
         """The lab's file system as the host can reach it."""
         return Path(f"/proc/{self.pid}/root")
 
+    def url(self, gateway: str) -> str:
+        """Where a gateway's REST surface is, as the host can reach it."""
+        return f"http://127.0.0.1:{self.ports[gateway]}"
+
     def command(self, host: str, argv: list[str]) -> list[str]:
         """The command line that runs `argv` in a host of the lab, from outside."""
         # --preserve-credentials: within the user namespace we are root already, and may not call setgroups().
@@ -94,9 +98,23 @@ class Lab:
         return Counters(sent=stats["tx"]["packets"], received=stats["rx"]["packets"])
 
     def routes(self, gateway: str, table: int) -> dict[str, str]:
-        """Destination and the rest of each IPv4 route of one of the gateway's kernel tables."""
-        text = self.run(gateway, self.spec.programs["ip"], "-4", "route", "show", "table", str(table))
-        return dict(line.partition(" ")[::2] for line in text.splitlines())
+        """IPv4 routes of a kernel table: destination, and the rest of the line of its best route.
+
+        A table that nobody has put a route in yet is empty.
+        """
+        command = [self.spec.programs["ip"], "-4", "-N", "route", "show", "table", str(table)]
+        try:
+            text = self.run(gateway, *command)
+        except CommandFailed as failure:
+            if "FIB table does not exist" not in str(failure):
+                raise
+            text = ""
+        # The kernel lists routes to one destination by metric, the best first.
+        result: dict[str, str] = {}
+        for line in text.splitlines():
+            destination, _, rest = line.partition(" ")
+            result.setdefault(destination, rest)
+        return result
 
     def daemons(self) -> dict[str, dict[str, Any]]:
         """Each daemon's `pid` (in the lab), `host`, `log`, and `exit` status if it has ended."""

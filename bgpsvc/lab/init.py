@@ -47,7 +47,9 @@ def run(program: str, *argv: str, text: str | None = None) -> None:
         [program, *argv], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
-        raise LabError(f"{' '.join([os.path.basename(program), *argv])}: {done.stdout.strip()}\n{text or ''}".strip())
+        raise LabError(
+            f"{' '.join([os.path.basename(program), *argv])}: {done.stdout.strip()}\n{text or ''}".strip()
+        )
 
 
 def in_host(spec: LabSpec, host: str, *argv: str) -> list[str]:
@@ -63,8 +65,8 @@ def mount_private(spec: LabSpec) -> None:
     for directory in (RUN_DIR, LOG_DIR, *(RUN_DIR / name for name in ("gw1", "gw2"))):
         Path(directory).mkdir(parents=True, exist_ok=True)
     if spec.peer is Peer.FRR:
-        # FRR demands that its user be in group `frrvty`, and calls setgroups() unless it is the only one. A user
-        # namespace forbids setgroups() (user_namespaces(7)), so let that name mean group 0 here.
+        # FRR demands that its user be in group `frrvty`, and calls setgroups() unless that is the only one.
+        # A user namespace forbids setgroups() (user_namespaces(7)), so let the name mean group 0 here.
         lines = Path("/etc/group").read_text().splitlines()
         kept = [line for line in lines if not line.startswith("frrvty:")]
         group = RUN_DIR / "group"
@@ -79,7 +81,9 @@ def build_network(spec: LabSpec) -> None:
     for host in HOSTS:
         run(ip, "netns", "add", host)
         # Written in the namespace: /proc/sys/net shows that of the process which looks.
-        script = "".join(f"echo {value} > /proc/sys/{key}\n" for key, value in (s.split("=") for s in SYSCTLS))
+        script = "".join(
+            f"echo {value} > /proc/sys/{key}\n" for key, value in (s.split("=") for s in SYSCTLS)
+        )
         run(*in_host(spec, host, "/bin/sh", "-e"), text=script)
     for host, lines in batches():
         run(*in_host(spec, host, ip, "-batch", "-"), text="\n".join(lines) + "\n")
@@ -183,9 +187,8 @@ def go_silent() -> None:
         os.dup2(log.fileno(), 2)
 
 
-def main(argv: list[str]) -> int:
-    """`init SPEC_JSON lifeline|detached`."""
-    spec = LabSpec(**json.loads(argv[0]))
+def first_process(spec: LabSpec, lifeline: bool) -> int:
+    """The life of process 1; its exit status."""
     # The /proc of the outside is still mounted, so this is our number there.
     say(event="init", pid=int(os.readlink("/proc/self")))
     supervisor = Supervisor(spec)
@@ -200,8 +203,20 @@ def main(argv: list[str]) -> int:
         return 1
     say(event="ready")
     go_silent()
-    supervise(supervisor, lifeline=argv[1] == "lifeline")
+    supervise(supervisor, lifeline)
     return 0
+
+
+def main(argv: list[str]) -> int:
+    """`init SPEC_JSON lifeline|detached`, run by `unshare`: the first child is the PID namespace's process 1."""
+    spec, lifeline = LabSpec(**json.loads(argv[0])), argv[1] == "lifeline"
+    child = os.fork()
+    if not child:
+        return first_process(spec, lifeline)
+    # Another holder of a listening socket would leave clients hanging after its daemon has ended.
+    for fd in spec.sockets.values():
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and 1 if lifeline else 0
 
 
 if __name__ == "__main__":

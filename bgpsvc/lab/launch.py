@@ -51,7 +51,7 @@ class LabFailed(Exception):
 
 
 def find_programs(peer: Peer) -> dict[str, str]:
-    """Absolute paths of the programs that a lab with this peer runs. Raises CannotStart, naming the packages."""
+    """Absolute paths of the programs that a lab runs. Raises CannotStart, naming the missing packages."""
     names = ["unshare", "nsenter", "mount", "ip"]
     names += {Peer.BIRD: ["bird"], Peer.FRR: ["zebra", "bgpd"], Peer.BGPSVC: []}[peer]
     # An ordinary user's PATH often lacks the sbin directories, where most of these live.
@@ -77,7 +77,13 @@ def may_make_namespaces() -> bool:
 
 def check_namespaces(programs: dict[str, str], rootless: bool) -> None:
     """Raises CannotStart with the switch to turn if the kernel forbids what the lab is made of."""
-    command = [*unshare_command(programs, rootless), "/bin/sh", "-c", "mount -t tmpfs lab /run"]
+    # As a child of the shell, which is the first process that lives in the new PID namespace.
+    command = [
+        *unshare_command(programs, rootless),
+        "/bin/sh",
+        "-c",
+        f"{programs['mount']} -t tmpfs lab /run; exit",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
@@ -87,13 +93,15 @@ def check_namespaces(programs: dict[str, str], rootless: bool) -> None:
         if rootless and Path(path).exists() and Path(path).read_text().strip() == bad
     ]
     text = f"namespaces cannot be made here: {done.stderr.strip()}"
-    raise CannotStart("; ".join([text, *(advice or ["run it as root, or in a container with CAP_SYS_ADMIN"])]))
+    raise CannotStart(
+        "; ".join([text, *(advice or ["run it as root, or in a container with CAP_SYS_ADMIN"])])
+    )
 
 
 def unshare_command(programs: dict[str, str], rootless: bool) -> list[str]:
-    """The beginning of a command that runs in new namespaces as process 1, which dies with `unshare`."""
+    """The beginning of a command that runs in new namespaces; its first child is process 1 of the PID one."""
     user = ["--user", "--map-root-user"] if rootless else []
-    return [programs["unshare"], *user, "--mount", "--pid", "--net", "--fork", "--kill-child", "--"]
+    return [programs["unshare"], *user, "--mount", "--pid", "--net", "--"]
 
 
 def listen(ports: Iterable[int]) -> socket.socket:
@@ -150,11 +158,17 @@ def start(
         for listener in listeners.values():
             listener.close()
     pid = _follow(process, lambda phase: report(phase, time.monotonic() - began))
+    if detached:
+        _let_go(process)
     return Lab(pid=pid, rootless=rootless, spec=spec, ports=ports, process=None if detached else process)
 
 
 def _spawn(spec: LabSpec, rootless: bool, detached: bool) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(bgpsvc.__file__).parent.parent), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(bgpsvc.__file__).parent.parent),
+        "PYTHONUNBUFFERED": "1",
+    }
     mode = "detached" if detached else "lifeline"
     text = json.dumps(dataclasses.asdict(spec))
     return subprocess.Popen(
@@ -168,6 +182,14 @@ def _spawn(spec: LabSpec, rootless: bool, detached: bool) -> subprocess.Popen[st
         # Ctrl-C is for the command, which then ends the lab in good order.
         start_new_session=True,
     )
+
+
+def _let_go(process: subprocess.Popen[str]) -> None:
+    """The parent of a detached lab's process 1 has ended already; nobody listens to the lab any more."""
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def _follow(process: subprocess.Popen[str], report: Callable[[str], None]) -> int:

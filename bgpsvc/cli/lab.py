@@ -1,0 +1,262 @@
+"""`bgpsvc lab`: the reference scenario in network namespaces, with nothing left on the host."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from bgpsvc.lab import launch, state
+from bgpsvc.lab.client import Rest
+from bgpsvc.lab.daemons import Peer, served_gateways
+from bgpsvc.lab.handle import CommandFailed, Lab
+from bgpsvc.lab.report import Report
+from bgpsvc.lab.topology import (
+    GATEWAYS,
+    GW1,
+    GW2,
+    HOSTS,
+    MAX_EXTRA_PREFIXES,
+    TUNNELS,
+    tunnel_interface,
+)
+from bgpsvc.lab.walk import Walk
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Two gateways, two tunnels, one switch: the reference scenario in network namespaces of its own.",
+)
+
+START_SECONDS = 30.0
+
+PeerOption = Annotated[Peer, typer.Option(help="Daemon of gateway 2; gateway 1 is always bgpsvc.")]
+HoldOption = Annotated[int, typer.Option(min=3, max=65535, help="BGP hold time in seconds.")]
+PrefixesOption = Annotated[
+    int,
+    typer.Option(min=0, max=MAX_EXTRA_PREFIXES, help="Prefixes that each side announces beside its VPC's."),
+]
+NameOption = Annotated[str, typer.Option(help="Name of the lab, to have more than one.")]
+TunnelArgument = Annotated[int, typer.Argument(min=1, max=2, help="1: the active tunnel, 2: the standby.")]
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What can go wrong becomes one message: exit status 2 if the lab cannot be, 1 if it broke."""
+    try:
+        yield
+    except (launch.CannotStart, state.StateError) as error:
+        _say(f"bgpsvc lab: {error}")
+        raise typer.Exit(2) from None
+    except (launch.LabFailed, CommandFailed) as error:
+        _say(f"bgpsvc lab: {error}")
+        raise typer.Exit(1) from None
+
+
+def _running(name: str) -> Lab:
+    lab = state.load(name)
+    if lab is None:
+        _say(f"bgpsvc lab: no lab {name!r} is running; start it with: bgpsvc lab up")
+        raise typer.Exit(1)
+    return lab
+
+
+@app.command()
+def run(
+    peer: PeerOption = Peer.BGPSVC,
+    prefixes: PrefixesOption = 0,
+    hold_time: HoldOption = 3,
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep configurations and logs in a new directory.")] = False,
+) -> None:
+    """Walk through the scenario: sessions, routes, switchover, failback, propagation. Exit 0 if all held."""
+    took: list[float] = []
+    with _errors():
+        lab = launch.start(
+            peer=peer,
+            hold_time=hold_time,
+            prefixes=prefixes,
+            detached=False,
+            first_port=0,
+            report=lambda _phase, seconds: took.append(seconds),
+        )
+    try:
+        report = Walk(lab, _say).run(took[0])
+    finally:
+        try:
+            if keep:
+                directory = Path(tempfile.mkdtemp(prefix="bgpsvc-lab-"))
+                lab.save(directory)
+                _say(f"configurations and logs are in {directory}")
+        finally:
+            lab.stop()
+    typer.echo(report.to_json() if json else report.to_table())
+    if not report.ok:
+        _explain(report)
+        raise typer.Exit(1)
+
+
+def _explain(report: Report) -> None:
+    for step in report.steps:
+        if step.outcome == "failed":
+            _say(f"\n{step.title}\n  expected: {step.expected}\n  seen:     {step.seen}")
+    for name, log in report.logs.items():
+        _say(f"\nlast lines of the log of {name}:")
+        _say("\n".join(f"  {line}" for line in log.splitlines()) or "  (empty)")
+
+
+@app.command()
+def up(
+    peer: PeerOption = Peer.BGPSVC,
+    prefixes: PrefixesOption = 0,
+    hold_time: HoldOption = 3,
+    port: Annotated[
+        int, typer.Option(min=1, max=65000, help="First TCP port to try on 127.0.0.1.")
+    ] = launch.FIRST_PORT,
+    name: NameOption = "default",
+) -> None:
+    """Start the lab and let it run in the background."""
+    with _errors(), state.locked(name):
+        if state.load(name) is not None:
+            _say(f"bgpsvc lab: lab {name!r} is running already; see: bgpsvc lab status")
+            raise typer.Exit(1)
+        lab = launch.start(
+            peer=peer,
+            hold_time=hold_time,
+            prefixes=prefixes,
+            detached=True,
+            first_port=port,
+            report=lambda phase, seconds: _say(f"{phase} made ({seconds:.1f} s)"),
+        )
+        state.save(name, lab)
+    _await_rest(lab)
+    for gateway in lab.ports:
+        typer.echo(f"{gateway}  {lab.url(gateway)}")
+    _say(f"Try: bgpsvc lab exec {GW1.host} -- ping {GW2.host_address}, and meanwhile: bgpsvc lab fail 1")
+
+
+def _await_rest(lab: Lab) -> None:
+    """Waits until the gateways answer; a daemon that ends before is shown with its log."""
+    deadline = time.monotonic() + START_SECONDS + lab.spec.prefixes / 2000
+    for gateway in lab.ports:
+        rest = Rest(lab.url(gateway))
+        while not rest.alive():
+            ended = lab.daemons()[gateway]["exit"]
+            if ended is not None or time.monotonic() > deadline:
+                what = "does not answer" if ended is None else f"ended with status {ended}"
+                _say(f"bgpsvc lab: {gateway} {what}; the last lines of its log:\n{lab.log_tail(gateway)}")
+                raise typer.Exit(1)
+            time.sleep(0.05)
+        rest.close()
+
+
+@app.command()
+def down(name: NameOption = "default") -> None:
+    """End the lab: all its processes, and with them all of its namespaces."""
+    with _errors(), state.locked(name):
+        lab = state.load(name)
+        if lab is not None:
+            lab.stop()
+        state.forget(name)
+    _say("the lab is gone" if lab else f"no lab {name!r} was running")
+
+
+@app.command()
+def status(name: NameOption = "default") -> None:
+    """Hosts, tunnels, daemons, addresses of the REST surfaces, sessions."""
+    with _errors():
+        lab = _running(name)
+        failed = lab.failed()
+        typer.echo("HOSTS    " + "  ".join(HOSTS))
+        for gateway in GATEWAYS:
+            typer.echo(
+                f"         {gateway.host} {gateway.host_address} behind {gateway.name}, {gateway.vpc_cidr}"
+            )
+        for tunnel in TUNNELS:
+            role = ("active", "standby")[tunnel - 1]
+            condition = "broken" if tunnel in failed else "passes packets"
+            ends = " - ".join(gateway.inside[tunnel - 1] for gateway in GATEWAYS)
+            typer.echo(f"TUNNEL   {tunnel_interface(tunnel)} {role:8} {ends}  {condition}")
+        for daemon, about in lab.daemons().items():
+            condition = "running" if about["exit"] is None else f"ended with status {about['exit']}"
+            typer.echo(f"DAEMON   {daemon} on {about['host']}: {condition}")
+        for gateway in served_gateways(lab.spec.peer):
+            _status_of(gateway.name, gateway.connection, lab.url(gateway.name))
+
+
+def _status_of(gateway: str, connection: str, url: str) -> None:
+    typer.echo(f"REST     {gateway} {url}")
+    rest = Rest(url)
+    try:
+        for session in rest.sessions().values():
+            counts = session["prefixes"]
+            typer.echo(
+                f"SESSION  {gateway} {session['id']} {session['role']} {session['state']}, "
+                f"{counts['accepted']} prefixes learned, {counts['advertised']} advertised"
+            )
+        typer.echo(f"CARRIES  {gateway} {rest.connection(connection)['carrying'] or 'no tunnel'}")
+    except httpx.HTTPError as error:
+        typer.echo(f"         does not answer: {error}")
+    finally:
+        rest.close()
+
+
+@app.command()
+def fail(tunnel: TunnelArgument, name: NameOption = "default") -> None:
+    """Drop a tunnel's packets between the gateways, silently: no error, no carrier lost."""
+    with _errors():
+        changed = _running(name).fail(tunnel)
+    _say(f"tunnel {tunnel} {'is' if changed else 'was already'} broken")
+
+
+@app.command()
+def heal(tunnel: TunnelArgument, name: NameOption = "default") -> None:
+    """Let a tunnel's packets pass again."""
+    with _errors():
+        changed = _running(name).heal(tunnel)
+    _say(f"tunnel {tunnel} {'passes packets again' if changed else 'was not broken'}")
+
+
+@app.command("exec")
+def execute(
+    host: Annotated[str, typer.Argument(help=f"One of {', '.join(HOSTS)}.")],
+    command: Annotated[list[str], typer.Argument(help="The command, after `--`.")],
+    name: NameOption = "default",
+) -> None:
+    """Run a command in a host of the lab, as root there."""
+    lab = _running(name)
+    if host not in HOSTS:
+        _say(f"bgpsvc lab: there is no host {host!r}; there are {', '.join(HOSTS)}")
+        raise typer.Exit(2)
+    sys.stdout.flush()
+    argv = lab.command(host, command)
+    os.execv(argv[0], argv)
+
+
+@app.command()
+def logs(
+    daemon: Annotated[str, typer.Argument(help="A daemon, as `status` names it.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
+    name: NameOption = "default",
+) -> None:
+    """The last lines of a daemon's log."""
+    lab = _running(name)
+    if daemon not in (known := lab.daemons()):
+        _say(f"bgpsvc lab: there is no daemon {daemon!r}; there is {', '.join(known)}")
+        raise typer.Exit(2)
+    typer.echo(lab.log_tail(daemon, lines))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,82 @@
+"""The prober's output, read as it comes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from bgpsvc.lab.handle import Lab
+from bgpsvc.lab.pings import Outage, Series
+
+INTERVAL = 0.005
+SETTLE_SECONDS = 0.3
+"""A request older than this without an answer is lost: many round trips and reports of the prober."""
+FLOW_SECONDS = 0.5
+"""How long every request (or none) must be answered before traffic counts as flowing (or stopped)."""
+
+
+def probe_command(lab: Lab, host: str, address: str, *options: str) -> list[str]:
+    """The command line of a prober in a host."""
+    return lab.command(host, [lab.spec.python, "-P", "-m", "bgpsvc.lab.prober", address, *options])
+
+
+def packet_passes(lab: Lab, host: str, address: str, size: int) -> bool:
+    """True if an IP packet of `size` bytes that may not be fragmented is answered."""
+    command = probe_command(lab, host, address, "--count", "3", "--interval", "0.05", "--size", str(size))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    return any(json.loads(line)["received"] for line in done.stdout.splitlines())
+
+
+class Probes:
+    """Context manager: a prober that runs in a host, and its series so far."""
+
+    def __init__(self, lab: Lab, host: str, address: str) -> None:
+        self._command = probe_command(lab, host, address, "--interval", str(INTERVAL), "--until-eof")
+        self._series = Series()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._reader.join()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            record = json.loads(line)
+            with self._lock:
+                self._series.add(record["sent"], record["received"])
+
+    def flows(self, since: float = 0.0) -> bool:
+        """True if all requests of the last `FLOW_SECONDS` (all later than `since`) were answered."""
+        end = time.monotonic() - SETTLE_SECONDS
+        with self._lock:
+            return end - FLOW_SECONDS >= since and self._series.flows(end - FLOW_SECONDS, end)
+
+    def stopped(self) -> bool:
+        """True if no request of the last `FLOW_SECONDS` was answered."""
+        end = time.monotonic() - SETTLE_SECONDS
+        with self._lock:
+            return self._series.stopped(end - FLOW_SECONDS, end)
+
+    def outage(self, since: float) -> Outage:
+        """The loss since then, up to the requests that may still be answered."""
+        with self._lock:
+            return self._series.outage(since, time.monotonic() - SETTLE_SECONDS)

@@ -1,0 +1,318 @@
+"""The walk through the reference scenario: every step does something and proves that it worked.
+
+Proof is taken from outside the daemons wherever there is an outside: routes from the kernel's tables, the
+tunnel in use from the packet counters of its interface, reachability and outages from echo requests that
+cross the VPN every few milliseconds. What the API says must agree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+
+from bgpsvc.lab.client import Rest
+from bgpsvc.lab.daemons import served_gateways
+from bgpsvc.lab.handle import CommandFailed, Lab
+from bgpsvc.lab.probes import INTERVAL, Probes, packet_passes
+from bgpsvc.lab.report import Report, StepResult, describe
+from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, TUNNEL_MTU, TUNNELS, Gateway, extra_prefixes, other
+
+MAIN_TABLE = 254
+COUNT_SECONDS = 0.5
+FAILBACK_LIMIT_SECONDS = 1.0
+
+Figures = dict[str, float]
+
+
+class StepFailed(Exception):
+    """A step did not hold: what should have been, and what was."""
+
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(f"expected: {expected}; seen: {seen}")
+        self.expected = expected
+        self.seen = seen
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the walk. `run` returns what it measured, or raises StepFailed."""
+
+    name: str
+    title: str
+    run: Callable[[], Figures]
+
+
+class Walk:
+    """Walks through a running lab. `say` gets one line of progress at a time."""
+
+    def __init__(self, lab: Lab, say: Callable[[str], None]) -> None:
+        self._lab = lab
+        self._say = say
+        self._rest = {gateway.name: Rest(lab.url(gateway.name)) for gateway in served_gateways(lab.spec.peer)}
+        self._hold_time = lab.spec.hold_time
+        # A hundred thousand prefixes take seconds, a million minutes.
+        self._patience = 30.0 + lab.spec.prefixes / 2000
+        self._established = 0.0
+
+    def run(self, topology_seconds: float) -> Report:
+        """Runs the steps in order; after the first that does not hold, the rest is not run."""
+        topology = StepResult("topology", "hosts, links and tunnels made", "held", topology_seconds)
+        report = Report(
+            peer=str(self._lab.spec.peer),
+            hold_time=self._hold_time,
+            prefixes=self._lab.spec.prefixes,
+            rootless=self._lab.rootless,
+            steps=[topology],
+        )
+        self._say(f"ok    {topology.title} ({topology_seconds:.1f} s)")
+        with Probes(self._lab, GW1.host, GW2.host_address) as probes:
+            steps = self._steps(probes)
+            results = [StepResult(step.name, step.title) for step in steps]
+            report.steps += results
+            for step, result in zip(steps, results, strict=True):
+                if not self._take(step, result):
+                    report.logs = {name: self._lab.log_tail(name) for name in self._lab.daemons()}
+                    break
+        for rest in self._rest.values():
+            rest.close()
+        return report
+
+    def _steps(self, probes: Probes) -> list[Step]:
+        return [
+            Step("daemons", "daemons answer", self._daemons),
+            Step("sessions", "BGP sessions Established on both tunnels", self._sessions),
+            Step("learned", "prefixes learned over both tunnels", self._learned),
+            Step("propagated", "prefixes propagated into the kernel tables", self._propagated),
+            Step("ping", f"ping {GW1.host} to {GW2.host}", lambda: self._ping(probes)),
+            Step("active", "the active tunnel carries", lambda: self._carries(1)),
+            Step("switchover", "active tunnel broken: switchover", lambda: self._switchover(probes)),
+            Step("failback", "tunnel healed: failback", lambda: self._failback(probes)),
+            Step("propagation_off", "automatic propagation off", lambda: self._propagation_off(probes)),
+            Step("propagation_on", "automatic propagation on again", lambda: self._propagation_on(probes)),
+        ]
+
+    def _take(self, step: Step, result: StepResult) -> bool:
+        began = time.monotonic()
+        try:
+            result.figures = step.run()
+            result.outcome = "held"
+        except StepFailed as failure:
+            result.outcome, result.expected, result.seen = "failed", failure.expected, failure.seen
+        except (httpx.HTTPError, CommandFailed, OSError) as error:
+            result.outcome, result.expected, result.seen = (
+                "failed",
+                step.title,
+                f"{type(error).__name__}: {error}",
+            )
+        result.seconds = time.monotonic() - began
+        measured = describe(result.figures)
+        self._say(
+            f"{'ok  ' if result.outcome == 'held' else 'FAIL'}  {step.title} ({result.seconds:.1f} s)"
+            + (f": {measured}" if measured else "")
+        )
+        return result.outcome == "held"
+
+    # Steps
+
+    def _daemons(self) -> Figures:
+        for name, rest in self._rest.items():
+            self._until(f"{name} answers on {rest.url}", partial(_unanswering, rest))
+        return {}
+
+    def _sessions(self) -> Figures:
+        for rest in self._rest.values():
+            self._until("2 sessions established", partial(_unestablished, rest))
+        self._established = time.monotonic()
+        return {}
+
+    def _learned(self) -> Figures:
+        for gateway in served_gateways(self._lab.spec.peer):
+            expected = f"{gateway.name} has {other(gateway).vpc_cidr} and extra prefixes from both sessions"
+            self._until(expected, partial(self._unlearned, gateway))
+        return {
+            "prefixes_per_side": 1 + self._lab.spec.prefixes,
+            "after_sessions_seconds": self._since_sessions(),
+        }
+
+    def _propagated(self) -> Figures:
+        figures: Figures = {}
+        for gateway in GATEWAYS:
+            self._until(
+                f"all prefixes of {other(gateway).name} in the kernel table of {gateway.name}",
+                partial(self._missing_routes, gateway),
+            )
+            figures[f"{gateway.name}_after_sessions_seconds"] = self._since_sessions()
+        return figures
+
+    def _ping(self, probes: Probes) -> Figures:
+        self._until("every echo request answered", lambda: probes.flows() or "requests without answer")
+        if not packet_passes(self._lab, GW1.host, GW2.host_address, TUNNEL_MTU):
+            raise StepFailed(f"a packet of {TUNNEL_MTU} bytes with DF passes", "no answer")
+        return {"largest_packet_bytes": TUNNEL_MTU}
+
+    def _carries(self, tunnel: int) -> Figures:
+        """The API says so, and the counters of both gateways show it in both directions."""
+        for gateway in served_gateways(self._lab.spec.peer):
+            wanted = f"{gateway.connection}-tunnel{tunnel}"
+            self._until(
+                f"{gateway.name} says that {wanted} carries",
+                partial(self._carrying, gateway, wanted),
+            )
+        figures: Figures = {}
+        expected = f"the packets cross tunnel {tunnel} in both directions, the other tunnel has BGP only"
+        self._until(expected, lambda: self._counted(tunnel, figures))
+        return figures
+
+    def _switchover(self, probes: Probes) -> Figures:
+        limit = self._hold_time + 2.0
+        began = time.monotonic()
+        self._lab.fail(1)
+        # The gap must have begun before its end can be looked for.
+        self._until("the broken tunnel loses packets", lambda: probes.outage(began).lost > 0 or "none lost")
+        self._until("traffic flows again", lambda: probes.flows(began) or "no answers", limit + 5)
+        outage = probes.outage(began)
+        if outage.seconds > limit:
+            raise StepFailed(
+                f"an outage of at most {limit:.1f} s", f"{outage.seconds:.3f} s, {outage.lost} lost"
+            )
+        self._carries(2)
+        return {"lost_packets": outage.lost, "outage_seconds": outage.seconds}
+
+    def _failback(self, probes: Probes) -> Figures:
+        began = time.monotonic()
+        self._lab.heal(1)
+        self._carries(1)
+        took = time.monotonic() - began
+        self._until("traffic flows", lambda: probes.flows() or "requests without answer")
+        outage = probes.outage(began)
+        if outage.seconds > FAILBACK_LIMIT_SECONDS:
+            raise StepFailed(
+                f"a failback that stops traffic for less than {FAILBACK_LIMIT_SECONDS} s",
+                f"{outage.seconds:.3f} s, {outage.lost} lost",
+            )
+        return {"lost_packets": outage.lost, "outage_seconds": outage.seconds, "back_after_seconds": took}
+
+    def _propagation_off(self, probes: Probes) -> Figures:
+        self._flaps = self._flap_counts()
+        began = time.monotonic()
+        self._rest["gw1"].set_auto_propagate("gw1", False)
+        figures: Figures = {}
+        for gateway in GATEWAYS:
+            self._until(
+                f"no prefix of {other(gateway).name} in the kernel table of {gateway.name}",
+                partial(self._left_routes, gateway),
+            )
+            figures[f"{gateway.name}_clear_after_seconds"] = time.monotonic() - began
+        self._until("no echo request answered", lambda: probes.stopped() or "requests are answered")
+        return figures
+
+    def _propagation_on(self, probes: Probes) -> Figures:
+        began = time.monotonic()
+        self._rest["gw1"].set_auto_propagate("gw1", True)
+        figures: Figures = {}
+        for gateway in GATEWAYS:
+            self._until(
+                f"all prefixes of {other(gateway).name} in the kernel table of {gateway.name}",
+                partial(self._missing_routes, gateway),
+            )
+            figures[f"{gateway.name}_back_after_seconds"] = time.monotonic() - began
+        self._until("traffic flows again", lambda: probes.flows(began) or "no answers")
+        if (now := self._flap_counts()) != self._flaps:
+            raise StepFailed(f"no session reset ({self._flaps} flaps before)", f"{now} flaps after")
+        return figures
+
+    # What is looked at. Each returns True, or what was seen instead.
+
+    def _unlearned(self, gateway: Gateway) -> bool | str:
+        rest, prefix = self._rest[gateway.name], other(gateway).vpc_cidr
+        route = rest.route(gateway.name, prefix)
+        paths = [candidate["session"] for candidate in route["candidates"]] if route else []
+        if len(paths) != len(TUNNELS):
+            return f"{prefix} learned from {paths or 'no session'}"
+        wanted = 1 + self._lab.spec.prefixes
+        counts = {name: session["prefixes"]["accepted"] for name, session in rest.sessions().items()}
+        return (
+            all(count == wanted for count in counts.values()) or f"accepted {counts}, {wanted} each are sent"
+        )
+
+    def _missing_routes(self, gateway: Gateway) -> bool | str:
+        wanted = self._announced(other(gateway))
+        missing = wanted - self._routes(gateway).keys()
+        return not missing or f"{len(missing)} of {len(wanted)} are missing, as {min(missing)}"
+
+    def _left_routes(self, gateway: Gateway) -> bool | str:
+        left = self._announced(other(gateway)) & self._routes(gateway).keys()
+        return not left or f"{len(left)} are left, as {min(left)}"
+
+    def _carrying(self, gateway: Gateway, wanted: str) -> bool | str:
+        said = self._rest[gateway.name].connection(gateway.connection)["carrying"]
+        return said == wanted or f"it says {said}"
+
+    def _counted(self, tunnel: int, figures: Figures) -> bool | str:
+        """Counts for a moment while echo requests cross; fills in what the carrying tunnel forwarded."""
+        idle = 3 - tunnel
+        before = {(g.name, t): self._lab.counters(g.name, t) for g in GATEWAYS for t in TUNNELS}
+        began = time.monotonic()
+        time.sleep(COUNT_SECONDS)
+        crossed = (time.monotonic() - began) / INTERVAL
+        for gateway in GATEWAYS:
+            for number in TUNNELS:
+                was, now = before[gateway.name, number], self._lab.counters(gateway.name, number)
+                sent, received = now.sent - was.sent, now.received - was.received
+                right = (
+                    min(sent, received) > crossed / 2 if number != idle else max(sent, received) < crossed / 4
+                )
+                if not right:
+                    return f"{gateway.name} sent {sent} and received {received} packets over tunnel {number}"
+                if number == tunnel:
+                    figures[f"{gateway.name}_tunnel{number}_sent_packets"] = sent
+                    figures[f"{gateway.name}_tunnel{number}_received_packets"] = received
+        return True
+
+    # Helpers
+
+    def _routes(self, gateway: Gateway) -> dict[str, str]:
+        rest = self._rest.get(gateway.name)
+        table = rest.route_table(gateway.vpc) if rest else MAIN_TABLE
+        return self._lab.routes(gateway.name, table)
+
+    def _announced(self, gateway: Gateway) -> set[str]:
+        return {gateway.vpc_cidr, *extra_prefixes(gateway, self._lab.spec.prefixes)}
+
+    def _flap_counts(self) -> dict[str, int]:
+        return {i: s["flap_count"] for rest in self._rest.values() for i, s in rest.sessions().items()}
+
+    def _since_sessions(self) -> float:
+        return time.monotonic() - self._established
+
+    def _until(self, expected: str, look: Callable[[], bool | str], limit: float | None = None) -> None:
+        """Looks until it is True. The pause grows with the cost of a look, which may dump a whole table."""
+        deadline = time.monotonic() + (self._patience if limit is None else limit)
+        while True:
+            began = time.monotonic()
+            seen = look()
+            if seen is True:
+                return
+            now = time.monotonic()
+            self._check_daemons()
+            if now > deadline:
+                raise StepFailed(expected, str(seen))
+            time.sleep(max(0.05, 2 * (now - began)))
+
+    def _check_daemons(self) -> None:
+        for name, daemon in self._lab.daemons().items():
+            if daemon["exit"] is not None:
+                raise StepFailed("all daemons keep running", f"{name} ended with status {daemon['exit']}")
+
+
+def _unestablished(rest: Rest) -> bool | str:
+    states = {name: session["state"] for name, session in rest.sessions().items()}
+    return list(states.values()) == ["established"] * len(TUNNELS) or f"{states}"
+
+
+def _unanswering(rest: Rest) -> bool | str:
+    return rest.alive() or "no answer"
