@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import problems
+from api import problems, schemas, schemas_routes
 from api.guards import Guards
 from api.routes import bgp_sessions, events, health, vpcs, vpn_connections, vpn_gateways
 from bgpsvc.views import Service
@@ -82,6 +83,7 @@ def _documenter(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 routes=app.routes,
             )
             _add_problem_schemas(made)
+            _restore_nulls(made)
             _add_examples(made)
             app.openapi_schema = made
         return app.openapi_schema
@@ -98,6 +100,16 @@ def _add_problem_schemas(made: dict[str, Any]) -> None:
     components.update(schema["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
         components.pop(unused, None)
+
+
+def _restore_nulls(made: dict[str, Any]) -> None:
+    """FastAPI drops every null of the document, also inside examples, where it means something."""
+    components = made["components"]["schemas"]
+    for name, model in {**vars(schemas), **vars(schemas_routes)}.items():
+        if name in components and isinstance(model, type) and issubclass(model, BaseModel):
+            extra = model.model_config["json_schema_extra"]
+            assert isinstance(extra, dict), f"{name} has no examples"
+            components[name]["examples"] = extra["examples"]
 
 
 def _add_examples(made: dict[str, Any]) -> None:

@@ -6,8 +6,13 @@ sockets are taken.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import ipaddress
+import os
 import socket
+import stat
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import uvicorn
@@ -24,6 +29,11 @@ class Listen:
     path: str | None = None
     host: str = "127.0.0.1"
     port: int = 0
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_listen(text: str) -> Listen:
@@ -53,19 +63,63 @@ def parse_listen(text: str) -> Listen:
     return Listen(host=str(address), port=int(port))
 
 
+def bind(listen: Listen) -> socket.socket:
+    """A bound socket. OSError with the reason if the address is taken or may not be used.
+
+    A unix socket is for its owner and group only, from the moment it exists (mode 0660); one that a
+    process left behind is replaced, one that somebody serves is not.
+    """
+    if listen.path is None:
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        target: tuple[str, int] | str = (listen.host, listen.port)
+    else:
+        _remove_leftover(listen.path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Linux takes the mode of the file that bind() makes from the unbound socket, less the umask;
+        # so nobody gets in between bind() and chmod().
+        os.fchmod(sock.fileno(), 0o600)
+        target = listen.path
+    try:
+        sock.bind(target)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {listen}: {error.strerror}") from None
+    if listen.path is not None:
+        os.chmod(listen.path, 0o660)
+    sock.setblocking(False)
+    return sock
+
+
+def _remove_leftover(path: str) -> None:
+    """Removes a unix socket that nobody serves; OSError if somebody does, or if it is something else."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, f"cannot listen on unix:{path}: there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(errno.EADDRINUSE, f"cannot listen on unix:{path}: another process serves it")
+
+
 class ApiServer(uvicorn.Server):
     """A uvicorn server for the application that ends open event streams when it stops.
 
-    `await server.serve()` runs it until `server.should_exit` is set or, where uvicorn handles them, a
-    signal arrives.
+    The constructor binds (OSError, see `bind`); `await server.serve()` runs it until `should_exit` is set.
+    Signals are left to the caller, who has more to stop than this.
     """
 
     def __init__(self, app: FastAPI, listen: Listen) -> None:
+        self._app = app
+        self._listen = listen
+        self._socket = bind(listen)
         config = uvicorn.Config(
             app,
-            host=listen.host,
-            port=listen.port,
-            uds=listen.path,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -73,7 +127,29 @@ class ApiServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         super().__init__(config)
-        self._app = app
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `--server` of the command line takes it."""
+        if self._listen.path is not None:
+            return f"unix:{self._listen.path}"
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Takes no signals."""
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until `should_exit` is set; removes the unix socket afterwards."""
+        try:
+            await super().serve([self._socket, *(sockets or [])])
+        finally:
+            self._socket.close()
+            if self._listen.path is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._listen.path)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tells the streams, then waits for open requests as uvicorn does."""

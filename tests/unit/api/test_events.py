@@ -1,0 +1,131 @@
+"""The event list and the event stream, the stream over a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.fakes.server import RunningApi, until
+from tests.fakes.service import ACTIVE, FakeService
+from tests.unit.api.conftest import Client
+from tests.unit.api.contract import Contract, Json
+
+
+def test_the_latest_events_oldest_first(client: Client, service: FakeService) -> None:
+    service.session_down(ACTIVE)
+    page = client.get("/v1/events?limit=2")
+    assert [(e["id"], e["kind"]) for e in page["items"]] == [
+        (3, "session.down"),
+        (4, "connection.switchover"),
+    ]
+    assert page["next_cursor"] is None
+    assert page["items"][0]["data"] == {"code": 4, "subcode": 0}
+
+
+def test_events_page_forward_from_an_id(client: Client, service: FakeService) -> None:
+    service.session_down(ACTIVE)
+    first = client.get("/v1/events?after=0&limit=3")
+    assert [e["id"] for e in first["items"]] == [1, 2, 3]
+    last = client.get(f"/v1/events?limit=3&cursor={first['next_cursor']}")
+    assert ([e["id"] for e in last["items"]], last["next_cursor"]) == ([4], None)
+
+
+def test_events_of_some_kinds(client: Client, service: FakeService) -> None:
+    service.session_down(ACTIVE)
+    page = client.get("/v1/events?kind=session.down&kind=connection.switchover")
+    assert [e["id"] for e in page["items"]] == [3, 4]
+    wrong = client("GET", "/v1/events?kind=session.gone")
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["pointer"] == "#/kind/0"
+
+
+class Stream:
+    """The messages of an open event stream; comments are counted."""
+
+    def __init__(self, response: httpx.Response, contract: Contract) -> None:
+        self.response = response
+        self.comments = 0
+        self._contract = contract
+        self._lines = response.iter_lines()
+
+    def next(self) -> tuple[int, Json]:
+        """The next event: its id on the wire, and its data."""
+        number: int | None = None
+        for line in self._lines:
+            if line.startswith(":"):
+                self.comments += 1
+            elif line.startswith("id: "):
+                number = int(line[4:])
+            elif line.startswith("data: "):
+                assert number is not None
+                event = json.loads(line[6:])
+                self._contract.valid(event, {"$ref": "#/components/schemas/Event"}, "event")
+                return number, event
+        raise EOFError
+
+    def ended(self) -> bool:
+        """Reads to the end of the stream; False if events come instead."""
+        try:
+            self.next()
+        except EOFError:
+            return True
+        return False
+
+
+@contextmanager
+def stream(api: RunningApi, contract: Contract, query: str = "", **headers: str) -> Iterator[Stream]:
+    with (
+        httpx.Client(timeout=10) as client,
+        client.stream("GET", f"{api.url}/v1/events/stream{query}", headers=headers) as response,
+    ):
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield Stream(response, contract)
+
+
+def test_the_stream_begins_now_and_shows_what_happens(running: RunningApi, contract: Contract) -> None:
+    with stream(running, contract) as events:
+        until(lambda: running.service.subscribers == 1, "subscription")
+        running.call(lambda service: service.session_down(ACTIVE))
+        assert [events.next()[1]["kind"] for _ in range(2)] == ["session.down", "connection.switchover"]
+
+
+def test_the_stream_resumes_behind_the_last_event_seen(running: RunningApi, contract: Contract) -> None:
+    running.call(lambda service: service.session_down(ACTIVE))
+    with stream(running, contract, "?after=0", **{"Last-Event-ID": "2"}) as events:
+        assert [events.next()[0] for _ in range(2)] == [3, 4]
+    with stream(running, contract, "?after=1&kind=connection.switchover") as events:
+        assert events.next()[0] == 4
+
+
+def test_an_idle_stream_sends_comments(running: RunningApi, contract: Contract) -> None:
+    with stream(running, contract) as events:
+        until(lambda: running.service.subscribers == 1, "subscription")
+        lines = events.response.iter_lines()
+        assert next(line for line in lines if line.startswith(":")) == ": keep-alive"
+
+
+def test_a_client_that_goes_ends_its_subscription(running: RunningApi, contract: Contract) -> None:
+    with stream(running, contract):
+        until(lambda: running.service.subscribers == 1, "subscription")
+    until(lambda: running.service.subscribers == 0, "end of the subscription")
+
+
+def test_open_streams_do_not_hold_up_the_end_of_the_server(running: RunningApi, contract: Contract) -> None:
+    with stream(running, contract) as one, stream(running, contract) as two:
+        until(lambda: running.service.subscribers == 2, "subscription")
+        assert running.stop() < 1.5
+        assert one.ended()
+        assert two.ended()
+
+
+@pytest.mark.parametrize("number", ["x", "-1"])
+def test_a_last_event_id_that_is_none(client: Client, number: str) -> None:
+    response = client("GET", "/v1/events/stream", headers={"Last-Event-ID": number})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["in"] == "header"
+    assert response.json()["errors"][0]["pointer"] == "#/Last-Event-ID"

@@ -1,0 +1,229 @@
+"""Reading and changing resources. The client checks each response against the OpenAPI document."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.service import ACTIVE, STANDBY, FakeService
+from tests.unit.api.conftest import Client
+
+GATEWAY = "/v1/vpn-gateways/gw1"
+SWITCH = "/v1/vpn-connections/conn1/switch"
+
+
+def test_sessions_show_state_counters_and_last_error(client: Client, service: FakeService) -> None:
+    service.session_down(STANDBY)
+    first, second = client.get("/v1/bgp-sessions")["items"]
+    assert (first["id"], first["state"], first["last_error"]) == (ACTIVE, "established", None)
+    assert first["negotiated"]["hold_time"] == 30
+    assert first["since"] == "2025-10-09T08:53:20.000Z"
+    assert first["prefixes"] == {
+        "received": 5,
+        "accepted": 3,
+        "rejected": 2,
+        "shed": 0,
+        "stale": 0,
+        "advertised": 1,
+    }
+    assert (second["state"], second["negotiated"], second["flap_count"]) == ("active", None, 1)
+    assert second["last_error"] == {
+        "time": "2025-10-09T09:53:20.000Z",
+        "text": "hold timer expired",
+        "code": 4,
+        "subcode": 0,
+        "direction": "sent",
+    }
+    assert client.get(f"/v1/bgp-sessions/{STANDBY}") == second
+
+
+def test_tunnels_are_those_of_the_connections(client: Client) -> None:
+    tunnels = client.get("/v1/tunnels")["items"]
+    assert [(t["id"], t["role"], t["carrying"]) for t in tunnels] == [
+        (ACTIVE, "active", True),
+        (STANDBY, "standby", False),
+    ]
+    assert client.get("/v1/vpn-connections")["items"][0]["tunnels"] == tunnels
+    assert client.get(f"/v1/tunnels/{STANDBY}") == tunnels[1]
+
+
+def test_vpcs(client: Client) -> None:
+    vpc = client.get("/v1/vpcs/vpc1")
+    assert vpc == {
+        "name": "vpc1",
+        "cidrs": ["10.0.0.0/16"],
+        "route_table": 1001,
+        "gateway": "gw1",
+        "routes_installed": 4,
+    }
+    assert client.get("/v1/vpcs")["items"] == [vpc]
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/bgp-sessions/x", "there is no session 'x'; there is conn1-tunnel1, conn1-tunnel2"),
+        ("/v1/tunnels/x", "there is no tunnel 'x'; there is conn1-tunnel1, conn1-tunnel2"),
+        ("/v1/vpn-connections/x", "there is no VPN connection 'x'; there is conn1"),
+        ("/v1/vpn-gateways/x", "there is no VPN gateway 'x'; there is gw1"),
+        ("/v1/vpn-gateways/x/routes", "there is no VPN gateway 'x'; there is gw1"),
+        ("/v1/vpcs/x", "there is no VPC 'x'; there is vpc1"),
+        ("/v1/vpcs/x/routes", "there is no VPC 'x'; there is vpc1"),
+    ],
+)
+def test_what_does_not_exist_is_a_404_that_says_what_does(client: Client, path: str, detail: str) -> None:
+    response = client("GET", path)
+    assert response.status_code == 404
+    assert response.json() == {
+        "type": "urn:bgpsvc:problem:not-found",
+        "title": "Not Found",
+        "status": 404,
+        "detail": detail,
+        "instance": path,
+    }
+
+
+def test_pages_of_a_short_list_go_by_key(client: Client) -> None:
+    first = client.get("/v1/bgp-sessions?limit=1")
+    assert [item["id"] for item in first["items"]] == [ACTIVE]
+    second = client.get(f"/v1/bgp-sessions?limit=1&cursor={first['next_cursor']}")
+    assert [item["id"] for item in second["items"]] == [STANDBY]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize("cursor", ["%25%25", "a", "/w"])
+def test_a_cursor_we_did_not_make_is_refused(client: Client, cursor: str) -> None:
+    response = client("GET", f"/v1/vpcs?cursor={cursor}")
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"in": "query", "pointer": "#/cursor", "detail": "is not a cursor of this list"}
+    ]
+
+
+@pytest.mark.parametrize("media", ["application/merge-patch+json", "application/json; charset=utf-8"])
+def test_patch_switches_propagation(client: Client, service: FakeService, media: str) -> None:
+    before = client("GET", GATEWAY)
+    assert before.headers["etag"] == '"g1"'
+    headers = {"Content-Type": media, "If-Match": before.headers["etag"]}
+    after = client("PATCH", GATEWAY, content=b'{"auto_propagate": false}', headers=headers)
+    assert after.status_code == 200
+    assert after.headers["etag"] == '"g2"'
+    assert (after.json()["auto_propagate"], after.json()["advertised"]) == (False, [])
+    assert not service.auto_propagate
+    assert client.get("/v1/vpcs/vpc1/routes")["items"] == []
+
+
+@pytest.mark.parametrize("body", [b'{"auto_propagate": false}', b"{}"])
+@pytest.mark.parametrize("if_match", ['"g0"', 'W/"g1"', '"g0", "g2"', "g1"])
+def test_a_stale_etag_changes_nothing(
+    client: Client, service: FakeService, if_match: str, body: bytes
+) -> None:
+    headers = {"If-Match": if_match, "Content-Type": "application/json"}
+    response = client("PATCH", GATEWAY, content=body, headers=headers)
+    assert response.status_code == 412
+    assert response.json()["detail"] == ('the resource has changed since it was read: its ETag is now "g1"')
+    assert service.auto_propagate
+
+
+@pytest.mark.parametrize("if_match", ["*", '"g0", "g1"', '"g1"'])
+def test_an_etag_that_matches_lets_the_change_pass(
+    client: Client, service: FakeService, if_match: str
+) -> None:
+    response = client("PATCH", GATEWAY, json={"auto_propagate": False}, headers={"If-Match": if_match})
+    assert response.status_code == 200
+    assert not service.auto_propagate
+
+
+def test_a_patch_that_leaves_everything_out_changes_nothing(client: Client, service: FakeService) -> None:
+    response = client("PATCH", GATEWAY, json={})
+    assert response.status_code == 200
+    assert response.headers["etag"] == '"g1"'
+    assert service.auto_propagate
+
+
+def test_a_patch_names_every_mistake(client: Client, service: FakeService) -> None:
+    response = client("PATCH", GATEWAY, json={"auto_propagate": None, "vpc": "vpc2", "auto_propagte": True})
+    assert response.status_code == 422
+    assert response.json()["detail"] == "the request has 3 mistakes"
+    assert response.json()["errors"] == [
+        {"in": "body", "pointer": "#/auto_propagate", "detail": "must be a valid boolean"},
+        {
+            "in": "body",
+            "pointer": "#/vpc",
+            "detail": "cannot be changed; auto_propagate is all that PATCH can change",
+        },
+        {"in": "body", "pointer": "#/auto_propagte", "detail": "is not known here"},
+    ]
+    assert service.auto_propagate
+
+
+@pytest.mark.parametrize("media", ["text/plain", None])
+def test_a_patch_of_another_media_type_is_a_415(
+    client: Client, service: FakeService, media: str | None
+) -> None:
+    headers = {"Content-Type": media} if media else {}
+    response = client("PATCH", GATEWAY, content=b'{"auto_propagate": false}', headers=headers)
+    assert response.status_code == 415
+    assert response.headers["accept-patch"] == "application/merge-patch+json, application/json"
+    assert service.auto_propagate
+
+
+def test_switch_moves_traffic_and_a_dry_run_does_not(client: Client) -> None:
+    dry = client("POST", SWITCH + "?dry_run=true", json={"mode": "standby"})
+    assert dry.status_code == 200
+    assert (dry.json()["from_tunnel"], dry.json()["to_tunnel"]) == (ACTIVE, STANDBY)
+    assert dry.json()["prefixes_moved"] == 4
+    assert client.get("/v1/vpn-connections/conn1")["carrying"] == ACTIVE
+    wet = client("POST", SWITCH, json={"mode": "standby"})
+    assert wet.json() == dry.json()
+    connection = client.get("/v1/vpn-connections/conn1")
+    assert (connection["carrying"], connection["mode"]) == (STANDBY, "standby")
+    assert (connection["switchovers"], connection["last_switchover_reason"]) == (1, "operator")
+
+
+def test_switch_again_changes_nothing(client: Client) -> None:
+    client("POST", SWITCH, json={"mode": "standby"})
+    again = client("POST", SWITCH, json={"mode": "standby"}).json()
+    assert (again["changed"], again["prefixes_moved"]) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer", "detail"),
+    [
+        (b'{"mode": "both"}', "#/mode", "must be 'auto', 'active' or 'standby', not 'both'"),
+        (b"{}", "#/mode", "is missing"),
+        (b'{"mode": "auto", "dry_run": true}', "#/dry_run", "is not known here"),
+        (b"[1]", "#", "must be a JSON object (with a JSON Content-Type)"),
+        (b'{"mode"', "#", "is not JSON: Expecting ':' delimiter at character 7"),
+        (b"", "#", "is missing"),
+    ],
+)
+def test_a_switch_that_cannot_be_understood(
+    client: Client, content: bytes, pointer: str, detail: str
+) -> None:
+    response = client("POST", SWITCH, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"in": "body", "pointer": pointer, "detail": detail}]
+
+
+def test_a_switch_needs_a_json_content_type(client: Client, service: FakeService) -> None:
+    """A web page can send text/plain to any address without asking; JSON it cannot."""
+    response = client("POST", SWITCH, content=b'{"mode": "standby"}', headers={"Content-Type": "text/plain"})
+    assert response.status_code == 422
+    assert service.mode == "auto"
+
+
+def test_readiness_names_what_fails(client: Client, service: FakeService) -> None:
+    assert client.get("/readyz")["ready"] is True
+    service.checks["speaker.standby"] = (False, "exited with status 1")
+    response = client("GET", "/readyz")
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"] == "not ready: speaker.standby"
+    assert response.json()["checks"]["speaker.standby"] == {"ok": False, "detail": "exited with status 1"}
+    assert client.get("/healthz") == {"status": "ok", "version": "0.1.0"}
+
+
+def test_metrics_are_prometheus_text(client: Client) -> None:
+    response = client("GET", "/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'bgpsvc_session_up{session="conn1-tunnel1"} 1\n' in response.text
