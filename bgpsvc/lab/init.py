@@ -208,7 +208,7 @@ def first_process(spec: LabSpec, lifeline: bool) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """`init SPEC_JSON lifeline|detached`, run by `unshare`: the first child is the PID namespace's process 1."""
+    """`init SPEC_JSON lifeline|detached`, run by `unshare`: its first child is process 1 of the lab."""
     spec, lifeline = LabSpec(**json.loads(argv[0])), argv[1] == "lifeline"
     child = os.fork()
     if not child:
