@@ -1,0 +1,156 @@
+"""The containers as the README describes them: up, two sessions, ping; a dead tunnel, and back.
+
+Everything is asked from outside: by the documented commands, by ping, and by the interfaces' packet counters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEALTHY_SECONDS = 120
+SWITCHOVER_SECONDS = 15
+FAILBACK_SECONDS = 45
+SERVICES = ("gw1", "gw2", "ecs1", "ecs3")
+
+
+def compose_command() -> list[str]:
+    """`docker compose`, or docker-compose where the engine is too old for it; [] without an engine."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        return []
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else []
+
+
+class Compose:
+    """The project of compose.yaml under a name of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = [*command, "--project-name", f"bgpsvctest{os.getpid()}"]
+
+    def run(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs compose with these words; the result may be a failure."""
+        command = [*self._command, *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+
+    def check(self, *words: str, seconds: float = 60) -> str:
+        """Output of compose with these words, which must succeed."""
+        result = self.run(*words, seconds=seconds)
+        assert result.returncode == 0, f"{words}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def exec(self, service: str, *words: str) -> str:
+        """Output of a command inside a service, which must succeed."""
+        return self.check("exec", "-T", service, *words)
+
+    def ping(self, count: int = 1) -> bool:
+        """True if every echo request of ecs1 to ecs3 is answered within a second."""
+        words = ("ping", "-c", str(count), "-i", "0.2", "-W", "1", "192.168.0.10")
+        return self.run("exec", "-T", "ecs1", *words).returncode == 0
+
+    def health(self, service: str) -> str:
+        """Health of a service as the engine sees it."""
+        container = self.check("ps", "-q", service).strip()
+        words = ["docker", "inspect", "--format", "{{.State.Health.Status}}", container]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+    def sent_packets(self, service: str, interface: str) -> int:
+        """Packets that a service has sent over an interface."""
+        shown = json.loads(self.exec(service, "ip", "-json", "-statistics", "link", "show", interface))
+        packets: int = shown[0]["stats64"]["tx"]["packets"]
+        return packets
+
+    def carrying(self, service: str) -> str:
+        """The tunnel interface that takes five pings' packets."""
+        before = {name: self.sent_packets(service, name) for name in ("t1", "t2")}
+        self.run("exec", "-T", "ecs1", "ping", "-c", "20", "-i", "0.05", "-W", "1", "192.168.0.10")
+        return max(before, key=lambda name: self.sent_packets(service, name) - before[name])
+
+
+def eventually(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
+    """Polls until the condition holds; fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    command = compose_command()
+    if not command:
+        pytest.skip("no container engine with compose")
+    project = Compose(command)
+    try:
+        project.check("build", seconds=900)
+        project.check("up", "-d", seconds=180)
+        eventually(
+            lambda: all(project.health(service) == "healthy" for service in SERVICES),
+            HEALTHY_SECONDS,
+            lambda: f"not healthy: {project.run('ps').stdout}{project.run('logs', '--tail=40').stdout}",
+        )
+        yield project
+    finally:
+        project.run("down", "--volumes", "--timeout", "5", seconds=120)
+
+
+# Building the image counts into the first test's time.
+pytestmark = pytest.mark.timeout(1200)
+
+
+def established(compose: Compose, gateway: str) -> int:
+    """Sessions that the documented command shows as Established."""
+    return compose.exec(gateway, "bgpsvc", "show", "bgp", "summary").count("Established")
+
+
+def test_documented_commands_show_two_sessions_and_a_way_through(compose: Compose) -> None:
+    assert established(compose, "gw1") == 2
+    assert established(compose, "gw2") == 2
+    assert compose.ping(count=5)
+    assert compose.carrying("gw1") == "t1"
+
+
+def test_no_container_is_privileged_and_the_host_has_no_route_of_theirs(compose: Compose) -> None:
+    for service in SERVICES:
+        container = compose.check("ps", "-q", service).strip()
+        words = ["docker", "inspect", "--format", "{{.HostConfig.Privileged}}", container]
+        assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip() == "false"
+    routes = Path("/proc/net/route").read_text()
+    assert "0000A8C0" not in routes  # 192.168.0.0, as the kernel writes it
+    assert "006433C6" not in routes  # 198.51.100.0
+
+
+def test_broken_tunnel_moves_traffic_to_the_standby_and_back(compose: Compose) -> None:
+    compose.exec("gw1", "/lab/tunnel", "break", "1")
+    assert not compose.ping(), "the tunnel was broken, yet a ping went through at once"
+    eventually(
+        lambda: compose.ping() and compose.carrying("gw1") == "t2",
+        SWITCHOVER_SECONDS,
+        lambda: compose.exec("gw1", "bgpsvc", "show", "bgp", "summary"),
+    )
+    assert established(compose, "gw1") == 1
+    assert compose.carrying("gw2") == "t2"
+
+    compose.exec("gw1", "/lab/tunnel", "heal", "1")
+    eventually(
+        lambda: established(compose, "gw1") == 2 and compose.ping() and compose.carrying("gw1") == "t1",
+        FAILBACK_SECONDS,
+        lambda: compose.exec("gw1", "bgpsvc", "show", "bgp", "summary"),
+    )
+
+
+def test_propagation_off_takes_the_way_away_and_on_brings_it_back(compose: Compose) -> None:
+    compose.exec("gw1", "bgpsvc", "propagate", "off", "gw1")
+    eventually(lambda: not compose.ping(), 15, lambda: "the hosts still reach each other")
+    assert established(compose, "gw1") == 2
+    compose.exec("gw1", "bgpsvc", "propagate", "on", "gw1")
+    eventually(compose.ping, 15, lambda: compose.exec("gw1", "bgpsvc", "get", "gateways"))
