@@ -114,6 +114,24 @@ class Batch:
         return op, None
 
 
+def check(op: Op) -> None:
+    """ValueError if an operation would touch what is not ours, or cannot be packed.
+
+    Table 0 would be the main table. Metric 0 is IPv6's 1024 when a route is set and any metric when
+    it is deleted.
+    """
+    if isinstance(op, SetRoutes | DeleteRoutes):
+        if op.table < 1 or op.metric < 1:
+            raise ValueError(f"routes need a table and a metric from 1, not {op.table} and {op.metric}")
+        prefixes = op.prefixes if isinstance(op, DeleteRoutes) else [prefix for prefix, _ in op.routes]
+        if set(map(len, prefixes)) not in ({5}, {17}, set()):
+            raise ValueError("prefixes of one operation are not all IPv4 or all IPv6")
+    elif op.id not in NEXTHOP_IDS:
+        raise ValueError(f"nexthop id {op.id:#x} is outside our range")
+    elif isinstance(op, SetGroup) and not op.members:
+        raise ValueError(f"nexthop group {op.id:#x} has no members")
+
+
 def message_count(ops: Sequence[Op]) -> int:
     """How many messages, and so sequence numbers, the operations take."""
     return sum(map(_messages, ops))
@@ -132,8 +150,7 @@ def batches(ops: Sequence[Op], first_seq: int) -> Iterator[Batch]:
     in a row are what the kernel's IPv4 trie does worst (it rebalances and rescans the same node every
     time). Spread out, 100,000 routes in order of address are set twice and deleted ten times as fast.
 
-    ValueError if a nexthop id is outside our range, a group is empty, or the prefixes of one operation
-    are not all IPv4 or all IPv6.
+    The operations must have passed `check`.
     """
     batch = Batch(first_seq)
     for op in ops:
@@ -154,14 +171,10 @@ def batches(ops: Sequence[Op], first_seq: int) -> Iterator[Batch]:
 
 
 def _pack_nexthop(op: SetNexthop | SetGroup | DeleteNexthop, seq: int) -> bytes:
-    if op.id not in NEXTHOP_IDS:
-        raise ValueError(f"nexthop id {op.id:#x} is outside our range")
     identity = number(NHA_ID, op.id)
     if isinstance(op, DeleteNexthop):
         return request(RTM_DELNEXTHOP, 0, seq, NHMSG.pack(0, 0, 0, 0, 0) + identity)
     if isinstance(op, SetGroup):
-        if not op.members:
-            raise ValueError(f"nexthop group {op.id:#x} has no members")
         members = b"".join(_GROUP_MEMBER.pack(member, 0, 0, 0) for member in op.members)
         payload = NHMSG.pack(0, 0, PROTOCOL, 0, 0) + identity + attribute(NHA_GROUP, members)
     else:
@@ -183,8 +196,6 @@ def _pack_routes(op: SetRoutes | DeleteRoutes, first: int, step: int, seq: int) 
         prefixes = op.prefixes[first::step]
         kind, flags, ids = RTM_DELROUTE, NLM_F_REQUEST, b""
     size = len(prefixes[0])
-    if size not in (5, 17) or set(map(len, prefixes)) != {size}:
-        raise ValueError("prefixes of one operation are not all IPv4 or all IPv6")
     template = _route_template(kind, flags, prefix_family(prefixes[0]), op.table, op.metric)
     width, count = len(template), len(prefixes)
     packed = bytearray(template * count)

@@ -172,9 +172,12 @@ class Kernel:
 
         An error does not stop the operations after it. Deleting what is missing is no error. A route
         that is set replaces any other of the same table, prefix and metric, whosever it was.
-        Blocks: 2 to 5 microseconds a route. ValueError as in `codec.batches`, before anything of that
-        batch is sent; OSError if the kernel does not answer.
+        Blocks: 2 to 5 microseconds a route; one operation of 100,000 routes is twice as fast as a
+        hundred of 1000 in order of address (see `codec.batches`). ValueError, before anything is sent,
+        if an operation does not pass `codec.check`; OSError if the kernel does not answer.
         """
+        for op in ops:
+            codec.check(op)
         errors: list[OpError] = []
         first = self._writer.next_seq(codec.message_count(ops))
         for batch in codec.batches(ops, first):

@@ -1,0 +1,115 @@
+"""Anonymous network namespaces for tests: held by a file descriptor, gone with it, whatever happens.
+
+No name, no mount, no holder process: the kernel drops a namespace, its links and its routes when the
+last descriptor and process in it are gone, also if the test run is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+# The kernel tells of a lost carrier at once if a veth's ends have different interface indexes, and
+# up to a second later if they happen to be equal (it takes the device for one without a peer).
+_INDEXES = itertools.count(1000)
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: int) -> None:
+    if getattr(_LIBC, name)(*arguments):
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)} (the tests of this folder need root)")
+
+
+class Namespace:
+    """A new network namespace with its loopback up."""
+
+    def __init__(self) -> None:
+        opened: list[int] = []
+        failures: list[OSError] = []
+
+        def make() -> None:
+            # In a thread of its own, which ends: no other thread ever leaves its namespace.
+            try:
+                _call("unshare", _CLONE_NEWNET)
+                opened.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+            except OSError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+        self.fd = opened[0]
+        self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
+        self.ip("link set lo up")
+
+    def close(self) -> None:
+        """Let go of the namespace."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have the calling thread in the namespace: sockets made meanwhile stay in it."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _call("setns", self.fd, _CLONE_NEWNET)
+            try:
+                yield
+            finally:
+                _call("setns", home, _CLONE_NEWNET)
+        finally:
+            os.close(home)
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line that runs a program in the namespace."""
+        return ["nsenter", f"--net={self.path}", *arguments]
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run a program in the namespace; its output. CalledProcessError shows both streams if it fails."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=60, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(arguments)} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def ip(self, arguments: str) -> str:
+        """Run `ip` with arguments as one would type them; its output."""
+        return self.run("ip", *arguments.split())
+
+    def sysctl(self, name: str, value: int) -> None:
+        """Write a sysctl of the namespace, named as in /proc/sys."""
+        self.run("sh", "-c", f"echo {value} > /proc/sys/{name}")
+
+    def veth(self, name: str, other: Namespace, other_name: str, addresses: Sequence[str] = ()) -> None:
+        """A cable to another namespace, up at both ends; the addresses are of this end."""
+        self.ip(f"link add {name} index {next(_INDEXES)} type veth peer name {other_name} netns {other.path}")
+        for address in addresses:
+            self.ip(f"addr add {address} dev {name} {'nodad' if ':' in address else ''}")
+        other.ip(f"link set {other_name} up")
+        self.ip(f"link set {name} up")
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+    """Poll a condition until it holds; AssertionError with `what` if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {seconds} s: {what}")
+        time.sleep(0.01)
