@@ -24,23 +24,32 @@ GRACE_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: a unix socket's path, or a loopback address and a port (0: any free one)."""
+    """Where to listen: a unix socket's path, a loopback address and a port (0: any free one), or an
+    inherited socket's file descriptor."""
 
     path: str | None = None
     host: str = "127.0.0.1"
     port: int = 0
+    descriptor: int | None = None
 
     def __str__(self) -> str:
+        if self.descriptor is not None:
+            return f"fd:{self.descriptor}"
         if self.path is not None:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_listen(text: str) -> Listen:
-    """`127.0.0.1:8179`, `[::1]:8179`, `localhost:8179` or `unix:/path`.
+    """`127.0.0.1:8179`, `[::1]:8179`, `localhost:8179`, `unix:/path` or `fd:N` (an inherited socket).
 
     ValueError with the reason for anything else, addresses that are not loopback included.
     """
+    if text.startswith("fd:"):
+        number = text.removeprefix("fd:")
+        if not (number.isascii() and number.isdigit()):
+            raise ValueError(f"{text!r}: fd: takes the number of an inherited file descriptor")
+        return Listen(descriptor=int(number))
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         if not path.startswith("/"):
@@ -69,6 +78,8 @@ def bind(listen: Listen) -> socket.socket:
     A unix socket is for its owner and group only, from the moment it exists (mode 0660); one that a
     process left behind is replaced, one that somebody serves is not.
     """
+    if listen.descriptor is not None:
+        return _inherit(listen.descriptor)
     if listen.path is None:
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -92,6 +103,18 @@ def bind(listen: Listen) -> socket.socket:
     return sock
 
 
+def _inherit(descriptor: int) -> socket.socket:
+    """A socket that somebody else bound for us; the same addresses are allowed as elsewhere."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise OSError(error.errno, f"fd:{descriptor} is no socket: {error.strerror}") from None
+    if sock.family != socket.AF_UNIX and not ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
+        raise OSError(errno.EACCES, f"fd:{descriptor} is bound to an address that is not loopback")
+    sock.setblocking(False)
+    return sock
+
+
 def _remove_leftover(path: str) -> None:
     """Removes a unix socket that nobody serves; OSError if somebody does, or if it is something else."""
     if not os.path.lexists(path):
@@ -110,14 +133,15 @@ def _remove_leftover(path: str) -> None:
 class ApiServer(uvicorn.Server):
     """A uvicorn server for the application that ends open event streams when it stops.
 
-    The constructor binds (OSError, see `bind`); `await server.serve()` runs it until `should_exit` is set.
-    Signals are left to the caller, who has more to stop than this.
+    The constructor binds (OSError, see `bind`) unless it is given a socket that is bound already;
+    `await server.serve()` runs it until `should_exit` is set. Signals are left to the caller, who has
+    more to stop than this.
     """
 
-    def __init__(self, app: FastAPI, listen: Listen) -> None:
+    def __init__(self, app: FastAPI, listen: Listen, sock: socket.socket | None = None) -> None:
         self._app = app
         self._listen = listen
-        self._socket = bind(listen)
+        self._socket = sock if sock is not None else bind(listen)
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -133,6 +157,8 @@ class ApiServer(uvicorn.Server):
         """Where it listens, as `--server` of the command line takes it."""
         if self._listen.path is not None:
             return f"unix:{self._listen.path}"
+        if self._socket.family == socket.AF_UNIX:
+            return f"unix:{self._socket.getsockname()}"
         host, port = self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -117,6 +117,10 @@ class Engine:
         self.switchboard.configure(c.name for c in intent.vpn_connections)
         for connection in intent.vpn_connections:
             self._reassess(connection.name, now)
+        self.advertise_all()
+
+    def advertise_all(self) -> None:
+        """Say again what is to be advertised on every session."""
         for session in self.sessions.values():
             self._advertise(session)
 

@@ -151,6 +151,10 @@ class Gateway:
         """Ids of the nexthops over the tunnel of a session."""
         return [ident for hop, (ident, _) in self._hops.items() if hop.session == session]
 
+    def session_of(self, nexthop: int) -> SessionId | None:
+        """Session over whose tunnel a nexthop leads; None for one of a former configuration."""
+        return next((hop.session for hop, (ident, _) in self._hops.items() if ident == nexthop), None)
+
     def link_changed(self, session: SessionId) -> None:
         """The tunnel interface of a session came, went, or has another ifindex."""
         for hop, (ident, _) in self._hops.items():

@@ -78,6 +78,8 @@ class Fib:
         self.dead: set[int] = set()
         """Nexthops whose tunnel is known to be down: a held table does not protect routes over them."""
         self.failed_ids: dict[int, OpError] = {}
+        self.version = 0
+        """Rises whenever the mirror of the kernel's routes changes."""
         self._dirty_ids: dict[int, None] = {}
         self._uses: Counter[int] = Counter()
 
@@ -148,6 +150,7 @@ class Fib:
         self, nexthops: Iterable[Nexthop], routes: Mapping[int, Mapping[tuple[Prefix, int], int]]
     ) -> None:
         """Take over a whole dump: our nexthops, and per table our routes {(prefix, metric): id}."""
+        self.version += 1
         self.nexthops.clear()
         self.groups.clear()
         self._uses.clear()
@@ -197,6 +200,7 @@ class Fib:
 
     def _routes_gone(self, table: RouteTable, idents: set[int]) -> int:
         lost = 0
+        self.version += 1
         for metric in (METRIC_PRIMARY, METRIC_BACKUP):
             mirror = table.installed(metric)
             prefixes = [prefix for prefix, ident in mirror.items() if ident in idents]
@@ -213,6 +217,7 @@ class Fib:
             return False
         ident = table.installed(metric).pop(prefix, None)
         if ident is not None:
+            self.version += 1
             self._uses[ident] -= 1
             table.mark((prefix,))
         return ident is not None
@@ -301,6 +306,7 @@ class Fib:
 
     def applied(self, ops: Iterable[Op], errors: Iterable[OpError]) -> None:
         """Move the mirror by the operations that the kernel accepted and note those it refused."""
+        self.version += 1
         refused_routes: set[tuple[int, int, Prefix]] = set()
         refused_ids: set[int] = set()
         for error in errors:

@@ -1,0 +1,150 @@
+"""`bgpsvc serve`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.app import create_app
+from api.server import ApiServer, Listen, bind, parse_listen
+from bgpsvc import __version__
+from bgpsvc.exabgp.speaker import StateDirInUse
+from bgpsvc.exabgp.supervise import ReloadFailed
+from bgpsvc.netns import enter
+from bgpsvc.resources.loader import Loaded, load
+from bgpsvc.resources.problems import ConfigError
+from bgpsvc.service import BgpService
+
+log = logging.getLogger("bgpsvc")
+
+
+def serve(
+    config: Annotated[Path, typer.Option(help="Configuration file (YAML). Read again on SIGHUP.")],
+    state_dir: Annotated[
+        Path, typer.Option(help="Directory for sockets, speaker files and operators' choices; mode 0700.")
+    ] = Path("/var/lib/bgpsvc"),
+    listen: Annotated[
+        str, typer.Option(help="Where REST listens: 127.0.0.1:PORT, [::1]:PORT, unix:/PATH or fd:N.")
+    ] = "127.0.0.1:8179",
+    netns: Annotated[
+        str | None,
+        typer.Option(
+            help="Named network namespace of the gateway. REST stays in the namespace you start in."
+        ),
+    ] = None,
+    keep_speakers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-speakers", help="On SIGTERM leave the BGP sessions running for the next start (upgrade)."
+        ),
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the daemon: BGP speakers, route programming and the REST API.
+
+    It needs CAP_NET_ADMIN. SIGTERM stops it within 5 s and leaves the routes in the kernel; SIGHUP reads
+    the configuration again and keeps the running one if the file is bad.
+
+    Example: bgpsvc serve --config gw1.yaml --state-dir /var/lib/bgpsvc --listen 127.0.0.1:8179
+    """
+    levels = ("debug", "info", "warning", "error")
+    if log_level not in levels:
+        raise typer.BadParameter(f"{log_level!r}; allowed: {', '.join(levels)}", param_hint="--log-level")
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        where = parse_listen(listen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--listen") from None
+    try:
+        loaded = _read(config)
+        _make_state_dir(state_dir)
+        # Bound before the namespace is entered: REST is reached from where the daemon was started.
+        sock = bind(where)
+        if netns is not None:
+            enter(netns)
+        asyncio.run(_serve(loaded, config, state_dir, where, sock, keep_speakers))
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        raise typer.Exit(1) from None
+    except (OSError, StateDirInUse, ReloadFailed) as error:
+        typer.echo(f"bgpsvc serve: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _read(config: Path) -> Loaded:
+    text = config.read_text(encoding="utf-8")
+    return load(text, str(config), lambda name: (config.parent / name).read_text(encoding="utf-8"))
+
+
+def _make_state_dir(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        # Keys and control sockets live here.
+        os.chmod(path, 0o700)
+
+
+async def _serve(
+    loaded: Loaded, config: Path, state_dir: Path, where: Listen, sock: socket.socket, keep_speakers: bool
+) -> None:
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    service = BgpService(loaded.intent, state_dir)
+    server = ApiServer(create_app(service, version=__version__), where, sock)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(_reload(service, config))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await service.start()
+    serving = asyncio.create_task(server.serve())
+    log.info("REST at %s", server.address)
+    ends = [serving, asyncio.create_task(service.failed()), asyncio.create_task(stop.wait())]
+    try:
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a crash of the pump or the server ends the daemon, with its traceback
+    finally:
+        server.should_exit = True
+        await asyncio.gather(service.stop(keep_speakers), _settled(serving))
+        for task in ends:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+        log.info("stopped; the routes stay in the kernel")
+
+
+async def _settled(task: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.wait([task])
+
+
+async def _reload(service: BgpService, config: Path) -> None:
+    try:
+        loaded = _read(config)
+        await service.reload(loaded.intent)
+    except ConfigError as error:
+        service.reject_reload([str(problem) for problem in error.problems])
+    except (OSError, ReloadFailed) as error:
+        service.reject_reload([str(error)])
+    else:
+        for warning in loaded.warnings:
+            log.warning("%s", warning)

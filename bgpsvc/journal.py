@@ -1,0 +1,67 @@
+"""The event log: a bounded list of what happened, with streams that can be resumed.
+
+A slow subscriber never holds up the engine: each reads from the shared log at its own pace, and one
+that falls behind what is kept continues with the oldest entry kept (ids show the gap).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from itertools import islice
+from typing import Any, Literal
+
+from bgpsvc.views import EventKind, EventView
+
+KEPT = 10_000
+
+
+class Journal:
+    """Events with rising ids. `first_id` carries the numbering over a restart."""
+
+    def __init__(self, first_id: int = 1, kept: int = KEPT) -> None:
+        self._entries: deque[EventView] = deque(maxlen=kept)
+        self._next = first_id
+        self._news = asyncio.Event()
+
+    def add(
+        self,
+        time: float,
+        kind: EventKind,
+        severity: Literal["info", "warning", "error"],
+        subject: str,
+        message: str,
+        data: Mapping[str, Any] | None = None,
+    ) -> EventView:
+        """Append an event; `time` in Unix seconds."""
+        event = EventView(self._next, time, kind, severity, subject, message, data or {})
+        self._next += 1
+        self._entries.append(event)
+        self._news.set()
+        self._news = asyncio.Event()
+        return event
+
+    def entries(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Events behind id `after`, oldest first; the latest `limit` ones if `after` is None."""
+        wanted = (e for e in self._behind(after or 0) if kinds is None or e.kind in kinds)
+        if after is None:
+            return tuple(deque(wanted, maxlen=limit))
+        return tuple(islice(wanted, limit))
+
+    def _behind(self, after: int) -> list[EventView]:
+        if not self._entries:
+            return []
+        skip = max(0, after + 1 - self._entries[0].id)
+        return list(islice(self._entries, skip, None))
+
+    async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
+        """Endless stream of the events behind id `after` (kept ones at once), or from now on."""
+        last = self._next - 1 if after is None else after
+        while True:
+            news = self._news
+            for event in self._behind(last):
+                last = event.id
+                yield event
+            if self._next - 1 <= last:
+                await news.wait()

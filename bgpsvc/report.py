@@ -1,0 +1,203 @@
+"""Snapshots of the engine in the words of the API (`bgpsvc.views`). Pure; reads, changes nothing."""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+
+from bgpsvc.engine import Engine
+from bgpsvc.events import Negotiated
+from bgpsvc.gateway import Gateway
+from bgpsvc.model import SessionState, SwitchMode, format_address, format_prefix
+from bgpsvc.session import LastError, Session
+from bgpsvc.tunnels import TunnelState
+from bgpsvc.views import (
+    ConnectionView,
+    GatewayView,
+    MessageCounts,
+    NegotiatedView,
+    PrefixCounts,
+    SessionError,
+    SessionView,
+    TunnelView,
+    VpcView,
+)
+from bgpsvc.views import (
+    TunnelState as TunnelStateView,
+)
+
+_TUNNEL_STATES: dict[TunnelState, TunnelStateView] = {
+    TunnelState.DOWN: "down",
+    TunnelState.STALE: "down",
+    TunnelState.WARMING: "warming",
+    TunnelState.LIVE: "live",
+}
+
+
+def prefix_counts(session: Session) -> PrefixCounts:
+    """Prefixes of a session by what became of them."""
+    adj = session.adj
+    accepted = len(adj.fresh) + len(adj.stale)
+    shed = len(adj.shed) + adj.forgotten
+    rejected = len(adj.refused) + shed
+    return PrefixCounts(
+        received=accepted + rejected,
+        accepted=accepted,
+        rejected=rejected,
+        shed=shed,
+        stale=len(adj.stale),
+        advertised=session.advertised if session.established else 0,
+    )
+
+
+def session_view(session: Session, wall: float) -> SessionView:
+    """A session. `wall` is what to add to the engine's clock for Unix time."""
+    settings = session.settings
+    return SessionView(
+        id=session.id,
+        connection=settings.connection,
+        gateway=settings.gateway,
+        tunnel=settings.number,
+        role=settings.role,
+        interface=settings.interface,
+        local_address=format_address(settings.local_address),
+        peer_address=format_address(settings.peer_address),
+        local_asn=settings.local_asn,
+        peer_asn=settings.peer_asn,
+        state=session.state,
+        since=session.since + wall,
+        established_count=session.established_count,
+        flap_count=session.flap_count,
+        hold_time_configured=settings.hold_time,
+        negotiated=_negotiated(session.negotiated) if session.established and session.negotiated else None,
+        prefixes=prefix_counts(session),
+        messages=_messages(session),
+        last_error=_error(session.last_error, wall) if session.last_error else None,
+        end_of_rib=session.established and session.all_families_ended,
+    )
+
+
+def _negotiated(n: Negotiated) -> NegotiatedView:
+    return NegotiatedView(
+        hold_time=n.hold_time,
+        families=tuple(f.label for f in n.families),
+        asn4=n.asn4,
+        route_refresh=n.route_refresh,
+        enhanced_refresh=n.enhanced_refresh,
+        message_size=n.message_size,
+        graceful_restart_time=n.graceful_restart_time,
+        graceful_restart_families=tuple(f.label for f in n.graceful_restart_families),
+        peer_router_id=n.peer_router_id,
+        peer_asn=n.peer_asn,
+        peer_capabilities=n.peer_capabilities,
+    )
+
+
+def _messages(session: Session) -> MessageCounts:
+    c = session.counters
+    return MessageCounts(
+        updates_received=c.updates,
+        prefixes_announced=c.announced,
+        prefixes_withdrawn=c.withdrawn,
+        end_of_rib_received=c.end_of_rib,
+        notifications_sent=c.notifications_sent,
+        notifications_received=c.notifications_received,
+        treated_as_withdraw=c.treated_as_withdraw,
+        lost=c.lost,
+    )
+
+
+def _error(error: LastError, wall: float) -> SessionError:
+    note = error.notification
+    if note is None:
+        return SessionError(time=error.at + wall, text=error.text)
+    return SessionError(
+        time=error.at + wall,
+        text=error.text,
+        code=note.code,
+        subcode=note.subcode,
+        direction="sent" if note.sent else "received",
+    )
+
+
+def tunnel_view(engine: Engine, session: Session, wall: float) -> TunnelView:
+    """The tunnel of a session."""
+    tunnel = engine.tunnels[session.id]
+    settings = session.settings
+    switch = engine.switchboard.switches.get(settings.connection)
+    return TunnelView(
+        id=session.id,
+        connection=settings.connection,
+        gateway=settings.gateway,
+        tunnel=settings.number,
+        role=settings.role,
+        interface=settings.interface,
+        link_up=tunnel.link_up,
+        session_state=session.state,
+        state=_TUNNEL_STATES[tunnel.state],
+        state_reason=tunnel.reason,
+        since=tunnel.since + wall,
+        carrying=switch is not None and switch.carrying == session.id,
+        local_address=format_address(settings.local_address),
+        peer_address=format_address(settings.peer_address),
+        remote_address=settings.remote_address,
+    )
+
+
+def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
+    """A connection that exists, with its tunnels and its switch."""
+    connection = engine.intent.connection(name)
+    switch = engine.switchboard.switches[name]
+    sessions = [engine.sessions[t.session] for t in engine.switchboard.tunnels_of(name)]
+    return ConnectionView(
+        name=name,
+        gateway=connection.vpn_gateway,
+        local_asn=connection.local_asn,
+        mode=engine.modes.get(name, SwitchMode.AUTO),
+        carrying=switch.carrying,
+        switchovers=switch.switchovers,
+        last_switchover=None if switch.last_at is None else switch.last_at + wall,
+        last_switchover_reason=switch.last_reason if switch.last_at is not None else None,
+        tunnels=tuple(tunnel_view(engine, session, wall) for session in sessions),
+    )
+
+
+def gateway_view(engine: Engine, gateway: Gateway) -> GatewayView:
+    """A VPN gateway."""
+    established = [
+        s
+        for s in engine.sessions.values()
+        if s.settings.gateway == gateway.name and s.state is SessionState.ESTABLISHED
+    ]
+    advertised = {p for s in established for p in gateway.advertisements(s.settings)}
+    first = sorted(advertised)[:MAX_ADVERTISED_SHOWN]
+    table = gateway.table
+    return GatewayView(
+        name=gateway.name,
+        vpc=gateway.vpc.name,
+        addresses=tuple(str(a) for a in gateway.config.addresses),
+        auto_propagate=gateway.propagate,
+        status="updating" if table.dirty or table.dirty_backup else "active",
+        connections=tuple(c.name for c in engine.intent.connections_of(gateway.name)),
+        routes_learned=len(gateway.rib.routes),
+        routes_installed=len(table.primary),
+        advertised=tuple(format_prefix(p) for p in first),
+        etag=blake2s(f"{gateway.name} {gateway.propagate}".encode(), digest_size=8).hexdigest(),
+    )
+
+
+MAX_ADVERTISED_SHOWN = 1000
+"""A gateway may advertise 100,000 prefixes; its view names the first of them."""
+
+
+def vpc_view(engine: Engine, name: str) -> VpcView:
+    """A VPC that exists."""
+    vpc = engine.intent.vpc(name)
+    gateway = engine.intent.gateway_of_vpc(name)
+    installed = len(engine.gateways[gateway.name].table.primary) if gateway is not None else 0
+    return VpcView(
+        name=name,
+        cidrs=tuple(str(c) for c in vpc.cidrs),
+        route_table=vpc.route_table,
+        gateway=None if gateway is None else gateway.name,
+        routes_installed=installed,
+    )

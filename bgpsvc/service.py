@@ -1,0 +1,487 @@
+"""The running service: composes engine, kernel and speakers, and answers the API (`views.Service`).
+
+One asyncio task, the pump, does everything that takes time: background work of the engine and
+batches for the kernel, a few milliseconds at a time, so that REST and new events get their turn.
+What moves traffic does not wait for it: an event that can switch a tunnel is followed by one plan
+at once, whose first operations are the nexthop groups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
+from bgpsvc.engine import Engine
+from bgpsvc.events import (
+    Announced,
+    ConnectedChanged,
+    Event,
+    LinkChanged,
+    OperatorSwitch,
+    PropagationSet,
+    Withdrawn,
+)
+from bgpsvc.exabgp.advertise import Advertisement
+from bgpsvc.exabgp.channel import ChannelClosed
+from bgpsvc.exabgp.config import sessions_of
+from bgpsvc.exabgp.speaker import Speakers
+from bgpsvc.fib.netlink import Kernel
+from bgpsvc.fib.ops import (
+    PROTOCOL,
+    AddressesChanged,
+    DeleteRoutes,
+    LinkGone,
+    LinkSeen,
+    NexthopChanged,
+    NexthopGone,
+    Notice,
+    Op,
+    OpError,
+    Overrun,
+    RouteChanged,
+    RouteGone,
+    SetRoutes,
+)
+from bgpsvc.fib.prepare import prepare
+from bgpsvc.gateway import Gateway
+from bgpsvc.journal import Journal
+from bgpsvc.metrics import EngineCollector, FibCounters, exposition
+from bgpsvc.model import SessionId, SwitchMode, format_prefix
+from bgpsvc.overrides import Overrides
+from bgpsvc.queries import RouteQueries
+from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
+from bgpsvc.resources import Intent
+from bgpsvc.views import (
+    ConnectionView,
+    EventView,
+    GatewayView,
+    NotFound,
+    Page,
+    PreconditionFailed,
+    ReadyView,
+    RouteFilter,
+    SessionView,
+    SwitchPlan,
+    TunnelView,
+    VpcView,
+)
+
+ROUTES_PER_BATCH = 2000
+"""Routes that one plan may touch: about 8 ms of the kernel's time."""
+RETRY_INTERVAL = 5.0
+"""Seconds between attempts at operations that the kernel refused."""
+
+log = logging.getLogger("bgpsvc")
+
+
+class BgpService:
+    """The service of one network namespace. Construct it inside that namespace."""
+
+    def __init__(self, intent: Intent, state_dir: Path) -> None:
+        self._file_intent = intent
+        self._overrides = Overrides(state_dir)
+        self._kernel = Kernel()
+        self._monitor = self._kernel.monitor
+        now = time.monotonic()
+        self._wall = time.time() - now
+        self.engine = Engine(self._overrides.apply(intent), now)
+        self._queries = RouteQueries(self.engine)
+        self._journal = Journal(first_id=int(time.time() * 1000))
+        self._fib_counters = FibCounters()
+        self._speakers = Speakers(state_dir, self._on_bgp_events)
+        self._wake = asyncio.Event()
+        self._retry_at: float | None = None
+        self._connected_stale = False
+        self._pump_task: asyncio.Task[None] | None = None
+        self._speaking: frozenset[SessionId] = frozenset()
+        """Sessions that the speakers know."""
+        self._commands: set[asyncio.Task[None]] = set()
+
+    # Life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take over the kernel's state, start or adopt the speakers. OSError if it cannot."""
+        for name, value in prepare().items():
+            log.info("set %s to %s", name, value)
+        self._monitor.watch(self._tables())
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._monitor.fileno(), self._on_notices)
+        for table in self._tables():
+            self._kernel.ensure_rules(table)
+        now = time.monotonic()
+        for link in self._kernel.links():
+            self.engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
+        self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
+        self._load_kernel_state()
+        if not any(t.primary or t.backup for t in self.engine.fib.tables.values()):
+            self.engine.nothing_left_over()
+        for name, mode in self._overrides.modes().items():
+            if name in self.engine.switchboard.switches:
+                self.engine.handle(OperatorSwitch(name, mode), now)
+        sessions = sessions_of(self.engine.intent)
+        await self._speakers.start(sessions)
+        self._speaking = frozenset(session.id for session in sessions)
+        self.engine.advertise_all()
+        self._drain()
+        self._pump_task = asyncio.create_task(self._pump(), name="pump")
+
+    async def stop(self, keep_speakers: bool) -> None:
+        """Stop. Routes stay in the kernel: forwarding survives a restart."""
+        await self._speakers.stop(keep_running=keep_speakers)
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+            await asyncio.gather(self._pump_task, return_exceptions=True)
+        asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+        self._kernel.close()
+
+    async def failed(self) -> None:
+        """Returns when the pump ended, that is, never in a healthy service; raises what ended it."""
+        assert self._pump_task is not None, "started"
+        await asyncio.shield(self._pump_task)
+
+    async def reload(self, intent: Intent) -> None:
+        """Take over a valid configuration; sessions that it does not change stay as they are."""
+        self._file_intent = intent
+        self.engine.reconfigure(self._overrides.apply(intent), time.monotonic())
+        for name, mode in self._overrides.modes().items():
+            if name in self.engine.switchboard.switches and self.engine.modes.get(name) is not mode:
+                self.engine.handle(OperatorSwitch(name, mode), time.monotonic())
+        self._monitor.watch(self._tables())
+        for table in self._tables():
+            self._kernel.ensure_rules(table)
+        sessions = sessions_of(self.engine.intent)
+        await self._speakers.apply(sessions)
+        self._speaking = frozenset(session.id for session in sessions)
+        self.engine.advertise_all()
+        self._note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
+        self._drain()
+        self._wake.set()
+
+    def reject_reload(self, problems: Sequence[str]) -> None:
+        """Note that a configuration was refused and the running one stays."""
+        text = f"the configuration was refused, the running one stays: {problems[0]}"
+        self._note(Log("config.rejected", "error", "configuration", text, {"problems": list(problems)}))
+
+    def _tables(self) -> list[int]:
+        return [gateway.vpc.route_table for gateway in self.engine.gateways.values()]
+
+    def _load_kernel_state(self) -> None:
+        tables = {number: self._kernel.routes(number) for number in self.engine.fib.tables}
+        self.engine.fib.load(self._kernel.nexthops(), tables)
+
+    # Events in --------------------------------------------------------------------------------
+
+    def _on_bgp_events(self, events: Sequence[Event]) -> None:
+        now = time.monotonic()
+        urgent = False
+        for event in events:
+            self.engine.handle(event, now)
+            urgent = urgent or not isinstance(event, Announced | Withdrawn)
+        if urgent:
+            self._program()
+        self._drain()
+        self._wake.set()
+
+    def _on_notices(self) -> None:
+        notices = self._monitor.read()
+        now = time.monotonic()
+        gone = [n.id for n in notices if isinstance(n, NexthopGone)]
+        if gone:
+            lost = self.engine.fib.nexthops_gone(gone)
+            if lost:
+                self._repaired(lost, f"{len(gone)} nexthops and {lost} routes were deleted with them")
+        for notice in notices:
+            self._on_notice(notice, now)
+        routes = sum(isinstance(n, RouteGone | RouteChanged) for n in notices)
+        if routes:
+            self._repaired(routes, f"{routes} routes were deleted or replaced by somebody else")
+        self._program()
+        self._drain()
+        self._wake.set()
+
+    def _on_notice(self, notice: Notice, now: float) -> None:
+        fib = self.engine.fib
+        match notice:
+            case LinkSeen():
+                known = self.engine.links.get(notice.link.name)
+                if known != (notice.link.ifindex, notice.link.up):
+                    event = LinkChanged(notice.link.name, notice.link.ifindex, notice.link.up)
+                    self.engine.handle(event, now)
+                    fib.retry()
+            case LinkGone():
+                self.engine.handle(LinkChanged(notice.name, None, False), now)
+            case RouteGone():
+                fib.route_gone(notice.table, notice.prefix, notice.metric)
+            case RouteChanged() if notice.protocol != PROTOCOL:
+                fib.route_gone(notice.table, notice.prefix, notice.metric)
+            case NexthopChanged():
+                fib.nexthop_changed(notice.id)
+            case AddressesChanged():
+                self._connected_stale = True
+                fib.retry()
+            case Overrun():
+                self._load_kernel_state()
+                self._repaired(0, "notifications of the kernel were lost; its state was read again")
+
+    def _repaired(self, routes: int, text: str) -> None:
+        self._fib_counters.repairs += routes
+        self._note(Log("fib.repair", "warning", "fib", text, {"routes": routes}))
+
+    # Work -------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            if self._retry_at is not None and now >= self._retry_at:
+                self._retry_at = None
+                self.engine.fib.retry()
+            if self._connected_stale:
+                self._connected_stale = False
+                self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
+            self.engine.tick(now)
+            worked = self.engine.work()
+            programmed = self._program()
+            self._drain()
+            if worked or programmed:
+                await asyncio.sleep(0)
+                continue
+            times = [t for t in (self.engine.deadline(), self._retry_at) if t is not None]
+            timeout = max(0.0, min(times) - time.monotonic()) if times else None
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout)
+            except TimeoutError:
+                continue  # a deadline of the engine is due
+
+    def _program(self) -> bool:
+        """Send one batch to the kernel; False if there was nothing to send."""
+        fib = self.engine.fib
+        ops = fib.plan(ROUTES_PER_BATCH)
+        if not ops:
+            return fib.queued > 0
+        errors = self._kernel.apply(ops)
+        fib.applied(ops, errors)
+        for op in ops:
+            self._fib_counters.count(_kind(op), _size(op))
+        if errors:
+            self._on_errors(errors)
+        return True
+
+    def _on_errors(self, errors: Sequence[OpError]) -> None:
+        for error in errors:
+            self._fib_counters.fail(_kind(error.op))
+        first = errors[0]
+        what = format_prefix(first.prefix) if first.prefix is not None else _kind(first.op)
+        text = f"the kernel refused {len(errors)} operations, the first ({what}): {first.text}"
+        self._note(Log("fib.error", "error", "fib", text, {"errors": len(errors), "errno": first.errno}))
+        if self._retry_at is None:
+            self._retry_at = time.monotonic() + RETRY_INTERVAL
+
+    def _drain(self) -> None:
+        outbox = self.engine.outbox
+        if not outbox:
+            return
+        effects: list[Effect] = outbox.copy()
+        outbox.clear()
+        for effect in effects:
+            match effect:
+                case Log():
+                    self._note(effect)
+                case Advertise():
+                    self._advertise(effect)
+                case Refresh() | Reset():
+                    task = asyncio.create_task(self._command(effect))
+                    self._commands.add(task)
+                    task.add_done_callback(self._commands.discard)
+
+    def _advertise(self, effect: Advertise) -> None:
+        if effect.session in self._speaking:
+            routes = {p: Advertisement(a.med, a.local_pref) for p, a in effect.routes.items()}
+            self._speakers.advertise(effect.session, routes)
+
+    async def _command(self, effect: Refresh | Reset) -> None:
+        try:
+            if isinstance(effect, Refresh):
+                await self._speakers.refresh(effect.session)
+            else:
+                await self._speakers.reset(effect.session, effect.reason)
+        except ChannelClosed as error:
+            # The speaker is gone, and its sessions with it: what they know is asked for when it is back.
+            log.warning("%s: %s", effect.session, error)
+
+    def _note(self, entry: Log) -> None:
+        event = self._journal.add(
+            time.time(), entry.kind, entry.severity, entry.subject, entry.message, entry.data
+        )
+        level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.severity]
+        log.log(level, "%s %s: %s", event.kind, event.subject, event.message)
+
+    # The API's port (views.Service) -----------------------------------------------------------
+
+    def sessions(self) -> tuple[SessionView, ...]:
+        """All BGP sessions."""
+        return tuple(session_view(s, self._wall) for s in self.engine.sessions.values())
+
+    def session(self, session: str) -> SessionView:
+        """One BGP session."""
+        found = self.engine.sessions.get(SessionId(session))
+        if found is None:
+            raise NotFound("BGP session", session, tuple(self.engine.sessions))
+        return session_view(found, self._wall)
+
+    def tunnels(self) -> tuple[TunnelView, ...]:
+        """All tunnels."""
+        return tuple(tunnel_view(self.engine, s, self._wall) for s in self.engine.sessions.values())
+
+    def connections(self) -> tuple[ConnectionView, ...]:
+        """All VPN connections."""
+        return tuple(connection_view(self.engine, name, self._wall) for name in self._connections())
+
+    def connection(self, name: str) -> ConnectionView:
+        """One VPN connection."""
+        self._check_connection(name)
+        return connection_view(self.engine, name, self._wall)
+
+    def _connections(self) -> tuple[str, ...]:
+        return tuple(self.engine.switchboard.switches)
+
+    def _check_connection(self, name: str) -> None:
+        if name not in self.engine.switchboard.switches:
+            raise NotFound("VPN connection", name, self._connections())
+
+    def gateways(self) -> tuple[GatewayView, ...]:
+        """All VPN gateways."""
+        return tuple(gateway_view(self.engine, g) for g in self.engine.gateways.values())
+
+    def gateway(self, name: str) -> GatewayView:
+        """One VPN gateway."""
+        return gateway_view(self.engine, self._gateway(name))
+
+    def _gateway(self, name: str) -> Gateway:
+        found = self.engine.gateways.get(name)
+        if found is None:
+            raise NotFound("VPN gateway", name, tuple(self.engine.gateways))
+        return found
+
+    def vpcs(self) -> tuple[VpcView, ...]:
+        """All VPCs."""
+        return tuple(vpc_view(self.engine, vpc.name) for vpc in self.engine.intent.vpcs)
+
+    def vpc(self, name: str) -> VpcView:
+        """One VPC."""
+        names = tuple(vpc.name for vpc in self.engine.intent.vpcs)
+        if name not in names:
+            raise NotFound("VPC", name, names)
+        return vpc_view(self.engine, name)
+
+    def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        """A page of the Loc-RIB."""
+        return self._queries.routes(self._gateway(gateway), filter, limit, cursor)
+
+    def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        """A page of a VPC's kernel table."""
+        self.vpc(vpc)
+        gateway = self.engine.intent.gateway_of_vpc(vpc)
+        if gateway is None:
+            return Page((), None)
+        return self._queries.table_routes(self._gateway(gateway.name), filter, limit, cursor)
+
+    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
+        """Switch automatic propagation; stored before it takes effect."""
+        view = self.gateway(gateway)
+        if if_match is not None and if_match != view.etag:
+            raise PreconditionFailed(f"the VPN gateway {gateway!r} changed meanwhile")
+        self._overrides.set_propagate(gateway, on, self._file_intent.gateway(gateway).auto_propagate)
+        self._operator(PropagationSet(gateway, on))
+        return self.gateway(gateway)
+
+    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+        """Choose the tunnel of a connection, or say what that would move."""
+        self._check_connection(connection)
+        plan = self._switch_plan(connection, mode)
+        if not dry_run:
+            self._overrides.set_mode(connection, mode)
+            self._operator(OperatorSwitch(connection, mode))
+        return plan
+
+    def _operator(self, event: Event) -> None:
+        self.engine.handle(event, time.monotonic())
+        self._program()
+        self._drain()
+        self._wake.set()
+
+    def _switch_plan(self, connection: str, mode: SwitchMode) -> SwitchPlan:
+        engine = self.engine
+        board = engine.switchboard
+        wished = {**engine.modes, connection: mode}
+        before = board.switches[connection].carrying
+        after = board.carrying(connection, wished)
+        gateway = self._gateway(engine.intent.connection(connection).vpn_gateway)
+        prefixes, groups = gateway.moved_by(connection, wished)
+        return SwitchPlan(
+            connection=connection,
+            mode=mode,
+            from_tunnel=before,
+            to_tunnel=after,
+            prefixes_moved=prefixes,
+            groups_replaced=groups,
+            changed=engine.modes.get(connection, SwitchMode.AUTO) is not mode,
+            note=self._switch_note(connection, mode, before, after),
+        )
+
+    def _switch_note(
+        self, connection: str, mode: SwitchMode, before: SessionId | None, after: SessionId | None
+    ) -> str:
+        if after is None:
+            return "no tunnel is live: the choice takes effect when one comes back"
+        role = self.engine.tunnels[after].role
+        if mode is not SwitchMode.AUTO and role.value != mode.value:
+            return f"the {mode.value} tunnel is not usable: traffic stays on {after} until it is"
+        if before == after:
+            return f"traffic stays on {after}"
+        return f"traffic moves from {before or 'no tunnel'} to {after}"
+
+    def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Entries of the event log."""
+        return self._journal.entries(after, limit, kinds)
+
+    def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
+        """Stream of events."""
+        return self._journal.subscribe(after)
+
+    def ready(self) -> ReadyView:
+        """Ready: the kernel takes what it is given, the speakers run."""
+        checks: dict[str, tuple[bool, str]] = {}
+        failed = sum(len(t.failed) for t in self.engine.fib.tables.values()) + len(self.engine.fib.failed_ids)
+        checks["kernel"] = (failed == 0, f"{failed} operations refused" if failed else "in sync")
+        for role, status in self._speakers.status().items():
+            detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
+            checks[f"speaker-{role.value}"] = (status.running, detail)
+        pump = self._pump_task is not None and not self._pump_task.done()
+        checks["engine"] = (pump, f"{self.engine.fib.queued} routes waiting")
+        return ReadyView(all(ok for ok, _ in checks.values()), checks)
+
+    def metrics(self) -> bytes:
+        """Prometheus text exposition."""
+        restarts = {role.value: status.restarts for role, status in self._speakers.status().items()}
+        return exposition(EngineCollector(self.engine, self._fib_counters, restarts, time.monotonic()))
+
+
+def _kind(op: Op) -> str:
+    return {
+        "SetNexthop": "set_nexthop",
+        "SetGroup": "set_group",
+        "DeleteNexthop": "delete_nexthop",
+        "SetRoutes": "set_route",
+        "DeleteRoutes": "delete_route",
+    }[type(op).__name__]
+
+
+def _size(op: Op) -> int:
+    if isinstance(op, SetRoutes):
+        return len(op.routes)
+    return len(op.prefixes) if isinstance(op, DeleteRoutes) else 1
