@@ -14,10 +14,9 @@ import time
 from collections.abc import Iterator
 
 from tests.bench.namespace import Namespace
+from tests.fakes import bgp_wire as wire
 
 HEADER = struct.Struct("!16sHB")
-MARKER = b"\xff" * 16
-OPEN, UPDATE, NOTIFICATION, KEEPALIVE = 1, 2, 3, 4
 PREFIXES_PER_UPDATE = 270
 HOLD_TIME = 90
 FIRST_NETWORK = 20 << 24  # 20.0.0.0: a million /24 fit before 36.0.0.0, none of them special.
@@ -28,37 +27,16 @@ def networks(count: int) -> list[bytes]:
     return [struct.pack("!I", FIRST_NETWORK + (index << 8)) for index in range(count)]
 
 
-def message(kind: int, body: bytes = b"") -> bytes:
-    """A BGP message (RFC 4271 4.1)."""
-    return HEADER.pack(MARKER, HEADER.size + len(body), kind) + body
-
-
-def open_message(asn: int, router_id: str) -> bytes:
-    """OPEN with IPv4 unicast, route refresh and four-octet ASN (RFC 4271 4.2, 4760, 2918, 6793)."""
-    capabilities = bytes((1, 4, 0, 1, 0, 1)) + bytes((2, 0)) + bytes((65, 4)) + struct.pack("!I", asn)
-    parameters = bytes((2, len(capabilities))) + capabilities
-    short_asn = asn if asn < 65536 else 23456
-    fixed = struct.pack("!BHH4sB", 4, short_asn, HOLD_TIME, socket.inet_aton(router_id), len(parameters))
-    return message(OPEN, fixed + parameters)
-
-
 def updates(count: int, asn: int, next_hop: str) -> bytes:
     """All UPDATEs for `count` networks and the End-of-RIB (RFC 4724 2), ready to be written."""
     wanted = networks(count)
     parts: list[bytes] = []
     for number, start in enumerate(range(0, count, PREFIXES_PER_UPDATE)):
-        path = struct.pack("!BBII", 2, 2, asn, 4_200_000_000 + number)
-        attributes = (
-            bytes((0x40, 1, 1, 0))
-            + bytes((0x40, 2, len(path)))
-            + path
-            + bytes((0x40, 3, 4))
-            + socket.inet_aton(next_hop)
-        )
+        attributes = wire.attributes(as_path=(asn, 4_200_000_000 + number), next_hop=next_hop)
         reachable = b"".join(b"\x18" + network[:3] for network in wanted[start : start + PREFIXES_PER_UPDATE])
-        parts.append(message(UPDATE, struct.pack("!HH", 0, len(attributes)) + attributes + reachable))
-    parts.append(message(UPDATE, bytes(4)))
-    return b"".join(parts)
+        body = struct.pack("!HH", 0, len(attributes)) + attributes + reachable
+        parts.append(wire.message(wire.UPDATE, body))
+    return b"".join([*parts, wire.end_of_rib()])
 
 
 class Feeder:
@@ -73,7 +51,7 @@ class Feeder:
         self.sent_at: float | None = None
         self.failure: str | None = None
         self._table = updates(count, asn, address)
-        self._open = open_message(asn, address)
+        self._open = wire.open_message(asn, HOLD_TIME, address)
         self._stop = threading.Event()
         self._listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -111,9 +89,9 @@ class Feeder:
         connection.sendall(self._open)
         received = _messages(connection)
         for kind, _body in received:
-            if kind == OPEN:
-                connection.sendall(message(KEEPALIVE))
-            elif kind == KEEPALIVE:
+            if kind == wire.OPEN:
+                connection.sendall(wire.message(wire.KEEPALIVE))
+            elif kind == wire.KEEPALIVE:
                 break
         self.established_at = time.monotonic()
         reader = threading.Thread(target=self._drain, args=(received,), daemon=True)
@@ -122,7 +100,7 @@ class Feeder:
         connection.sendall(self._table)
         self.sent_at = time.monotonic()
         while not self._stop.wait(HOLD_TIME / 9):
-            connection.sendall(message(KEEPALIVE))
+            connection.sendall(wire.message(wire.KEEPALIVE))
         connection.shutdown(socket.SHUT_RDWR)
         reader.join(timeout=10)
 
@@ -143,7 +121,7 @@ def _messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
             if len(buffer) < length:
                 break
             body, buffer = buffer[HEADER.size : length], buffer[length:]
-            if kind == NOTIFICATION:
+            if kind == wire.NOTIFICATION:
                 raise ConnectionError(f"NOTIFICATION {body[0]}/{body[1]} received")
             yield kind, body
         data = connection.recv(65536)
