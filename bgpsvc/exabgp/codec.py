@@ -1,0 +1,329 @@
+"""ExaBGP's JSON lines to events.
+
+One `Decoder` per speaker. It keeps, per session, what it takes to understand the next line: the
+counter (a jump means that lines were lost), the parameters of the last OPEN, and whether the
+session is Established as far as lines have said so. Attributes are interned: equal JSON text is
+turned into `Attributes` once.
+
+Lines are trusted to come from our own speaker but not to be known: whatever is not understood is
+counted in `unknown` and otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any
+
+import orjson
+
+from bgpsvc.events import (
+    Announced,
+    BgpEvent,
+    EndOfRib,
+    MessagesLost,
+    Negotiated,
+    Notification,
+    SessionDown,
+    SessionResync,
+    SessionStateChanged,
+    SessionUp,
+    Withdrawn,
+)
+from bgpsvc.exabgp.attributes import MalformedAttributes, attributes_of
+from bgpsvc.model import Attributes, Family, Prefix, SessionId, SessionState
+
+INTERNED = 100_000
+_FAMILIES = {"ipv4 unicast": Family.IPV4, "ipv6 unicast": Family.IPV6}
+_STATES = {
+    "idle": SessionState.IDLE,
+    "active": SessionState.ACTIVE,
+    "connect": SessionState.CONNECT,
+    "opensent": SessionState.OPENSENT,
+    "openconfirm": SessionState.OPENCONFIRM,
+    "established": SessionState.ESTABLISHED,
+}
+_LENGTHS = {str(length): bytes((length,)) for length in range(129)}
+_OCTET_MASKS = (0xFF, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
+_NOTIFICATION = re.compile(r"notification (sent|received) \((\d+),(\d+)\)(?:: (.*))?", re.DOTALL)
+_COLLISION = "closing outgoing connection as we have another incoming"
+# A connection lost without a NOTIFICATION, or closed by ourselves without one (RFC 4724 4.2).
+_TRANSPORT_LOST = ("closing connection", "graceful restarted negotiated", "process problem")
+
+
+@dataclass(slots=True)
+class _Session:
+    """What is known about one session."""
+
+    id: SessionId
+    counter: int | None = None
+    established: bool = False
+    state: SessionState | None = None
+    connecting: bool = False
+    negotiated: dict[str, Any] | None = None
+    opened: dict[str, Any] | None = None
+
+
+Handler = Callable[["Decoder", _Session, dict[str, Any]], list[BgpEvent]]
+
+
+class Decoder:
+    """Lines of one speaker to events. `sessions` names the sessions by (local, peer) address as text."""
+
+    def __init__(self, sessions: Mapping[tuple[str, str], SessionId]) -> None:
+        self.unknown = 0
+        self.last_unknown = b""
+        self._pid: int | None = None
+        self._sessions: dict[tuple[str, str], _Session] = {}
+        self._interned: dict[bytes, Attributes | MalformedAttributes] = {}
+        self.set_sessions(sessions)
+
+    def set_sessions(self, sessions: Mapping[tuple[str, str], SessionId]) -> None:
+        """The configured sessions; what is known about those that stay is kept."""
+        kept = {}
+        for addresses, name in sessions.items():
+            known = self._sessions.get(addresses)
+            kept[addresses] = known if known is not None and known.id == name else _Session(name)
+        self._sessions = kept
+
+    def reset(self) -> None:
+        """The speaker ended: its sessions are down and the counters begin anew."""
+        self._pid = None
+        self._sessions = {addresses: _Session(known.id) for addresses, known in self._sessions.items()}
+
+    def established(self) -> tuple[SessionId, ...]:
+        """Sessions that are Established as far as is known."""
+        return tuple(known.id for known in self._sessions.values() if known.established)
+
+    def feed(self, line: bytes) -> list[BgpEvent]:
+        """The events of one line, without its end of line."""
+        try:
+            data = orjson.loads(line)
+            neighbor = data.get("neighbor")
+            if neighbor is None:
+                return self._not_understood(line) if data.get("type") != "notification" else []
+            address = neighbor["address"]
+            session = self._sessions.get((address["local"], address["peer"]))
+            if session is None:
+                # Just removed from the configuration, or not of ours.
+                return []
+            events = self._count(session, data)
+            handler = _HANDLERS.get(data["type"])
+            if handler is None:
+                return events + self._not_understood(line)
+            return events + handler(self, session, neighbor)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return self._not_understood(line)
+
+    def _not_understood(self, line: bytes) -> list[BgpEvent]:
+        self.unknown += 1
+        self.last_unknown = line[:500]
+        return []
+
+    def _count(self, session: _Session, data: dict[str, Any]) -> list[BgpEvent]:
+        """Compares the counter with the one before; it starts again when the speaker does."""
+        if data["pid"] != self._pid:
+            if self._pid is not None:
+                self.reset_counters()
+            self._pid = data["pid"]
+        counter, before = data["counter"], session.counter
+        session.counter = counter
+        if before is None or counter == before + 1:
+            return []
+        missing = counter - before - 1 if counter > before else counter - 1
+        return [MessagesLost(session.id, missing)] if missing > 0 else []
+
+    def reset_counters(self) -> None:
+        """The next line of every session is the first: nothing before it is missed."""
+        for session in self._sessions.values():
+            session.counter = None
+
+    # Routes -------------------------------------------------------------------------------
+
+    def _update(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        message = neighbor["message"]
+        if "eor" in message:
+            family = _FAMILIES.get(f"{message['eor']['afi']} {message['eor']['safi']}")
+            return [] if family is None else [EndOfRib(session.id, family)]
+        update = message["update"]
+        content = update.get("attribute", {})
+        events: list[BgpEvent] = []
+        if withdraw := update.get("withdraw"):
+            error = None
+            if content.get("error") == "treat-as-withdraw":
+                error = "the UPDATE's attributes are malformed (RFC 7606)"
+            gone = tuple(prefix for family, texts in withdraw.items() for prefix in _prefixes(family, texts))
+            if gone:
+                events.append(Withdrawn(session.id, gone, error))
+        ibgp = neighbor["asn"]["local"] == neighbor["asn"]["peer"]
+        for family, hops in update.get("announce", {}).items():
+            for next_hop, texts in hops.items():
+                prefixes = _prefixes(family, texts)
+                if not prefixes:
+                    continue
+                attributes = self._attributes(content, next_hop, ibgp)
+                if isinstance(attributes, MalformedAttributes):
+                    events.append(Withdrawn(session.id, prefixes, str(attributes)))
+                else:
+                    events.append(Announced(session.id, attributes, prefixes))
+        return events
+
+    def _attributes(
+        self, content: dict[str, Any], next_hop: str, ibgp: bool
+    ) -> Attributes | MalformedAttributes:
+        key = orjson.dumps((content, next_hop, ibgp))
+        known = self._interned.get(key)
+        if known is None:
+            try:
+                known = attributes_of(content, next_hop, ibgp)
+            except MalformedAttributes as error:
+                known = error
+            if len(self._interned) >= INTERNED:
+                # The oldest tenth goes; what is still in use comes back with its next UPDATE.
+                for old in list(self._interned)[: INTERNED // 10]:
+                    del self._interned[old]
+            self._interned[key] = known
+        return known
+
+    def _refresh(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        refresh = neighbor["route-refresh"]
+        family = _FAMILIES.get(f"{refresh['afi']} {refresh['safi']}")
+        # `begin` says nothing that our own request didn't; `query` is the peer's, ExaBGP answers it.
+        return [EndOfRib(session.id, family)] if refresh["subtype"] == "end" and family is not None else []
+
+    # Sessions -----------------------------------------------------------------------------
+
+    def _open(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        if neighbor.get("direction") == "receive":
+            session.opened = neighbor["open"]
+        return []
+
+    def _negotiated(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        session.negotiated = neighbor["negotiated"]
+        return []
+
+    def _state(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        state = neighbor["state"]
+        if state == "up":
+            session.established = True
+            session.state = SessionState.ESTABLISHED
+            return [SessionUp(session.id, negotiated_of(session.negotiated or {}, session.opened or {}))]
+        if state == "down":
+            return self._down(session, neighbor["reason"])
+        return []
+
+    def _down(self, session: _Session, reason: str) -> list[BgpEvent]:
+        established, session.established = session.established, False
+        session.negotiated = session.opened = None
+        if reason.startswith(_COLLISION):
+            # RFC 4271 6.8: one of two connections goes on.
+            return []
+        notification = notification_of(reason)
+        graceful = established and notification is None and reason.startswith(_TRANSPORT_LOST)
+        return [SessionDown(session.id, reason, notification, graceful)]
+
+    def _attempt(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        return [SessionDown(session.id, f"no connection: {neighbor['reason']}")]
+
+    def _fsm(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        state = _STATES[neighbor["state"].lower()]
+        # ExaBGP's IDLE right after its ACTIVE is what RFC 4271 8.2.2 calls Connect.
+        if state is SessionState.IDLE and session.connecting:
+            state = SessionState.CONNECT
+        session.connecting = state is SessionState.ACTIVE
+        return self._changed(session, SessionState.CONNECT if session.connecting else state)
+
+    def _changed(self, session: _Session, state: SessionState) -> list[BgpEvent]:
+        # Established is told by `up` and `sync`, with what was negotiated.
+        if state is session.state or state is SessionState.ESTABLISHED:
+            return []
+        session.state = state
+        return [SessionStateChanged(session.id, state)]
+
+    def _sync(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        """The present state, asked for; it comes between the lines of what happened, at its right place."""
+        if neighbor["state"] == "established":
+            if session.established:
+                return []
+            session.established = True
+            session.state = SessionState.ESTABLISHED
+            return [SessionResync(session.id, negotiated_of(neighbor["negotiated"], neighbor["open"]))]
+        if session.established:
+            return self._down(session, "the session ended while messages were lost")
+        return self._changed(session, _STATES[neighbor["state"]]) if session.state is None else []
+
+
+_HANDLERS: dict[str, Handler] = {
+    "update": Decoder._update,
+    "refresh": Decoder._refresh,
+    "open": Decoder._open,
+    "negotiated": Decoder._negotiated,
+    "state": Decoder._state,
+    "attempt": Decoder._attempt,
+    "fsm": Decoder._fsm,
+    "sync": Decoder._sync,
+}
+
+
+def notification_of(reason: str) -> Notification | None:
+    """The NOTIFICATION that a `down` reason tells of, if any."""
+    found = _NOTIFICATION.match(reason)
+    if found is None:
+        return None
+    direction, code, subcode, text = found.groups()
+    return Notification(direction == "sent", int(code), int(subcode), text or "")
+
+
+def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> Negotiated:
+    """From ExaBGP's objects `negotiated` and (received) `open`; either may be empty if it was lost."""
+    capabilities: Mapping[str, Any] = opened.get("capabilities", {})
+    restart = capabilities.get("64")
+    return Negotiated(
+        hold_time=negotiated.get("hold_time", 0),
+        families=_known_families(negotiated.get("families", ())),
+        asn4=negotiated.get("asn4", True),
+        route_refresh=negotiated.get("refresh", "absent") != "absent",
+        enhanced_refresh=negotiated.get("refresh") == "enhanced",
+        message_size=negotiated.get("message_size", 4096),
+        peer_router_id=opened.get("router_id"),
+        peer_asn=capabilities.get("65", {}).get("asn4", opened.get("asn")),
+        graceful_restart_time=None if restart is None else restart["time"],
+        # ExaBGP calls the F bit of RFC 4724 3 `restart`.
+        graceful_restart_families=()
+        if restart is None
+        else _known_families(
+            family.replace("/", " ") for family, flags in restart["address-family-flags"].items() if flags
+        ),
+        peer_capabilities=tuple(sorted({capability["name"] for capability in capabilities.values()})),
+    )
+
+
+def _known_families(texts: Iterable[str]) -> tuple[Family, ...]:
+    return tuple(_FAMILIES[text] for text in texts if text in _FAMILIES)
+
+
+def _prefixes(family: str, texts: list[Any]) -> tuple[Prefix, ...]:
+    """NLRI texts (ExaBGP's compact form) to packed prefixes; none if the family isn't one of ours."""
+    known = _FAMILIES.get(family)
+    if known is None:
+        return ()
+    kind = AF_INET if known is Family.IPV4 else AF_INET6
+    lengths, pack, found = _LENGTHS, inet_pton, []
+    for text in texts:
+        address, _, length = text.partition("/")
+        found.append(pack(kind, address) + lengths[length])
+    return tuple(map(_clear_host_bits, found))  # type: ignore[arg-type]
+
+
+def _clear_host_bits(prefix: Prefix) -> Prefix:
+    """RFC 4271 4.3: the bits behind the prefix's length have no meaning, and peers may set them."""
+    length = prefix[-1]
+    if length % 8 == 0 or not prefix[length // 8] & ~_OCTET_MASKS[length % 8] & 0xFF:
+        return prefix
+    return Prefix(
+        prefix[: length // 8]
+        + bytes((prefix[length // 8] & _OCTET_MASKS[length % 8],))
+        + prefix[length // 8 + 1 :]
+    )

@@ -1,0 +1,351 @@
+"""Starts ExaBGP with the changes that bgpsvc needs: `python -m bgpsvc.exabgp.launcher CONFIGURATION`.
+
+Each function below changes one thing and says why. ExaBGP stays the BGP speaker: sessions, timers,
+parsing and RFC 7606 are its own. With another release than the one they were written for nothing is
+changed and the launcher refuses to start: a silent half of these would be worse than none.
+
+Commands added to ExaBGP's API (all begin with `bgpsvc`), answered with lines that begin with `#`:
+
+    bgpsvc sync TOKEN     per session one JSON line of type `sync` with its state, then `#synced TOKEN`
+    bgpsvc mark TOKEN     `#marked TOKEN ERRORS` when all commands before it are done
+    bgpsvc routes TOKEN   `#routes LOCAL PEER PREFIX…` lines with what is in Adj-RIB-Out, then `#routed TOKEN`
+
+and `#reloaded ok` or `#reloaded failed` after each reload of the configuration.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SUPPORTED = "5.0.15"
+IP_FREEBIND = 15
+IPV6_FREEBIND = 78
+CONNECT_TIMEOUT = 5.0
+CONNECT_RETRY = 1.0
+ROUTES_PER_LINE = 2000
+
+
+def connect_patiently() -> None:
+    """One connection attempt per second, with a reason (RFC 4271 8.2.1.3, 10).
+
+    ExaBGP tries again at once, a hundred times per second, leaves sockets to the garbage collector,
+    and says nowhere why the connection can't be made.
+    """
+    from exabgp.reactor.network.outgoing import Outgoing
+    from exabgp.reactor.protocol import Protocol
+
+    def establish(self: Any) -> Iterator[bool]:
+        while True:
+            started = time.monotonic()
+            issue = self._connect()
+            while issue is None:
+                issue = _progress(self.io)
+                if issue == "":
+                    self.success()
+                    yield True
+                    return
+                if issue is None and time.monotonic() - started > CONNECT_TIMEOUT:
+                    issue = f"no answer within {CONNECT_TIMEOUT:.0f} s"
+                if issue is None:
+                    yield False
+            if self.io is not None:
+                self.io.close()
+                self.io = None
+            self.failure = str(issue)
+            # RFC 4271 10: jitter, so that two ends don't keep calling each other at the same moment.
+            retry_at = started + CONNECT_RETRY * random.uniform(0.75, 1.0)
+            while time.monotonic() < retry_at:
+                yield False
+
+    original = Protocol.connect
+
+    def connect(self: Any) -> Iterator[bool]:
+        for connected in original(self):
+            failure = getattr(self.connection, "failure", "")
+            if failure and failure != getattr(self.peer, "reported_failure", ""):
+                self.peer.reported_failure = failure
+                _write_event(self.peer, "attempt", {"reason": failure})
+            yield connected
+        self.peer.reported_failure = ""
+
+    Outgoing.establish = establish
+    Protocol.connect = connect
+
+
+def _progress(io: Any) -> str | None:
+    """Of a connection being made: None not yet, empty text made, else why it failed."""
+    poller = select.poll()
+    poller.register(io, select.POLLOUT)
+    if not poller.poll(0):
+        return None
+    error = io.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return os.strerror(error) if error else ""
+
+
+def _write_event(peer: Any, kind: str, content: dict[str, str]) -> None:
+    processes = peer.reactor.processes
+    for process in peer.neighbor.api["neighbor-changes"]:
+        encoder = processes._encoder[process]
+        line = encoder._header(
+            encoder._neighbor(peer.neighbor, None, encoder._kv(content)),
+            "",
+            "",
+            peer.neighbor,
+            message_type=kind,
+        )
+        processes.write(process, line)
+
+
+def say_why_sessions_end() -> None:
+    """The reason of a `down` line contains the error (`lost TCP session …`), which ExaBGP only logs."""
+    from exabgp.reactor.peer import Peer
+
+    original = Peer._close
+
+    def close(self: Any, message: str = "", error: Any = "") -> None:
+        original(self, f"{message}: {error}" if error else message, error)
+
+    Peer._close = close
+
+
+def listen_before_the_address_exists() -> None:
+    """Bind to a tunnel's address that comes later (IP_FREEBIND); ExaBGP would refuse to start without it."""
+    from exabgp.reactor.listener import Listener
+
+    original = Listener._new_socket
+
+    def new_socket(self: Any, ip: Any) -> Any:
+        sock = original(self, ip)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        return sock
+
+    Listener._new_socket = new_socket
+
+
+def keep_privileges() -> None:
+    """Stay the user we are: that is decided already, and port 179 has to be bound again on reloads."""
+    from exabgp.reactor.daemon import Daemon
+
+    Daemon.drop_privileges = lambda _: True
+
+
+def send_only_the_latest_route() -> None:
+    """One pending change per prefix, the latest.
+
+    ExaBGP queues changes by attributes and sends the queues in the order in which they were opened.
+    Announcing, changing and withdrawing one prefix quickly can so go out in the wrong order and leave
+    the peer with the older route. (`del_from_rib` knows the problem, `add_to_rib` does not.)
+    """
+    from exabgp.rib.outgoing import OutgoingRIB
+
+    original = OutgoingRIB._update_rib
+
+    def update_rib(self: Any, change: Any) -> Any:
+        pending = self._new_nlri.get(change.index())
+        if pending is not None and pending is not change:
+            queues = self._new_attr_af_nlri.get(pending.attributes.index(), {})
+            queues.get(change.nlri.family().afi_safi(), {}).pop(change.index(), None)
+        return original(self, change)
+
+    OutgoingRIB._update_rib = update_rib
+
+
+def inject_without_copying() -> None:
+    """No deep copy of each announced route: every command names one session and a next hop of its own."""
+    from exabgp.bgp.neighbor import Neighbor
+
+    original = Neighbor.remove_self
+
+    def remove_self(self: Any, change: Any) -> Any:
+        return original(self, change) if change.nlri.nexthop.SELF else change
+
+    Neighbor.remove_self = remove_self
+
+
+def reload_at_once() -> None:
+    """A reload happens, and says so.
+
+    ExaBGP forgets the signal while any session has routes waiting, and a session that is down with
+    routes to announce has them always: the configuration would never be read again.
+    """
+    from exabgp.reactor.loop import Reactor
+
+    Reactor._pending_adjribout = lambda _: False
+    original = Reactor.reload
+
+    def reload(self: Any) -> bool:
+        done = bool(original(self))
+        for process in list(self.processes._process):
+            self.processes.write(process, f"#reloaded {'ok' if done else 'failed'}")
+        return done
+
+    Reactor.reload = reload
+
+
+def run_callbacks_directly() -> None:
+    """Without an asyncio event loop per turn, and with more than 50 routes per turn, but a bounded time."""
+    from exabgp.logger import log
+    from exabgp.reactor.asynchronous import ASYNC
+
+    def run(self: Any) -> bool:
+        deadline = time.monotonic() + 0.02
+        while self._async:
+            uid, callback = self._async[0]
+            try:
+                for _ in callback:
+                    if time.monotonic() > deadline:
+                        return True
+                self._async.popleft()
+            except Exception as error:  # noqa: BLE001 - as ExaBGP: a failed command must not end the speaker
+                self._async.popleft()
+                text = f"async | {uid} | {error!r}"
+                log.error(lambda text=text: text, "reactor")
+                self._notify_error(uid)
+        return False
+
+    ASYNC.run = run
+
+
+def count_errors() -> None:
+    """Counts failed commands, for `bgpsvc mark`: ExaBGP's own answers are nameless and out of order."""
+    from exabgp.reactor.api.processes import Processes
+
+    original = Processes.answer_error
+
+    def answer_error(self: Any, service: str) -> None:
+        errors[service] = errors.get(service, 0) + 1
+        original(self, service)
+
+    Processes.answer_error = answer_error
+
+
+errors: dict[str, int] = {}
+
+
+def add_commands() -> None:
+    """`bgpsvc …` in ExaBGP's API."""
+    from exabgp.reactor.api.command.command import Command
+
+    subcommands: dict[str, Callable[[Any, str, str], Iterator[bool]]] = {
+        "sync": _sync,
+        "mark": _mark,
+        "routes": _routes,
+    }
+
+    def bgpsvc(self: Any, reactor: Any, service: str, line: str, use_json: bool) -> bool:
+        words = line.split()
+        if len(words) != 3 or words[1] not in subcommands:
+            reactor.processes.answer_error(service)
+            return False
+        reactor.asynchronous.schedule(service, line, subcommands[words[1]](reactor, service, words[2]))
+        return True
+
+    Command.register("bgpsvc", False, None, True)(bgpsvc)
+
+
+def _sync(reactor: Any, service: str, token: str) -> Iterator[bool]:
+    for peer in list(reactor._peers.values()):
+        encoder = reactor.processes._encoder[service]
+        content = {"state": peer.fsm.name().lower()}
+        proto = peer.proto
+        if peer.established() and proto is not None:
+            content |= encoder._negotiated(proto.negotiated)
+            content["open"] = encoder._json(_open_json(encoder, proto.negotiated.received_open))
+        line = encoder._header(
+            encoder._neighbor(peer.neighbor, None, encoder._kv(content)),
+            "",
+            "",
+            peer.neighbor,
+            message_type="sync",
+        )
+        reactor.processes.write(service, line)
+        yield False
+    reactor.processes.write(service, f"#synced {token}")
+
+
+def _open_json(encoder: Any, message: Any) -> str:
+    capabilities = encoder._json_kv(message.capabilities)
+    return (
+        f'{{ "version": {int(message.version)}, "asn": {int(message.asn)}, '
+        f'"hold_time": {int(message.hold_time)}, "router_id": {json.dumps(str(message.router_id))}, '
+        f'"capabilities": {{ {capabilities} }} }}'
+    )
+
+
+def _mark(reactor: Any, service: str, token: str) -> Iterator[bool]:
+    reactor.processes.write(service, f"#marked {token} {errors.pop(service, 0)}")
+    yield False
+
+
+def _routes(reactor: Any, service: str, token: str) -> Iterator[bool]:
+    for peer in list(reactor._peers.values()):
+        neighbor = peer.neighbor
+        head = f"#routes {neighbor['local-address']} {neighbor['peer-address']}"
+        prefixes = [str(change.nlri.cidr) for change in neighbor.rib.outgoing.cached_changes(None)]
+        for start in range(0, len(prefixes), ROUTES_PER_LINE):
+            reactor.processes.write(service, f"{head} {' '.join(prefixes[start : start + ROUTES_PER_LINE])}")
+            yield False
+    reactor.processes.write(service, f"#routed {token}")
+
+
+def quiet_debug_log() -> None:
+    """Below the configured level a log call costs nothing; there are several per prefix."""
+    from exabgp.environment import getenv
+    from exabgp.logger import log
+
+    if getenv().log.level != "DEBUG":
+        log.debug = lambda *_, **__: None
+
+
+def tune_memory() -> None:
+    """What is imported is never collected, and a table being announced is rarely searched for cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
+def install() -> None:
+    """All changes, in the running process. RuntimeError if this ExaBGP is not the one they are for."""
+    from exabgp.version import release
+
+    if release != SUPPORTED:
+        raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
+    from bgpsvc.exabgp import fastpath
+
+    fastpath.install()
+    connect_patiently()
+    say_why_sessions_end()
+    listen_before_the_address_exists()
+    keep_privileges()
+    send_only_the_latest_route()
+    inject_without_copying()
+    reload_at_once()
+    run_callbacks_directly()
+    count_errors()
+    add_commands()
+    quiet_debug_log()
+
+
+def main() -> int:
+    from exabgp.application import main as exabgp_main
+
+    install()
+    tune_memory()
+    sys.argv = ["exabgp", "server", *sys.argv[1:]]
+    return int(exabgp_main.main() or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

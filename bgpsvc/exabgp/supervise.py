@@ -1,0 +1,493 @@
+"""One speaker: its process kept running, its lines turned into events, its commands sent.
+
+Three tasks share a `Speaker`: `_supervise` keeps a process running (restart with exponential
+backoff), `_converse` keeps a connection to its relay and reads, `_announce` brings ExaBGP's
+Adj-RIB-Out to what is desired. On every new connection the state of all sessions is asked for
+(`bgpsvc sync`), so that neither a restart of the daemon nor lost lines leave a wrong picture;
+again every `SYNC_INTERVAL`, so that a line lost at the end of a burst is noticed too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerDown, SpeakerUp
+from bgpsvc.exabgp import config, relay
+from bgpsvc.exabgp.advertise import AdjRibOut, Advertisement
+from bgpsvc.exabgp.channel import Channel, ChannelClosed
+from bgpsvc.exabgp.codec import Decoder
+from bgpsvc.exabgp.config import SpeakerSession
+from bgpsvc.exabgp.process import Paths, SpeakerProcess, write_private
+from bgpsvc.model import Family, Prefix, Role, SessionId, parse_prefix
+
+OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
+RefreshOutcome = Literal["requested", "reset", "not_established"]
+
+TURN = 0.01
+BACKOFF_FIRST = 0.1
+BACKOFF_MOST = 30.0
+HEALTHY_AFTER = 60.0
+SYNC_INTERVAL = 15.0
+RELOAD_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 60.0
+RETRY_AFTER_ERROR = 1.0
+COMMANDS_IN_FLIGHT = 40
+CEASE_ADMINISTRATIVE_RESET = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerStatus:
+    """A speaker now. `since`: when it started or ended (Unix seconds); `restarts`: unplanned ones."""
+
+    pid: int | None
+    running: bool
+    connected: bool
+    since: float
+    restarts: int
+    last_exit: str | None
+
+
+class ReloadFailed(RuntimeError):
+    """ExaBGP did not take the configuration; it goes on with the one before."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Answers that we wait for, by token, and the Adj-RIB-Out listing that is being received."""
+
+    tokens: dict[str, asyncio.Future[int]] = field(default_factory=dict)
+    reload: asyncio.Future[bool] | None = None
+    listing: dict[tuple[str, str], set[Prefix]] = field(default_factory=dict)
+
+    def fail(self) -> None:
+        for future in self.tokens.values():
+            if not future.done():
+                future.set_exception(ChannelClosed("the relay is gone"))
+        if self.reload is not None and not self.reload.done():
+            self.reload.set_exception(ChannelClosed("the relay is gone"))
+        self.tokens.clear()
+        self.reload = None
+        self.listing.clear()
+
+
+class Speaker:
+    """The speaker of one role. Not running as long as it has no sessions."""
+
+    def __init__(
+        self,
+        role: Role,
+        state_dir: Path,
+        on_events: OnEvents,
+        clock: Callable[[], float] = time.time,
+        relay_limit: int = relay.DEFAULT_LIMIT,
+    ) -> None:
+        self.role = role
+        self._paths = Paths(state_dir, role)
+        self._on_events = on_events
+        self._clock = clock
+        self._relay_limit = relay_limit
+        self._sessions: dict[SessionId, SpeakerSession] = {}
+        self._out: dict[SessionId, AdjRibOut] = {}
+        self._refreshable: dict[SessionId, bool] = {}
+        self._decoder = Decoder({})
+        self._process: SpeakerProcess | None = None
+        self._channel: Channel | None = None
+        self._waiting = _Waiting()
+        self._tokens = (f"{os.getpid()}-{time.monotonic_ns()}-{number}" for number in itertools.count())
+        self._wanted = asyncio.Event()
+        self._dirty = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._announcing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._since = clock()
+        self._restarts = 0
+        self._last_exit: str | None = None
+        self._unknown_logged = 0
+        self._planned = False
+
+    # For the facade -------------------------------------------------------------------------
+
+    async def start(self, sessions: Sequence[SpeakerSession]) -> None:
+        """Adopt the speaker that runs already, with its configuration brought up to date, or start one."""
+        self._set_sessions(sessions)
+        adopted = SpeakerProcess.adopt(self._paths)
+        if adopted is not None and not self._sessions:
+            await adopted.stop()
+            adopted = None
+        if self._sessions:
+            changed = self._write_configuration()
+            self._wanted.set()
+        if adopted is not None:
+            self._process = adopted
+            self._since = self._clock()
+            log.info("adopted the %s speaker, pid %d", self.role.value, adopted.pid)
+        self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._announce())]
+        for task in self._tasks:
+            task.add_done_callback(_report_bug)
+        if adopted is not None and changed:
+            await self._reload()
+
+    async def apply(self, sessions: Sequence[SpeakerSession]) -> None:
+        """Take over a changed set of sessions. ReloadFailed if ExaBGP refuses it."""
+        before = dict(self._sessions)
+        self._set_sessions(sessions)
+        if not self._sessions:
+            self._wanted.clear()
+            if self._process is not None:
+                self._planned = True
+                await self._process.stop()
+            return
+        changed = self._write_configuration()
+        self._wanted.set()
+        if changed and before and self._process is not None and self._process.running:
+            await self._reload()
+
+    def advertise(self, session: SessionId, routes: Mapping[Prefix, Advertisement]) -> None:
+        """Make this the whole set of prefixes that is announced on a session. KeyError if there is none."""
+        self._out[session].desired = dict(routes)
+        self._dirty.set()
+
+    async def refresh(self, session: SessionId, family: Family | None) -> RefreshOutcome:
+        """Ask the peer for its routes again (RFC 2918); a peer that can't is reset instead."""
+        known = self._sessions[session]
+        if self._channel is None or session not in self._refreshable:
+            return "not_established"
+        if not self._refreshable[session]:
+            await self.reset(session, "the peer has no route refresh")
+            return "reset"
+        local, peer = known.addresses
+        families = known.families if family is None else (family,)
+        await self._send(
+            f"neighbor {peer} local-ip {local} announce route-refresh {item.label} unicast"
+            for item in families
+        )
+        return "requested"
+
+    async def reset(self, session: SessionId, reason: str) -> None:
+        """End the session (Cease, Administrative Reset); it comes back by itself."""
+        local, peer = self._sessions[session].addresses
+        log.warning("session %s is reset: %s", session, reason)
+        await self._send([f"neighbor {peer} local-ip {local} teardown {CEASE_ADMINISTRATIVE_RESET}"])
+
+    def status(self) -> SpeakerStatus:
+        process = self._process
+        running = process is not None and process.running
+        return SpeakerStatus(
+            pid=process.pid if process is not None and running else None,
+            running=running,
+            connected=self._channel is not None,
+            since=self._since,
+            restarts=self._restarts,
+            last_exit=self._last_exit,
+        )
+
+    async def stop(self, keep_running: bool) -> None:
+        """Stop watching; end the process too unless it shall keep its sessions."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._process is not None:
+            if not keep_running:
+                await self._process.stop()
+                self._paths.record.unlink(missing_ok=True)
+            self._process.release()
+            self._process = None
+
+    # Sessions and configuration -------------------------------------------------------------
+
+    def _set_sessions(self, sessions: Sequence[SpeakerSession]) -> None:
+        self._sessions = {session.id: session for session in sessions if session.role is self.role}
+        outs = {}
+        for name, session in self._sessions.items():
+            out = self._out.get(name)
+            if out is None:
+                out = AdjRibOut(session)
+            elif out.session.speaker_name != session.speaker_name:
+                out.forget()
+            out.session = session
+            outs[name] = out
+        self._out = outs
+        self._decoder.set_sessions({session.addresses: name for name, session in self._sessions.items()})
+
+    def _write_configuration(self) -> bool:
+        """True if the file is another one now."""
+        text = config.render(
+            self.role, self._sessions.values(), sys.executable, str(Path(relay.__file__).resolve())
+        )
+        path = self._paths.configuration
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return False
+        write_private(path, text)
+        return True
+
+    async def _reload(self) -> None:
+        """Have ExaBGP read its configuration, and see what it still announces."""
+        async with self._announcing:
+            for _ in range(3):
+                while self._channel is None:
+                    await asyncio.sleep(0.02)
+                    if self._process is None or not self._process.running:
+                        # It starts again by itself, with the new configuration.
+                        return
+                future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+                self._waiting.reload = future
+                self._process.signal(signal.SIGUSR1) if self._process is not None else None
+                try:
+                    async with asyncio.timeout(RELOAD_TIMEOUT):
+                        done = await future
+                except (TimeoutError, ChannelClosed):
+                    continue
+                if not done:
+                    raise ReloadFailed(f"ExaBGP refused its configuration, see {self._paths.log}")
+                with contextlib.suppress(ChannelClosed):
+                    await self._list_routes(certain=True)
+                    await self._send([f"bgpsvc sync {next(self._tokens)}"])
+                self._dirty.set()
+                return
+        raise ReloadFailed("ExaBGP does not answer")
+
+    # Process --------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        backoff = BACKOFF_FIRST
+        while True:
+            await self._wanted.wait()
+            if self._process is None:
+                try:
+                    self._process = SpeakerProcess.start(self._paths, self._relay_limit)
+                except OSError as error:
+                    self._last_exit = f"cannot be started: {error}"
+                    log.error("the %s speaker %s", self.role.value, self._last_exit)
+                    await asyncio.sleep(backoff)
+                    backoff = min(backoff * 2, BACKOFF_MOST)
+                    continue
+                self._since = self._clock()
+                for out in self._out.values():
+                    out.forget()
+                log.info("started the %s speaker, pid %d", self.role.value, self._process.pid)
+            started = time.monotonic()
+            await self._attend(self._process)
+            if time.monotonic() - started > HEALTHY_AFTER:
+                backoff = BACKOFF_FIRST
+            if not self._planned:
+                self._restarts += 1
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, BACKOFF_MOST)
+            self._planned = False
+
+    async def _attend(self, process: SpeakerProcess) -> None:
+        """Converse with a process until it has ended, then say so."""
+        conversation = asyncio.create_task(self._converse(process))
+        try:
+            await process.wait()
+            # What it wrote last is still on its way through the relay.
+            await asyncio.wait([conversation], timeout=relay.LINGER)
+        finally:
+            conversation.cancel()
+            await asyncio.gather(conversation, return_exceptions=True)
+        self._last_exit = process.exit_reason()
+        self._since = self._clock()
+        process.release()
+        self._process = None
+        self._decoder.reset()
+        self._refreshable.clear()
+        log.log(
+            logging.INFO if self._planned else logging.ERROR,
+            "the %s speaker, pid %d, %s",
+            self.role.value,
+            process.pid,
+            self._last_exit,
+        )
+        await self._deliver([SpeakerDown(self.role, self._last_exit)])
+
+    # Conversation ---------------------------------------------------------------------------
+
+    async def _converse(self, process: SpeakerProcess) -> None:
+        """Stay connected to the relay, whichever it is: ExaBGP starts a new one when it dies."""
+        while process.running:
+            connecting = asyncio.create_task(Channel.connect(self._paths.socket, process.pid))
+            ended = asyncio.create_task(process.wait())
+            try:
+                await asyncio.wait([connecting, ended], return_when=asyncio.FIRST_COMPLETED)
+                if not connecting.done():
+                    return
+                channel = connecting.result()
+            finally:
+                for task in (connecting, ended):
+                    task.cancel()
+            await self._listen(channel)
+
+    async def _listen(self, channel: Channel) -> None:
+        self._channel = channel
+        greeting = asyncio.create_task(self._greet())
+        try:
+            await self._deliver([SpeakerUp(self.role)])
+            async for lines in channel.lines():
+                await self._handle(lines)
+        finally:
+            greeting.cancel()
+            await asyncio.gather(greeting, return_exceptions=True)
+            self._channel = None
+            self._waiting.fail()
+            channel.close()
+
+    async def _greet(self) -> None:
+        """Ask for the state of all sessions and what is announced, and for the state now and then."""
+        with contextlib.suppress(ChannelClosed):
+            await self._send([f"bgpsvc sync {next(self._tokens)}"])
+            async with self._announcing:
+                await self._list_routes(certain=False)
+            self._dirty.set()
+            while True:
+                self._lost.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SYNC_INTERVAL):
+                        await self._lost.wait()
+                await self._send([f"bgpsvc sync {next(self._tokens)}"])
+
+    async def _handle(self, lines: Sequence[bytes]) -> None:
+        """Decode a portion, in turns of `TURN` seconds between which everybody else may run."""
+        events: list[BgpEvent] = []
+        deadline = time.perf_counter() + TURN
+        for line in lines:
+            if line[:1] == b"{":
+                events += self._decoder.feed(line)
+            elif line[:1] == b"#":
+                self._answer(line.decode("ascii", "replace"))
+            if time.perf_counter() > deadline:
+                await self._deliver(events)
+                events = []
+                await asyncio.sleep(0)
+                deadline = time.perf_counter() + TURN
+        await self._deliver(events)
+        # A socket that always has data would otherwise never let anybody else run.
+        await asyncio.sleep(0)
+        if self._decoder.unknown > self._unknown_logged:
+            self._log_unknown()
+
+    def _log_unknown(self) -> None:
+        count, before = self._decoder.unknown, self._unknown_logged
+        # Once at first, then each time the number has doubled.
+        if before == 0 or count >= 2 * before:
+            self._unknown_logged = count
+            log.warning(
+                "%d lines of the %s speaker were not understood, the last: %r",
+                count,
+                self.role.value,
+                self._decoder.last_unknown,
+            )
+
+    async def _deliver(self, events: Sequence[BgpEvent]) -> None:
+        if not events:
+            return
+        for event in events:
+            if isinstance(event, SessionUp | SessionResync):
+                self._refreshable[event.session] = event.negotiated.route_refresh
+            elif isinstance(event, SessionDown):
+                self._refreshable.pop(event.session, None)
+        waiting = self._on_events(events)
+        if waiting is not None:
+            await waiting
+
+    def _answer(self, line: str) -> None:
+        """A line that the launcher or the relay wrote, not ExaBGP."""
+        word, *rest = line.split(" ")
+        if word == "#routes":
+            self._waiting.listing.setdefault((rest[0], rest[1]), set()).update(map(parse_prefix, rest[2:]))
+        elif word in ("#marked", "#routed", "#synced"):
+            future = self._waiting.tokens.pop(rest[0], None)
+            if future is not None and not future.done():
+                future.set_result(int(rest[1]) if len(rest) > 1 else 0)
+        elif word == "#reloaded":
+            future_reload, self._waiting.reload = self._waiting.reload, None
+            if future_reload is not None and not future_reload.done():
+                future_reload.set_result(rest[0] == "ok")
+        elif word == "#lost":
+            log.warning(
+                "%s lines of the %s speaker did not fit into the relay's memory", rest[1], self.role.value
+            )
+            self._lost.set()
+
+    # Commands -------------------------------------------------------------------------------
+
+    async def _send(self, commands: Iterable[str]) -> None:
+        if self._channel is None:
+            raise ChannelClosed("the speaker is not connected")
+        await self._channel.send("".join(f"{command}\n" for command in commands))
+
+    async def _ask(self, command: str) -> int:
+        """Send `bgpsvc COMMAND TOKEN` and wait for its answer: the number of failed commands, or 0."""
+        token = next(self._tokens)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.tokens[token] = future
+        try:
+            await self._send([f"bgpsvc {command} {token}"])
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await future
+        except TimeoutError as error:
+            raise ChannelClosed(f"no answer to {command}") from error
+        finally:
+            self._waiting.tokens.pop(token, None)
+
+    async def _list_routes(self, certain: bool) -> None:
+        self._waiting.listing.clear()
+        await self._ask("routes")
+        for out in self._out.values():
+            out.listed(self._waiting.listing.pop(out.session.addresses, set()), certain)
+
+    async def _announce(self) -> None:
+        """Whenever something is desired that ExaBGP hasn't got: bring it there."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                async with self._announcing:
+                    failed = await self._push()
+            except ChannelClosed:
+                # The next connection lists what arrived and sets `dirty`.
+                continue
+            if failed:
+                log.error(
+                    "%d commands to the %s speaker failed, see %s", failed, self.role.value, self._paths.log
+                )
+                await asyncio.sleep(RETRY_AFTER_ERROR)
+                with contextlib.suppress(ChannelClosed):
+                    async with self._announcing:
+                        await self._list_routes(certain=False)
+                self._dirty.set()
+
+    async def _push(self) -> int:
+        """Send what differs, a limited number of commands at a time; the number of those that failed."""
+        failed = 0
+        for out in list(self._out.values()):
+            pending = False
+            for count, (command, prefixes, advertisement) in enumerate(list(out.changes()), 1):
+                await self._send([command])
+                out.done(prefixes, advertisement)
+                pending = True
+                if count % COMMANDS_IN_FLIGHT == 0:
+                    failed += await self._ask("mark")
+                    pending = False
+            if pending:
+                failed += await self._ask("mark")
+        return failed
+
+
+def _report_bug(task: asyncio.Task[None]) -> None:
+    """A task of a speaker never ends by itself: if it does, say so at once and not when it is awaited."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a task of a speaker failed", exc_info=error)
