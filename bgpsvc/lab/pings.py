@@ -62,7 +62,3 @@ class Series:
         """True if requests were sent in the span and none was answered."""
         probes = self.between(since, until)
         return bool(probes) and not any(answered for _, answered in probes)
-
-    def first_answered(self, since: float) -> float | None:
-        """Sending time of the first answered request at or after `since`."""
-        return next((w for n, w in self.sent.items() if w >= since and n in self.received), None)

@@ -253,8 +253,8 @@ class Walk:
         return said == wanted or f"it says {said}"
 
     def _counted(self, tunnel: int, figures: Figures) -> bool | str:
-        """Counts for a moment while echo requests cross; fills in what the carrying tunnel forwarded."""
-        idle = 3 - tunnel
+        """Counts for a moment while echo requests cross; fills in what the tunnel forwarded."""
+        idle, carried = 3 - tunnel, list[int]()
         before = {(g.name, t): self._lab.counters(g.name, t) for g in GATEWAYS for t in TUNNELS}
         began = time.monotonic()
         time.sleep(COUNT_SECONDS)
@@ -269,8 +269,8 @@ class Walk:
                 if not right:
                     return f"{gateway.name} sent {sent} and received {received} packets over tunnel {number}"
                 if number == tunnel:
-                    figures[f"{gateway.name}_tunnel{number}_sent_packets"] = sent
-                    figures[f"{gateway.name}_tunnel{number}_received_packets"] = received
+                    carried.append(min(sent, received))
+        figures["packets_each_way"] = min(carried)
         return True
 
     # Helpers

@@ -1,0 +1,127 @@
+"""Running `bgpsvc lab` from tests: as root, as an ordinary user, and finding what it left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ORDINARY_UID = 54321
+MARK = "BGPSVC_TEST_MARK"
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Polls until the condition holds; AssertionError with `what` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def as_ordinary_user(argv: list[str]) -> list[str]:
+    """A command line that runs `argv` without any privilege, as a user that the machine does not know.
+
+    The interpreter and the checkout may lie in a directory that only root may enter. Then, in a mount
+    namespace of its own, that directory is replaced by one with nothing but them.
+    """
+    if os.geteuid():
+        return argv
+    closed: dict[Path, set[Path]] = {}
+    for path in {Path(sys.base_prefix), Path(sys.prefix), REPOSITORY}:
+        barred = [parent for parent in reversed(path.parents) if not parent.stat().st_mode & 1]
+        if barred:
+            closed.setdefault(barred[0], set()).add(path)
+    script = ["set -e", "mount -t tmpfs -o mode=755 stash /mnt"]
+    for number, (barred_directory, paths) in enumerate(closed.items()):
+        kept = {path: f"/mnt/{number}-{index}" for index, path in enumerate(sorted(paths))}
+        script += [f"mkdir {at}; mount --bind {shlex.quote(str(path))} {at}" for path, at in kept.items()]
+        script.append(f"mount -t tmpfs -o mode=755 front {shlex.quote(str(barred_directory))}")
+        for path, at in kept.items():
+            quoted = shlex.quote(str(path))
+            script.append(f"mkdir -p {quoted}; mount --bind {at} {quoted}")
+    who = f"setpriv --reuid {ORDINARY_UID} --regid {ORDINARY_UID} --clear-groups"
+    script.append(f'exec {who} env -u HOME -u XDG_RUNTIME_DIR "$@"')
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", "\n".join(script), "sh", *argv]
+
+
+class LabCommand:
+    """`bgpsvc lab` with an environment by which all of its processes can be found."""
+
+    def __init__(self, runtime: Path, ordinary_user: bool = False) -> None:
+        self._mark = f"{MARK}={uuid.uuid4()}"
+        self._ordinary = ordinary_user
+        runtime.chmod(0o755)
+        self.runtime = runtime / "runtime"
+        self.runtime.mkdir(mode=0o700)
+        if ordinary_user and not os.geteuid():
+            os.chown(self.runtime, ORDINARY_UID, ORDINARY_UID)
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command line."""
+        variables = [self._mark, f"XDG_RUNTIME_DIR={self.runtime}", f"TMPDIR={self.runtime}"]
+        argv = ["env", *variables, sys.executable, "-m", "bgpsvc.cli.lab", *arguments]
+        return as_ordinary_user(argv) if self._ordinary else argv
+
+    def __call__(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Runs it to its end."""
+        return subprocess.run(
+            self.argv(*arguments),
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts it, with pipes for its output."""
+        return subprocess.Popen(
+            self.argv(*arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def processes(self) -> dict[int, str]:
+        """Every living process that descends from a command of this object: number to command line."""
+        found = {}
+        for directory in Path("/proc").iterdir():
+            if not directory.name.isdigit():
+                continue
+            try:
+                if self._mark.encode() in (directory / "environ").read_bytes().split(b"\0"):
+                    text = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                    found[int(directory.name)] = text
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+        return found
+
+    def namespaces(self) -> set[str]:
+        """The network and mount namespaces that its processes are in, other than this test's."""
+        mine = {os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt")}
+        return members(self.processes()) - mine
+
+
+def members(pids: object = None) -> set[str]:
+    """Network and mount namespaces of some processes, or of all."""
+    numbers = (
+        pids if isinstance(pids, dict) else [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
+    )
+    found = set()
+    for number in numbers:
+        for kind in ("net", "mnt"):
+            try:
+                found.add(os.readlink(f"/proc/{number}/ns/{kind}"))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+    return found
+
+
+def host_state() -> tuple[str, ...]:
+    """What a lab must leave as it is: links, rules, routes, named namespaces and mounts of the host."""
+    commands = (["ip", "-o", "-br", "link"], ["ip", "rule"], ["ip", "route"], ["ip", "netns"])
+    outputs = [subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands]
+    return (*outputs, Path("/proc/self/mounts").read_text())

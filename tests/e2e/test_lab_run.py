@@ -1,0 +1,127 @@
+"""`bgpsvc lab run`: the whole scenario with real daemons, kernel and packets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.labs import LabCommand, host_state, members, wait_until
+
+STEPS = (
+    "topology daemons sessions learned propagated ping active switchover failback "
+    "propagation_off propagation_on"
+).split()
+HOLD_TIME = 3
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LabCommand]:
+    command = LabCommand(tmp_path)
+    yield command
+    end(command)
+
+
+@pytest.fixture
+def users_lab(tmp_path: Path) -> Iterator[LabCommand]:
+    command = LabCommand(tmp_path, ordinary_user=True)
+    yield command
+    end(command)
+
+
+def end(command: LabCommand) -> None:
+    for pid in command.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def check_walk(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Every step held, and its figures can be true. Returns the figures by step."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    assert [step["name"] for step in report["steps"]] == STEPS
+    assert {step["outcome"] for step in report["steps"]} == {"held"}
+    figures = {step["name"]: step["figures"] for step in report["steps"]}
+    # The tunnel is dead until the hold timer notices: something must be lost, and not for ever.
+    assert 0.05 < figures["switchover"]["outage_seconds"] <= HOLD_TIME + 2
+    assert figures["switchover"]["lost_packets"] > 5
+    assert figures["failback"]["outage_seconds"] < 1
+    assert figures["ping"]["largest_packet_bytes"] == 1450
+    result: dict[str, Any] = {**figures, "report": report}
+    return result
+
+
+@pytest.mark.parametrize("peer", ["bgpsvc", "bird"])
+def test_the_walk_holds_as_root_and_leaves_no_trace(lab: LabCommand, peer: str) -> None:
+    before = host_state()
+    found = check_walk(lab("run", "--json", "--peer", peer))
+    assert found["report"]["rootless"] is False
+    assert lab.processes() == {}
+    assert host_state() == before
+    assert list(lab.runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("peer", ["bgpsvc", "frr"])
+def test_the_walk_holds_as_an_ordinary_user(users_lab: LabCommand, peer: str) -> None:
+    found = check_walk(users_lab("run", "--json", "--peer", peer))
+    assert found["report"]["rootless"] is True
+    assert users_lab.processes() == {}
+    assert list(users_lab.runtime.iterdir()) == []
+
+
+def test_many_prefixes_arrive_on_both_sides(lab: LabCommand) -> None:
+    found = check_walk(lab("run", "--json", "--prefixes", "100000", timeout=280))
+    assert found["learned"]["prefixes_per_side"] == 100_001
+
+
+def test_a_killed_command_takes_its_lab_with_it(lab: LabCommand) -> None:
+    with lab.popen("run", "--peer", "bird") as process:
+        wait_until(lambda: len(lab.namespaces()) > 1, "the lab is being built")
+        assert process.stderr is not None
+        wait_until(lambda: b"bird" in b"".join(map(os.fsencode, lab.processes().values())), "BIRD runs")
+        made = lab.namespaces()
+        process.kill()
+    wait_until(lambda: not lab.processes(), "all processes have ended")
+    assert not made & members()
+
+
+def test_interrupting_the_command_ends_the_lab(lab: LabCommand) -> None:
+    with lab.popen("run", "--peer", "bird") as process:
+        wait_until(lambda: any("/bird " in text for text in lab.processes().values()), "BIRD runs")
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+    assert process.returncode not in (0, None)
+    wait_until(lambda: not lab.processes(), "all processes have ended")
+
+
+def test_a_daemon_that_dies_fails_the_walk_with_its_name_and_logs(lab: LabCommand) -> None:
+    with lab.popen("run", "--json", "--peer", "bird", "--keep") as process:
+        wait_until(lambda: bool(servers(lab)), "gateway 1 runs")
+        for pid in servers(lab):
+            os.kill(pid, signal.SIGKILL)
+        output, messages = process.communicate(timeout=60)
+    report = json.loads(output)
+    assert process.returncode == 1
+    assert report["ok"] is False
+    (failed,) = [step for step in report["steps"] if step["outcome"] == "failed"]
+    assert failed["expected"] == "all daemons keep running"
+    assert failed["seen"] == "gw1 ended with status -9"
+    assert set(report["logs"]) == {"gw1", "gw2-bird"}
+    assert "<INFO> Started" in report["logs"]["gw2-bird"]
+    assert "gw1 ended with status -9" in messages
+    (kept,) = lab.runtime.iterdir()
+    assert "protocol bgp tunnel1" in (kept / "gw2" / "bird.conf").read_text()
+    assert (kept / "log" / "gw1.log").exists()
+
+
+def servers(lab: LabCommand) -> list[int]:
+    """Processes of gateway 1's service itself (its children have other command lines)."""
+    return [
+        pid for pid, text in lab.processes().items() if " serve --config " in text and "nsenter" not in text
+    ]

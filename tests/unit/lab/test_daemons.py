@@ -1,0 +1,111 @@
+"""Configurations and command lines of the lab's daemons."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from bgpsvc.configfile import load_bytes
+from bgpsvc.lab.daemons import (
+    STANDBY_MED,
+    LabSpec,
+    Peer,
+    bird_conf,
+    daemons,
+    frr_bgpd_conf,
+    gateway_yaml,
+    served_gateways,
+)
+from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, Gateway, other
+
+PROGRAMS = {name: f"/sbin/{name}" for name in ("nsenter", "ip", "mount", "unshare", "bird", "zebra", "bgpd")}
+
+
+def spec(peer: Peer, prefixes: int = 0) -> LabSpec:
+    return LabSpec("/venv/python", PROGRAMS, {"gw1": 5, "gw2": 6}, peer, 3, prefixes)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_the_gateway_configuration_is_valid_and_describes_the_scenario(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    text = gateway_yaml(gateway, hold_time=3, prefixes=2)
+    intent = load_bytes(text.encode(), "bgpsvc.yaml", tmp_path).intent
+    (vpn_gateway,) = intent.vpn_gateways
+    (connection,) = intent.vpn_connections
+    assert [str(cidr) for cidr in intent.vpc(gateway.vpc).cidrs] == [gateway.vpc_cidr]
+    assert [str(prefix) for prefix in vpn_gateway.advertise] == [
+        f"{gateway.extra_base}.0.{i}.0/24" for i in range(2)
+    ]
+    assert vpn_gateway.auto_propagate
+    assert connection.local_asn == gateway.asn
+    for tunnel, remote, inside in zip(
+        connection.tunnels, other(gateway).public, other(gateway).inside, strict=True
+    ):
+        customer = intent.customer_gateway(tunnel.customer_gateway)
+        assert (str(customer.address), customer.asn) == (remote, other(gateway).asn)
+        assert tunnel.bgp is not None
+        assert (str(tunnel.bgp.peer_ip), tunnel.bgp.hold_time) == (inside, 3)
+
+
+def test_bird_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
+    text = bird_conf(GW2, hold_time=9, prefixes=1)
+    first, second = text.split("protocol bgp ")[1:]
+    assert "bgp_med = 0;" in first
+    assert f"bgp_med = {STANDBY_MED};" in second
+    assert f"neighbor {GW1.inside[1]} as {GW1.asn};" in second
+    assert "hold time 9; keepalive time 3;" in first
+    assert text.count("blackhole;") == 2
+
+
+def test_frr_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
+    lines = [line.strip() for line in frr_bgpd_conf(GW2, hold_time=9, prefixes=1).splitlines()]
+    assert "timers bgp 3 9" in lines
+    assert [line for line in lines if line.startswith("network")] == [
+        f"network {GW2.vpc_cidr}",
+        f"network {GW2.extra_base}.0.0.0/24",
+    ]
+    for tunnel, med in (1, 0), (2, STANDBY_MED):
+        assert f"neighbor {GW1.inside[tunnel - 1]} route-map tunnel{tunnel} out" in lines
+        assert lines[lines.index(f"route-map tunnel{tunnel} permit 10") + 1] == f"set metric {med}"
+
+
+@pytest.mark.parametrize(
+    ("peer", "names", "served"),
+    [
+        (Peer.BGPSVC, ["gw1", "gw2"], (GW1, GW2)),
+        (Peer.BIRD, ["gw1", "gw2-bird"], (GW1,)),
+        (Peer.FRR, ["gw1", "gw2-zebra", "gw2-bgpd"], (GW1,)),
+    ],
+)
+def test_each_peer_has_its_daemons_on_gateway_2(
+    peer: Peer, names: list[str], served: tuple[Gateway, ...]
+) -> None:
+    found = daemons(spec(peer))
+    assert [daemon.name for daemon in found] == names
+    assert [daemon.host for daemon in found] == ["gw1"] + ["gw2"] * (len(names) - 1)
+    assert served_gateways(peer) == served
+    for daemon in found:
+        # A file per daemon, and the daemon is told of it.
+        assert set(daemon.files) <= set(daemon.argv)
+        assert len(daemon.files) == 1
+
+
+def test_bgpsvc_is_run_by_the_same_python_and_inherits_its_socket() -> None:
+    first = daemons(spec(Peer.BIRD))[0]
+    assert first.argv[:4] == ("/venv/python", "-P", "-m", "bgpsvc")
+    assert first.argv[-2:] == ("--listen", "fd:5")
+    assert first.fds == (5,)
+
+
+def test_a_spec_survives_the_way_to_process_1() -> None:
+    wanted = spec(Peer.FRR, prefixes=7)
+    assert LabSpec(**json.loads(json.dumps(dataclasses.asdict(wanted)))) == wanted
+
+
+def test_a_hold_time_that_bgp_forbids_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 to 65535 seconds"):
+        dataclasses.replace(spec(Peer.BIRD), hold_time=2)

@@ -1,0 +1,55 @@
+"""What a lab needs of the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bgpsvc.lab import launch
+from bgpsvc.lab.daemons import Peer
+
+
+def programs_in(directory: Path, *names: str) -> None:
+    for name in names:
+        (directory / name).write_text("#!/bin/sh\n")
+        (directory / name).chmod(0o755)
+
+
+@pytest.fixture
+def bin_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(launch, "_SBIN", ())
+    monkeypatch.setattr(launch, "_FRR_DIR", str(tmp_path / "frr"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_missing_programs_are_named_with_their_packages(bin_directory: Path) -> None:
+    programs_in(bin_directory, "unshare", "nsenter", "mount")
+    with pytest.raises(launch.CannotStart, match=r"ip, bird not found: apt-get install bird2 iproute2"):
+        launch.find_programs(Peer.BIRD)
+    with pytest.raises(launch.CannotStart, match=r"ip, zebra, bgpd not found: apt-get install frr iproute2"):
+        launch.find_programs(Peer.FRR)
+
+
+def test_only_what_the_peer_needs_is_looked_for(bin_directory: Path) -> None:
+    programs_in(bin_directory, "unshare", "nsenter", "mount", "ip")
+    found = launch.find_programs(Peer.BGPSVC)
+    assert found == {name: str(bin_directory / name) for name in ("unshare", "nsenter", "mount", "ip")}
+
+
+def test_frr_is_found_where_debian_hides_it(bin_directory: Path) -> None:
+    programs_in(bin_directory, "unshare", "nsenter", "mount", "ip")
+    (bin_directory / "frr").mkdir()
+    programs_in(bin_directory / "frr", "zebra", "bgpd")
+    assert launch.find_programs(Peer.FRR)["bgpd"] == str(bin_directory / "frr" / "bgpd")
+
+
+def test_a_taken_port_is_passed_over() -> None:
+    with launch.listen((0,)) as taken:
+        port = taken.getsockname()[1]
+        with launch.listen((port, 0)) as other:
+            assert other.getsockname()[0] == "127.0.0.1"
+            assert other.getsockname()[1] != port
+        with pytest.raises(launch.CannotStart, match="no free TCP port"):
+            launch.listen((port,))
