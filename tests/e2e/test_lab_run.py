@@ -14,10 +14,19 @@ import pytest
 
 from tests.e2e.labs import LabCommand, host_state, members, wait_until
 
-STEPS = (
-    "topology daemons sessions learned propagated ping active switchover failback "
-    "propagation_off propagation_on"
-).split()
+STEPS = [
+    "topology",
+    "daemons",
+    "sessions",
+    "learned",
+    "propagated",
+    "ping",
+    "active",
+    "switchover",
+    "failback",
+    "propagation_off",
+    "propagation_on",
+]
 HOLD_TIME = 3
 
 
