@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
 from bgpsvc.events import (
@@ -42,11 +42,10 @@ from bgpsvc.events import (
 )
 from bgpsvc.fib.plan import Fib
 from bgpsvc.gateway import Gateway, Ids
+from bgpsvc.intake import Intake, pieces
 from bgpsvc.model import (
-    Attributes,
     Family,
     Prefix,
-    Reason,
     SessionId,
     SessionState,
     SwitchMode,
@@ -58,14 +57,10 @@ from bgpsvc.switchboard import Switchboard
 from bgpsvc.tunnels import SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
 from bgpsvc.views import EventKind
 
-T = TypeVar("T")
-
-PIECE = 2000
-"""Prefixes that one piece of background work looks at."""
 SYNC_TIME = 60.0
 """Seconds after the start at which routes of a former life are swept, End-of-RIB or not."""
 _FINISHED = object()
-CEASE_MAX_PREFIXES, CEASE_ADMIN_RESET = 1, 4
+CEASE_ADMIN_RESET = 4
 
 
 class Engine:
@@ -80,6 +75,7 @@ class Engine:
         self.links: dict[str, tuple[int, bool]] = {}
         self.connected: tuple[Prefix, ...] = ()
         self.modes: dict[str, SwitchMode] = {}
+        self._intake = Intake(self.sessions, self.gateways, self.outbox)
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
         self.intent = intent
         self._ids = Ids()
@@ -145,7 +141,7 @@ class Engine:
 
     def _remove_session(self, session: Session) -> None:
         gateway = self.gateways[session.settings.gateway]
-        self._withdraw(gateway, session, [*session.adj.fresh, *session.adj.stale])
+        self._intake.withdraw(gateway, session, [*session.adj.fresh, *session.adj.stale])
         del self.sessions[session.id]
         del self.tunnels[session.id]
 
@@ -161,7 +157,7 @@ class Engine:
         if gateway.propagate != gateway.config.auto_propagate:
             self._propagate(gateway, gateway.config.auto_propagate)
         gateway.table.mark(gateway.rib.rerank())
-        self._jobs.append(self._refilter(gateway))
+        self._jobs.append(self._intake.refilter(gateway))
 
     # Events -----------------------------------------------------------------------------------
 
@@ -187,10 +183,10 @@ class Engine:
         match event:
             case Announced():
                 session.last_update = now
-                self._announced(session, event)
+                self._intake.announced(session, event)
             case Withdrawn():
                 session.last_update = now
-                self._withdrawn(session, event)
+                self._intake.withdrawn(session, event)
             case EndOfRib():
                 session.counters.end_of_rib += 1
                 self._jobs.append(self._family_ended(session, event.family, now))
@@ -316,150 +312,22 @@ class Engine:
                 # The transport broke without a NOTIFICATION of ours: the peer restarts nothing.
                 self._session_down(session, SessionDown(session.id, f"speaker ended: {event.reason}"), now)
 
-    # Routes -----------------------------------------------------------------------------------
-
-    def _announced(self, session: Session, event: Announced) -> None:
-        counters = session.counters
-        counters.updates += 1
-        counters.announced += len(event.prefixes)
-        gateway = self.gateways[session.settings.gateway]
-        attributes = event.attributes
-        refused_all, _ = session.verdict(attributes)
-        if refused_all is not None:
-            self._refuse(gateway, session, [(p, refused_all) for p in event.prefixes], event)
-            return
-        adj = session.adj
-        fresh = adj.fresh
-        refuse = gateway.filter.refuse
-        room = session.settings.max_prefixes - len(fresh)
-        accepted: list[Prefix] = []
-        refused: list[tuple[Prefix, Reason]] = []
-        for prefix in event.prefixes:
-            reason = refuse(prefix)
-            if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
-                reason = None
-            if reason is None and prefix not in fresh:
-                room -= 1
-                if room < 0:
-                    reason = Reason.MAX_PREFIXES
-            if reason is None:
-                fresh[prefix] = attributes
-                accepted.append(prefix)
-            else:
-                refused.append((prefix, reason))
-        for others in (adj.stale, adj.refused, adj.shed):
-            if others:
-                for prefix in accepted:
-                    others.pop(prefix, None)
-        gateway.table.mark(gateway.rib.update(session.id, attributes, accepted))
-        if refused:
-            self._refuse(gateway, session, refused, event)
-
-    def _refuse(
-        self, gateway: Gateway, session: Session, refused: list[tuple[Prefix, Reason]], event: Announced
-    ) -> None:
-        adj = session.adj
-        self._withdraw(gateway, session, [p for p, _ in refused])
-        limit = session.settings.max_prefixes
-        over = False
-        for prefix, reason in refused:
-            over = over or reason is Reason.MAX_PREFIXES
-            if reason is Reason.MAX_PREFIXES and len(adj.shed) < limit:
-                adj.shed[prefix] = event.attributes
-            elif reason is not Reason.MAX_PREFIXES and len(adj.refused) < limit:
-                adj.refused[prefix] = (event.attributes, reason)
-            else:
-                adj.forgotten += 1
-        if over and not session.over_limit:
-            session.over_limit = True
-            if session.settings.teardown_at_max:
-                text = f"over the maximum of {limit} prefixes; the session is torn down"
-                self.outbox.append(Reset(session.id, CEASE_MAX_PREFIXES, text))
-            else:
-                text = f"over the maximum of {limit} prefixes; further ones are shed"
-            self._log("session.prefix_limit", "warning", session.id, text, limit=limit)
-
-    def _withdrawn(self, session: Session, event: Withdrawn) -> None:
-        counters = session.counters
-        counters.updates += 1
-        counters.withdrawn += len(event.prefixes)
-        if event.error is not None:
-            counters.treated_as_withdraw += 1
-            text = f"a malformed UPDATE was treated as withdraw (RFC 7606): {event.error}"
-            self._log("session.error", "warning", session.id, text)
-        gateway = self.gateways[session.settings.gateway]
-        self._withdraw(gateway, session, event.prefixes)
-        self._purge_orphans(gateway, event.prefixes)
-        self._readmit(gateway, session)
-
-    def _withdraw(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
-        adj = session.adj
-        for prefix in prefixes:
-            adj.fresh.pop(prefix, None)
-            adj.stale.pop(prefix, None)
-            adj.refused.pop(prefix, None)
-            adj.shed.pop(prefix, None)
-        gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
-
-    def _readmit(self, gateway: Gateway, session: Session) -> None:
-        """Room below the maximum: take shed paths in, or ask for those that were forgotten."""
-        adj = session.adj
-        if not session.over_limit:
-            return
-        room = session.settings.max_prefixes - len(adj.fresh)
-        for prefix in list(adj.shed)[: max(room, 0)]:
-            attributes = adj.shed.pop(prefix)
-            adj.fresh[prefix] = attributes
-            gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
-        if not adj.shed and len(adj.fresh) < session.settings.max_prefixes:
-            session.over_limit = False
-            text = "below the maximum number of prefixes again"
-            self._log("session.prefix_limit", "info", session.id, text, limit=session.settings.max_prefixes)
-            if adj.forgotten and session.established:
-                adj.forgotten = 0
-                self.outbox.append(Refresh(session.id))
-
     # Stale paths ------------------------------------------------------------------------------
-
-    def _purge_orphans(self, gateway: Gateway, prefixes: Iterable[Prefix]) -> None:
-        """Remove stale paths that may not be used and that no fresh path of another session backs."""
-        losers = [
-            s
-            for s in self.sessions.values()
-            if s.adj.stale and not s.keep_stale and s.settings.gateway == gateway.name
-        ]
-        if not losers:
-            return
-        orphans: dict[SessionId, list[Prefix]] = {s.id: [] for s in losers}
-        for prefix in prefixes:
-            paths = gateway.rib.routes.get(prefix)
-            if paths is None or any(self._backs(self.sessions[s], prefix) for s in paths.paths):
-                continue
-            for session in losers:
-                if prefix in session.adj.stale:
-                    orphans[session.id].append(prefix)
-        for session in losers:
-            if orphans[session.id]:
-                self._withdraw(gateway, session, orphans[session.id])
-
-    @staticmethod
-    def _backs(session: Session, prefix: Prefix) -> bool:
-        return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
 
     def _purge(self, session: Session) -> Iterator[None]:
         gateway = self.gateways[session.settings.gateway]
-        for piece in _pieces(list(session.adj.stale)):
+        for piece in pieces(list(session.adj.stale)):
             if session.keep_stale:
                 return
-            self._purge_orphans(gateway, piece)
+            self._intake.purge_orphans(gateway, piece)
             yield
 
     def _family_ended(self, session: Session, family: Family, now: float) -> Iterator[None]:
         gateway = self.gateways[session.settings.gateway]
-        for piece in _pieces(session.adj.stale_of(family)):
+        for piece in pieces(session.adj.stale_of(family)):
             still = [prefix for prefix in piece if prefix in session.adj.stale]
-            self._withdraw(gateway, session, still)
-            self._purge_orphans(gateway, still)
+            self._intake.withdraw(gateway, session, still)
+            self._intake.purge_orphans(gateway, still)
             yield
         session.end_of_rib.add(family)
         if session.established and session.all_families_ended:
@@ -527,7 +395,7 @@ class Engine:
         if session is None:
             return
         routes = gateway.rib.routes
-        for piece in _pieces([*session.adj.fresh, *session.adj.stale]):
+        for piece in pieces([*session.adj.fresh, *session.adj.stale]):
             gateway.table.mark(p for p in piece if p in routes and routes[p].forwarding is forwarding)
             yield
 
@@ -583,38 +451,7 @@ class Engine:
         for gateway in self.gateways.values():
             gateway.connected = event.prefixes
             gateway.rebuild_filter()
-            self._jobs.append(self._refilter(gateway))
-
-    def _refilter(self, gateway: Gateway) -> Iterator[None]:
-        """The policy changed: judge everything again."""
-        for session in [s for s in self.sessions.values() if s.settings.gateway == gateway.name]:
-            adj = session.adj
-            for piece in _pieces(list(adj.fresh.items())):
-                for prefix, attributes in piece:
-                    reason = self._judge(gateway, session, prefix, attributes)
-                    if reason is not None and prefix in adj.fresh:
-                        self._withdraw(gateway, session, (prefix,))
-                        adj.refused[prefix] = (attributes, reason)
-                yield
-            for refused in _pieces(list(adj.refused.items())):
-                for prefix, (attributes, _) in refused:
-                    reason = self._judge(gateway, session, prefix, attributes)
-                    if prefix not in adj.refused:
-                        continue
-                    if reason is not None:
-                        adj.refused[prefix] = (attributes, reason)
-                    elif len(adj.fresh) < session.settings.max_prefixes:
-                        del adj.refused[prefix]
-                        adj.fresh[prefix] = attributes
-                        gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
-                yield
-
-    @staticmethod
-    def _judge(gateway: Gateway, session: Session, prefix: Prefix, attributes: Attributes) -> Reason | None:
-        reason = session.verdict(attributes)[0] or gateway.filter.refuse(prefix)
-        if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
-            return None
-        return reason
+            self._jobs.append(self._intake.refilter(gateway))
 
     # Time and background work -----------------------------------------------------------------
 
@@ -685,8 +522,3 @@ def _same_session(new: SessionSettings | None, old: SessionSettings) -> bool:
         (new.gateway, new.interface, new.local_address, new.peer_address, new.local_asn, new.peer_asn)
         == (old.gateway, old.interface, old.local_address, old.peer_address, old.local_asn, old.peer_asn)
     )
-
-
-def _pieces(items: list[T]) -> Iterator[list[T]]:
-    for start in range(0, len(items), PIECE):
-        yield items[start : start + PIECE]
