@@ -1,0 +1,125 @@
+"""Which columns each list has. More with -o wide, all with -o csv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bgpsvc.cli.output import Column, duration, plain
+
+
+def on_off(value: Any) -> str:
+    """A switch."""
+    return "on" if value else "off"
+
+
+def up_down(value: Any) -> str:
+    """A link."""
+    return "up" if value else "down"
+
+
+def to_seconds(time: str | None) -> str:
+    """An RFC 3339 time without its fraction."""
+    return "-" if time is None else time.partition(".")[0] + "Z"
+
+
+def count(value: Any) -> str:
+    """How many there are."""
+    return str(len(value))
+
+
+SESSIONS = (
+    Column("ID", "id"),
+    Column("ROLE", "role"),
+    Column("PEER", "peer_address"),
+    Column("AS", "peer_asn", right=True),
+    Column("STATE", "state", good=("established",)),
+    Column("SINCE", "since", duration),
+    Column("RECEIVED", "prefixes.received", right=True),
+    Column("ACCEPTED", "prefixes.accepted", right=True),
+    Column("ADVERTISED", "prefixes.advertised", right=True),
+    Column("FLAPS", "flap_count", right=True),
+    Column("GATEWAY", "gateway", wide=True),
+    Column("INTERFACE", "interface", wide=True),
+    Column("LOCAL", "local_address", wide=True),
+    Column("LOCAL AS", "local_asn", wide=True, right=True),
+    Column("HOLD", "negotiated.hold_time", wide=True, right=True),
+    Column("REJECTED", "prefixes.rejected", wide=True, right=True),
+    Column("STALE", "prefixes.stale", wide=True, right=True),
+    Column("LAST ERROR", "last_error.text", wide=True),
+)
+TUNNELS = (
+    Column("ID", "id"),
+    Column("ROLE", "role"),
+    Column("STATE", "state", good=("live",)),
+    Column("SINCE", "since", duration),
+    Column("CARRIES TRAFFIC", "carrying"),
+    Column("SESSION", "session_state", good=("established",)),
+    Column("INTERFACE", "interface"),
+    Column("LINK", "link_up", up_down, good=("up",)),
+    Column("REMOTE", "remote_address"),
+    Column("LOCAL", "local_address", wide=True),
+    Column("PEER", "peer_address", wide=True),
+    Column("WHY", "state_reason", wide=True),
+)
+GATEWAYS = (
+    Column("NAME", "name"),
+    Column("VPC", "vpc"),
+    Column("PROPAGATION", "auto_propagate", on_off, good=("on",)),
+    Column("STATUS", "status", good=("active",)),
+    Column("LEARNED", "routes_learned", right=True),
+    Column("INSTALLED", "routes_installed", right=True),
+    Column("ADVERTISED", "advertised"),
+    Column("CONNECTIONS", "connections"),
+    Column("ADDRESSES", "addresses", wide=True),
+)
+CONNECTIONS = (
+    Column("NAME", "name"),
+    Column("GATEWAY", "gateway"),
+    Column("MODE", "mode"),
+    Column("TRAFFIC OVER", "carrying"),
+    Column("SWITCHOVERS", "switchovers", right=True),
+    Column("LAST SWITCHOVER", "last_switchover", to_seconds),
+    Column("LOCAL AS", "local_asn", wide=True, right=True),
+    Column("WHY", "last_switchover_reason", wide=True),
+)
+VPCS = (
+    Column("NAME", "name"),
+    Column("CIDRS", "cidrs"),
+    Column("GATEWAY", "gateway"),
+    Column("TABLE", "route_table", right=True),
+    Column("ROUTES", "routes_installed", right=True),
+)
+ROUTES = (
+    Column("PREFIX", "prefix"),
+    Column("STATE", "state", good=("installed",)),
+    Column("TUNNEL", "session"),
+    Column("NEXT HOP", "candidates.0.next_hop"),
+    Column("AS PATH", "candidates.0.as_path"),
+    Column("PATHS", "candidates", count, right=True),
+    Column("WHY NOT INSTALLED", "reason_text"),
+    Column("INTERFACE", "interface", wide=True),
+    Column("LOCAL PREF", "candidates.0.local_pref", wide=True, right=True),
+    Column("MED", "candidates.0.med", wide=True, right=True),
+    Column("COMMUNITIES", "candidates.0.communities", wide=True),
+    Column("GROUP", "nexthop_group", wide=True, right=True),
+)
+TABLE = (
+    Column("PREFIX", "prefix"),
+    Column("NEXT HOP", "next_hop"),
+    Column("INTERFACE", "interface"),
+    Column("TUNNEL", "session"),
+    Column("BACKUP", "backup_session"),
+    Column("METRIC", "metric", right=True),
+    Column("CONNECTION", "connection", wide=True),
+    Column("TABLE", "table", wide=True, right=True),
+    Column("GROUP", "nexthop_group", wide=True, right=True),
+)
+EVENTS = (
+    Column("ID", "id", right=True),
+    Column("TIME", "time", to_seconds),
+    Column("SEVERITY", "severity", good=("info",)),
+    Column("KIND", "kind"),
+    Column("SUBJECT", "subject"),
+    Column("MESSAGE", "message"),
+    Column("DATA", "data", plain, wide=True),
+)

@@ -1,0 +1,311 @@
+"""`bgpsvc get`: lists of resources."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, TextIO
+
+import typer
+
+from bgpsvc.cli import columns
+from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.errors import CliError
+from bgpsvc.cli.options import (
+    HELP,
+    GatewayOption,
+    Output,
+    Server,
+    Watch,
+    make_client,
+    parse_asn,
+    route_query,
+    the_only,
+)
+from bgpsvc.cli.output import Column, Format, Table, may_colour, run, write_list, write_object
+
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings=HELP,
+    help="List resources.\n\n"
+    "Examples:\n\n"
+    "  bgpsvc get sessions -o wide\n\n"
+    "  bgpsvc get routes 192.168.0.0/16 --longer\n\n"
+    "  bgpsvc get tunnels conn1-tunnel1 -o json\n\n"
+    "  bgpsvc get events --watch",
+)
+
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this one.")]
+Prefix = Annotated[
+    str | None,
+    typer.Argument(metavar="[PREFIX]", help="Only this prefix; for an address, its longest match."),
+]
+Longer = Annotated[bool, typer.Option("--longer", help="PREFIX and everything inside it.")]
+Covering = Annotated[bool, typer.Option("--covering", help="PREFIX and everything that contains it.")]
+Best = Annotated[bool, typer.Option("--best", help="The longest match of PREFIX.")]
+Session = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="Prefixes that this session announces.")
+]
+Asn = Annotated[str | None, typer.Option("--asn", metavar="ASN", help="AS number in the AS path.")]
+Community = Annotated[
+    str | None,
+    typer.Option("--community", metavar="C", help="Community: 65500:100, 65500:1:2 or a well-known name."),
+]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N items; 0: all.")]
+
+
+class Family(StrEnum):
+    """Address families."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class State(StrEnum):
+    """States of a route."""
+
+    INSTALLED = "installed"
+    PENDING = "pending"
+    NOT_INSTALLED = "not_installed"
+    FAILED = "failed"
+
+
+FamilyOption = Annotated[Family | None, typer.Option("--family", help="Address family.")]
+StateOption = Annotated[State | None, typer.Option("--state", help="State of the route.")]
+
+
+def _list(
+    client: Client,
+    path: str,
+    params: Json,
+    shown: Sequence[Column],
+    form: Format,
+    watch: bool,
+    limit: int = 0,
+) -> None:
+    """Prints a list."""
+
+    def draw(out: TextIO) -> None:
+        colour = may_colour(sys.stdout)
+        found = write_list(client.pages(path, params, limit), shown, form, out, colour=colour)
+        if not found and form in (Format.TABLE, Format.WIDE):
+            typer.echo("nothing found", err=True)
+
+    run(draw, watch)
+
+
+def _resources(
+    ctx: typer.Context,
+    collection: str,
+    name: str | None,
+    shown: Sequence[Column],
+    server: str | None,
+    form: Format,
+    watch: bool,
+) -> None:
+    """Prints all resources of a kind, or the one of that name."""
+    client = make_client(ctx, server)
+    if name is None:
+        _list(client, f"/v1/{collection}", {}, shown, form, watch)
+        return
+
+    def draw(out: TextIO) -> None:
+        item = client.get(f"/v1/{collection}/{name}")
+        if form in (Format.JSON, Format.YAML):
+            write_object(item, form, out)
+        else:
+            write_list([[item]], shown, form, out, colour=may_colour(sys.stdout))
+
+    run(draw, watch)
+
+
+@app.command()
+def sessions(
+    ctx: typer.Context,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """BGP sessions: state, peer, prefixes, flaps."""
+    _resources(ctx, "bgp-sessions", name, columns.SESSIONS, server, output, watch)
+
+
+@app.command()
+def tunnels(
+    ctx: typer.Context,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """Tunnels: role, liveness, which one carries traffic."""
+    _resources(ctx, "tunnels", name, columns.TUNNELS, server, output, watch)
+
+
+@app.command()
+def gateways(
+    ctx: typer.Context,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """VPN gateways: propagation, routes learned and installed."""
+    _resources(ctx, "vpn-gateways", name, columns.GATEWAYS, server, output, watch)
+
+
+@app.command()
+def connections(
+    ctx: typer.Context,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """VPN connections: switch mode, the tunnel in use, switchovers."""
+    _resources(ctx, "vpn-connections", name, columns.CONNECTIONS, server, output, watch)
+
+
+@app.command()
+def vpcs(
+    ctx: typer.Context,
+    name: Name = None,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """VPCs: address ranges and route tables."""
+    _resources(ctx, "vpcs", name, columns.VPCS, server, output, watch)
+
+
+@app.command()
+def routes(
+    ctx: typer.Context,
+    prefix: Prefix = None,
+    longer: Longer = False,
+    covering: Covering = False,
+    best: Best = False,
+    session: Session = None,
+    asn: Asn = None,
+    community: Community = None,
+    state: StateOption = None,
+    family: FamilyOption = None,
+    gateway: GatewayOption = None,
+    limit: Limit = 0,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """Routes that a VPN gateway learned (its Loc-RIB), refused ones too. Filters combine.
+
+    `bgpsvc show route PREFIX` shows all candidates of one with the reasons.
+
+    Examples:
+
+      bgpsvc get routes --state not_installed
+
+      bgpsvc get routes 192.168.0.0/16 --longer --session conn1-tunnel2
+    """
+    client = make_client(ctx, server)
+    query = route_query(prefix, longer=longer, covering=covering, best=best)
+    query |= {
+        "session": session,
+        "asn": parse_asn(asn),
+        "community": community,
+        "state": state,
+        "family": family,
+    }
+    name = the_only(client, "/v1/vpn-gateways", "VPN gateway", "--gateway", gateway)
+    _list(client, f"/v1/vpn-gateways/{name}/routes", query, columns.ROUTES, output, watch, limit)
+
+
+@app.command()
+def table(
+    ctx: typer.Context,
+    prefix: Prefix = None,
+    longer: Longer = False,
+    covering: Covering = False,
+    best: Best = False,
+    session: Session = None,
+    asn: Asn = None,
+    community: Community = None,
+    family: FamilyOption = None,
+    vpc: Annotated[
+        str | None, typer.Option("--vpc", metavar="NAME", help="The VPC. Default: the only one.")
+    ] = None,
+    limit: Limit = 0,
+    output: Output = Format.TABLE,
+    watch: Watch = False,
+    server: Server = None,
+) -> None:
+    """The route table of a VPC: what propagation put into the kernel.
+
+    Examples:
+
+      bgpsvc get table
+
+      bgpsvc get table 192.168.10.7
+    """
+    client = make_client(ctx, server)
+    query = route_query(prefix, longer=longer, covering=covering, best=best)
+    query |= {"session": session, "asn": parse_asn(asn), "community": community, "family": family}
+    name = the_only(client, "/v1/vpcs", "VPC", "--vpc", vpc)
+    _list(client, f"/v1/vpcs/{name}/routes", query, columns.TABLE, output, watch, limit)
+
+
+@app.command()
+def events(
+    ctx: typer.Context,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="Only this kind, as session.down; may be repeated."),
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", metavar="ID", min=0, help="Events behind this one, not the latest ones."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most N events.")] = 100,
+    output: Output = Format.TABLE,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on with new events as they happen, until Ctrl-C.")
+    ] = False,
+    server: Server = None,
+) -> None:
+    """The latest events, oldest first.
+
+    Examples:
+
+      bgpsvc get events --kind connection.switchover --kind connection.failback
+
+      bgpsvc get events --watch
+    """
+    client = make_client(ctx, server)
+    params: Json = {"kind": kind or [], "after": after}
+    if not watch:
+        _list(client, "/v1/events", params, columns.EVENTS, output, False, limit)
+        return
+    if output not in (Format.TABLE, Format.WIDE):
+        raise CliError(
+            "events can be watched with -o table or wide; for programs there is /v1/events/stream", 2
+        )
+    try:
+        _follow(client, params, limit, output)
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+
+
+def _follow(client: Client, params: Json, limit: int, form: Format) -> None:
+    """The latest events, then new ones as they happen."""
+    shown = [column for column in columns.EVENTS if form is Format.WIDE or not column.wide]
+    rows = Table(shown, sys.stdout, may_colour(sys.stdout))
+    # Ids begin with 1, so 0 is "from the start" should nothing have happened yet.
+    last = params["after"] or 0
+    for page in client.pages("/v1/events", params, limit):
+        rows.write(page)
+        last = page[-1]["id"] if page else last
+    sys.stdout.flush()
+    for event in client.events(last, params["kind"]):
+        rows.write([event])
+        sys.stdout.flush()

@@ -1,0 +1,83 @@
+"""Options that commands share, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.errors import CliError
+from bgpsvc.cli.output import Format
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        "-s",
+        metavar="URL",
+        help="Daemon to talk to: http://ADDRESS:PORT or unix:/PATH. "
+        "Default: $BGPSVC_SERVER, else http://127.0.0.1:8179.",
+    ),
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Draw again every 2 s, until Ctrl-C.")]
+GatewayOption = Annotated[
+    str | None,
+    typer.Option("--gateway", "-g", metavar="NAME", help="The VPN gateway. Default: the only one."),
+]
+
+
+def make_client(ctx: typer.Context, server: str | None) -> Client:
+    """A client for the command's --server, else that of `bgpsvc --server`, else the environment's."""
+    return Client(server or ctx.find_root().params.get("server"))
+
+
+def the_only(client: Client, path: str, kind: str, option: str, given: str | None) -> str:
+    """The name given, or that of the only resource there is; CliError if there are several or none."""
+    if given is not None:
+        return given
+    names = [item["name"] for item in client.items(path)]
+    if not names:
+        raise CliError(f"there is no {kind}")
+    if len(names) > 1:
+        raise CliError(f"there are {len(names)} {kind}s ({', '.join(names)}): choose one with {option}", 2)
+    return str(names[0])
+
+
+def parse_asn(text: str | None) -> int | None:
+    """An AS number, plain or asdot (`64512` or `1.10`); CliError if it is none."""
+    if text is None:
+        return None
+    parts = text.split(".")
+    if re.fullmatch(r"\d{1,10}(\.\d{1,5})?", text, re.ASCII):
+        value = int(parts[0]) if len(parts) == 1 else int(parts[0]) * 65536 + int(parts[1])
+        if value < 2**32 and all(len(parts) == 1 or int(part) < 65536 for part in parts):
+            return value
+    raise CliError(f"{text!r} is not an AS number: 0 to 4294967295, or asdot as 1.10", 2)
+
+
+def route_query(
+    prefix: str | None, *, longer: bool = False, covering: bool = False, best: bool = False
+) -> Json:
+    """Parameters `prefix` and `match` of a route list.
+
+    An address without a length means its best match, or with `longer` and `covering` the host prefix.
+    """
+    if longer + covering + best > 1:
+        raise CliError("--longer, --covering and --best exclude each other", 2)
+    if prefix is None:
+        if longer or covering or best:
+            raise CliError("--longer, --covering and --best need a PREFIX", 2)
+        return {}
+    if "/" not in prefix:
+        if not longer and not covering:
+            return {"prefix": prefix, "match": "best"}
+        prefix += "/128" if ":" in prefix else "/32"
+    return {
+        "prefix": prefix,
+        "match": "longer" if longer else "covering" if covering else "best" if best else "exact",
+    }
