@@ -11,7 +11,13 @@ import typer
 from bgpsvc.configfile import load_bytes, load_file
 from bgpsvc.resources import ConfigError, Intent, Loaded, dump
 
-app = typer.Typer(no_args_is_help=True, help="Check and show configuration files.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Check and show configuration files.",
+)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The configuration file, - for standard input.")]
 

@@ -55,7 +55,7 @@ def compose(text: str) -> yaml.Node | None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise Unreadable(line, column, f"{context}{error.problem}") from None
     except yaml.reader.ReaderError as error:
-        # libyaml counts the offset of a bad character in bytes and PyYAML in characters: look for it ourselves.
+        # libyaml counts its offset in bytes, PyYAML in characters: look for the character ourselves.
         match = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line, column = _position(text, match.start() if match else 0)
         raise Unreadable(line, column, f"a character that YAML does not allow: {error.reason}") from None

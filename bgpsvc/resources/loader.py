@@ -18,7 +18,7 @@ from bgpsvc.resources import advice, document
 from bgpsvc.resources.draft import Draft, Fault, Invalid, Path
 from bgpsvc.resources.fields import Checked
 from bgpsvc.resources.models import Intent, Resource
-from bgpsvc.resources.problems import ConfigError, Problem, path_text
+from bgpsvc.resources.problems import ConfigError, Problem, in_order, path_text
 from bgpsvc.resources.schema import FieldPlan, plan_of
 
 SecretReader = Callable[[str], str]
@@ -55,7 +55,7 @@ def load(text: str, filename: str, read_secret: SecretReader | None = None) -> L
     if reader.problems or isinstance(draft, Invalid):
         raise ConfigError(reader.problems)
     intent = _frozen(Intent, draft)
-    return Loaded(intent, tuple(reader.problem(fault) for fault in advice.warnings(intent)))
+    return Loaded(intent, in_order(reader.problem(fault) for fault in advice.warnings(intent)))
 
 
 R = TypeVar("R", bound=Resource)

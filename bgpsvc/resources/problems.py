@@ -35,8 +35,13 @@ class ConfigError(ValueError):
     """A configuration is refused; `problems` has all that is wrong with it, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
+        self.problems = in_order(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Problems in the order of the file."""
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
 
 
 def path_text(path: Path) -> str:

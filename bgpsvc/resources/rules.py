@@ -146,7 +146,8 @@ def references(intent: Draft) -> Iterator[Fault]:
         name = item.get(key, str)
         if name is None or intent.count(kind) is None:
             return
-        names = [text for other in intent.sections(kind) if (text := other.written("name")) is not None]
+        written = (other.written("name") for other in intent.sections(kind))
+        names = list(dict.fromkeys(text for text in written if text is not None))
         if name not in names:
             yield Fault(
                 item.at(key), f"is not among {kind}", " | ".join(names[:20]) or f"nothing, {kind} is empty"
