@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -102,7 +103,7 @@ def measure(device: Bird | Frr | Bgpsvc, count: int) -> Sample:
 
 def _timed(device: Daemons, feeder: Feeder, monitor: RouteMonitor, wanted: set[bytes]) -> Sample:
     """Waits for the session, then for the table; checks the result by a dump."""
-    wait_for(lambda: feeder.established_at is not None, "session Established", SESSION_DEADLINE, 0.001)
+    wait_for(lambda: _established(device, feeder), "session Established", SESSION_DEADLINE, 0.001)
     finished = monitor.wait(wanted, TABLE_DEADLINE)
     started = feeder.established_at
     assert started is not None
@@ -114,6 +115,14 @@ def _timed(device: Daemons, feeder: Feeder, monitor: RouteMonitor, wanted: set[b
     if missing:
         raise TimeoutError(f"{len(missing)} prefixes were notified and are not in the kernel")
     return Sample(finished - started, feeder.sent_at - started, megabytes)
+
+
+def _established(device: Daemons, feeder: Feeder) -> bool:
+    """True once the session is up; TimeoutError if a process of the device has ended before."""
+    for process in device.processes:
+        if process.poll() is not None:
+            raise TimeoutError(f"a process ended with status {process.returncode}")
+    return feeder.established_at is not None
 
 
 def parse_count(text: str) -> int:
@@ -173,6 +182,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("the benchmark makes network namespaces: run it as root", file=sys.stderr)
         return 2
+    # So that a benchmark that is stopped stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results: dict[int, dict[str, list[Sample]]] = {}
     for count in arguments.counts:
         by_name: dict[str, list[Sample]] = {name: [] for name in ("kernel", *arguments.names)}
