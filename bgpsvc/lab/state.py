@@ -32,8 +32,11 @@ def directory() -> Path:
     """The user's directory of labs, mode 0700. Raises StateError if somebody else could write it."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     path = Path(base, "bgpsvc-lab") if base else Path(tempfile.gettempdir(), f"bgpsvc-lab-{os.getuid()}")
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise StateError(f"no directory for the state of labs: {error}") from None
     # In a directory that all may write to, somebody else may have been here first.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise StateError(f"{path} must be a directory of this user with mode 0700")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -53,12 +57,11 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
 class LabCommand:
     """`bgpsvc lab` with an environment by which all of its processes can be found."""
 
-    def __init__(self, runtime: Path, ordinary_user: bool = False) -> None:
+    def __init__(self, ordinary_user: bool = False) -> None:
         self._mark = f"{MARK}={uuid.uuid4()}"
         self._ordinary = ordinary_user
-        runtime.chmod(0o755)
-        self.runtime = runtime / "runtime"
-        self.runtime.mkdir(mode=0o700)
+        # Not below pytest's own directory, which other users may not enter.
+        self.runtime = Path(tempfile.mkdtemp(prefix="bgpsvc-test-"))
         if ordinary_user and not os.geteuid():
             os.chown(self.runtime, ORDINARY_UID, ORDINARY_UID)
 
@@ -78,6 +81,13 @@ class LabCommand:
             timeout=timeout,
             check=False,
         )
+
+    def clean_up(self) -> None:
+        """Ends what is left of its processes and removes its directory."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.runtime)
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Starts it, with pipes for its output."""

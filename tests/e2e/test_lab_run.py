@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,22 +30,17 @@ HOLD_TIME = 3
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LabCommand]:
-    command = LabCommand(tmp_path)
+def lab() -> Iterator[LabCommand]:
+    command = LabCommand()
     yield command
-    end(command)
+    command.clean_up()
 
 
 @pytest.fixture
-def users_lab(tmp_path: Path) -> Iterator[LabCommand]:
-    command = LabCommand(tmp_path, ordinary_user=True)
+def users_lab() -> Iterator[LabCommand]:
+    command = LabCommand(ordinary_user=True)
     yield command
-    end(command)
-
-
-def end(command: LabCommand) -> None:
-    for pid in command.processes():
-        os.kill(pid, signal.SIGKILL)
+    command.clean_up()
 
 
 def check_walk(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,12 +14,10 @@ from tests.e2e.labs import LabCommand, members, wait_until
 
 
 @pytest.fixture(params=[False, True], ids=["root", "ordinary user"])
-def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LabCommand]:
-    command = LabCommand(tmp_path, ordinary_user=request.param)
+def lab(request: pytest.FixtureRequest) -> Iterator[LabCommand]:
+    command = LabCommand(ordinary_user=request.param)
     yield command
-    command("down")
-    for pid in command.processes():
-        os.kill(pid, signal.SIGKILL)
+    command.clean_up()
 
 
 def pings(lab: LabCommand, host: str, address: str) -> bool:
