@@ -158,9 +158,6 @@ def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
             f"  neighbor {peer.inside[tunnel - 1]} as {peer.asn};",
             f"  hold time {hold_time}; keepalive time {max(1, hold_time // 3)};",
             "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
-            # As a helper (RFC 4724) BIRD would keep the routes of a silently dead tunnel, even though its
-            # hold timer expired, and so keep the return traffic there for the whole restart time.
-            "  graceful restart off; long lived graceful restart off;",
             "  ipv4 { import all; next hop self;",
             f'    export filter {{ if proto != "announced" then reject; bgp_med = {med}; accept; }};',
             "  };",
