@@ -8,13 +8,18 @@ and IPv6 unless it says otherwise. "Silently" means that no notification comes.
   member, and all routes over these are deleted *silently*. A group with other members loses the
   member silently. So on every `LinkSeen` and `LinkGone` compare `nexthops()` with what should be: it
   is a short dump. (A link that lost its carrier and has it again may only be seen as up.)
+- The kernel may act on a lost carrier, and tell of it, up to a second late (linkwatch): if the device
+  changed within the last second, or is a veth whose other end happens to have the same ifindex.
+- Nothing comes back with the link: whoever wants nexthops and routes again sets them again. A device
+  that was set down has lost its IPv6 addresses (unless keep_addr_on_down), so that an IPv6 nexthop
+  over it fails with EHOSTUNREACH until somebody adds them: AddressesChanged tells when.
 - A nexthop is deleted (`ip nexthop del`): NexthopGone for it and for each group that became empty, a
   NexthopChanged for each group that lost it; their routes go silently.
-- A nexthop or group is replaced: one NexthopChanged; nothing for its routes.
+- A nexthop or group is replaced: one NexthopChanged; nothing for its routes. Packets move at once. For
+  IPv4 that is all; for IPv6 the call goes on to touch each route (0.4 ms per 1000 routes).
 - Routes are deleted (`ip route flush proto 201`): one RouteGone each; with many, Overrun.
 - A route is replaced: one RouteChanged, nothing for the route that it replaced, whosever that was.
 - An address is removed: AddressesChanged. Nexthops whose gateway was on its network stay.
-- Nothing comes back with the link: whoever wants nexthops and routes again sets them again.
 """
 
 from __future__ import annotations
