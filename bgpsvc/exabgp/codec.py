@@ -278,7 +278,9 @@ def notification_of(reason: str) -> Notification | None:
 
 def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> Negotiated:
     """From ExaBGP's objects `negotiated` and (received) `open`; either may be empty if it was lost."""
-    capabilities: Mapping[str, Any] = opened.get("capabilities", {})
+    # Nothing that a peer puts into its OPEN may hide that the session is up.
+    listed = opened.get("capabilities", {}).items()
+    capabilities: dict[str, dict[str, Any]] = {code: item for code, item in listed if isinstance(item, dict)}
     restart = capabilities.get("64")
     return Negotiated(
         hold_time=negotiated.get("hold_time", 0),
@@ -296,7 +298,9 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
         else _known_families(
             family.replace("/", " ") for family, flags in restart["address-family-flags"].items() if flags
         ),
-        peer_capabilities=tuple(sorted({capability["name"] for capability in capabilities.values()})),
+        peer_capabilities=tuple(
+            sorted({str(item.get("name", f"code {code}")) for code, item in capabilities.items()})
+        ),
     )
 
 

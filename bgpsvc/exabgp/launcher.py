@@ -29,6 +29,8 @@ from typing import Any
 SUPPORTED = "5.0.15"
 IP_FREEBIND = 15
 IPV6_FREEBIND = 78
+IP_MINTTL = 21
+IPV6_MINHOPCOUNT = 73
 CONNECT_TIMEOUT = 5.0
 CONNECT_RETRY = 1.0
 ROUTES_PER_LINE = 2000
@@ -234,6 +236,69 @@ def count_errors() -> None:
 errors: dict[str, int] = {}
 
 
+def always_take_part_in_end_of_rib() -> None:
+    """Announce the graceful restart capability also where it is off: then without any family.
+
+    RFC 4724 3: that says that we send and understand End-of-RIB and keep no forwarding state. FRR sends
+    End-of-RIB to nobody else, and answers no route refresh before it has sent it.
+    """
+    from exabgp.bgp.message.open.capability import Capabilities, Capability
+    from exabgp.bgp.message.open.capability.graceful import Graceful
+
+    original = Capabilities._graceful
+
+    def graceful(self: Any, neighbor: Any, restarted: bool) -> None:
+        original(self, neighbor, restarted)
+        if Capability.CODE.GRACEFUL_RESTART not in self:
+            self[Capability.CODE.GRACEFUL_RESTART] = Graceful().set(0, 0, [])
+
+    Capabilities._graceful = graceful
+
+
+def answer_only_requests_for_refresh() -> None:
+    """The peer's markers of a refresh (RFC 7313 3.2: begin, end) are no requests.
+
+    ExaBGP takes them for such and sends its whole table again, twice for each refresh that we asked for.
+    """
+    from exabgp.bgp.message.refresh import RouteRefresh
+
+    class Marker(RouteRefresh):  # type: ignore[misc]
+        """Goes to the API like any refresh; the peer's loop, which looks at TYPE, passes over it."""
+
+        TYPE = RouteRefresh.TYPE + b"marker"
+
+    original = RouteRefresh.unpack_message
+
+    def unpack_message(data: bytes, direction: Any = None, negotiated: Any = None) -> Any:
+        message = original(data, direction, negotiated)
+        if message.reserved == RouteRefresh.request:
+            return message
+        return Marker(message.afi, message.safi, message.reserved)
+
+    RouteRefresh.unpack_message = staticmethod(unpack_message)
+
+
+def forget_ttl_security_that_was_removed() -> None:
+    """A listening socket whose session has no GTSM any more takes every TTL again."""
+    from exabgp.reactor.listener import Listener
+
+    original = Listener.listen_on
+
+    def listen_on(
+        self: Any, local: Any, peer: Any, port: int, key: Any, key_is_base64: Any, ttl: Any
+    ) -> bool:
+        done = bool(original(self, local, peer, port, key, key_is_base64, ttl))
+        for sock, (address, listened, _, _) in self._sockets.items():
+            if not ttl and address == local.top() and listened == port:
+                if sock.family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 0)
+                else:
+                    sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 0)
+        return done
+
+    Listener.listen_on = listen_on
+
+
 def add_commands() -> None:
     """`bgpsvc …` in ExaBGP's API."""
     from exabgp.reactor.api.command.command import Command
@@ -334,6 +399,9 @@ def install() -> None:
     reload_at_once()
     run_callbacks_directly()
     count_errors()
+    always_take_part_in_end_of_rib()
+    answer_only_requests_for_refresh()
+    forget_ttl_security_that_was_removed()
     add_commands()
     quiet_debug_log()
 

@@ -39,10 +39,11 @@ BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 30.0
 HEALTHY_AFTER = 60.0
 SYNC_INTERVAL = 15.0
-RELOAD_TIMEOUT = 5.0
+RELOAD_TIMEOUT = 8.0
 ANSWER_TIMEOUT = 60.0
 RETRY_AFTER_ERROR = 1.0
 COMMANDS_IN_FLIGHT = 40
+END_OF_RIB_PATIENCE = 5.0
 CEASE_ADMINISTRATIVE_RESET = 4
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,10 @@ class SpeakerStatus:
     since: float
     restarts: int
     last_exit: str | None
+
+
+class NoAnswer(RuntimeError):
+    """ExaBGP doesn't answer, though it is connected: it is very busy, or we were stopped meanwhile."""
 
 
 class ReloadFailed(RuntimeError):
@@ -102,6 +107,7 @@ class Speaker:
         self._sessions: dict[SessionId, SpeakerSession] = {}
         self._out: dict[SessionId, AdjRibOut] = {}
         self._refreshable: dict[SessionId, bool] = {}
+        self._end_of_rib: dict[SessionId, float] = {}
         self._decoder = Decoder({})
         self._process: SpeakerProcess | None = None
         self._channel: Channel | None = None
@@ -109,6 +115,7 @@ class Speaker:
         self._tokens = (f"{os.getpid()}-{time.monotonic_ns()}-{number}" for number in itertools.count())
         self._wanted = asyncio.Event()
         self._dirty = asyncio.Event()
+        self._relist = False
         self._lost = asyncio.Event()
         self._announcing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -236,29 +243,37 @@ class Speaker:
 
     async def _reload(self) -> None:
         """Have ExaBGP read its configuration, and see what it still announces."""
+        deadline = time.monotonic() + RELOAD_TIMEOUT
         async with self._announcing:
-            for _ in range(3):
-                while self._channel is None:
+            while time.monotonic() < deadline:
+                process = self._process
+                if process is None or not process.running:
+                    # It starts again by itself, with the new configuration.
+                    return
+                if self._channel is None:
                     await asyncio.sleep(0.02)
-                    if self._process is None or not self._process.running:
-                        # It starts again by itself, with the new configuration.
-                        return
-                future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-                self._waiting.reload = future
-                self._process.signal(signal.SIGUSR1) if self._process is not None else None
-                try:
-                    async with asyncio.timeout(RELOAD_TIMEOUT):
-                        done = await future
-                except (TimeoutError, ChannelClosed):
                     continue
-                if not done:
-                    raise ReloadFailed(f"ExaBGP refused its configuration, see {self._paths.log}")
-                with contextlib.suppress(ChannelClosed):
+                try:
+                    if not await self._signal_reload(process):
+                        raise ReloadFailed(f"ExaBGP refused its configuration, see {self._paths.log}")
                     await self._list_routes(certain=True)
                     await self._send([f"bgpsvc sync {next(self._tokens)}"])
+                except (ChannelClosed, NoAnswer):
+                    continue
                 self._dirty.set()
                 return
-        raise ReloadFailed("ExaBGP does not answer")
+        raise ReloadFailed(f"ExaBGP did not read its configuration within {RELOAD_TIMEOUT:.0f} s")
+
+    async def _signal_reload(self, process: SpeakerProcess) -> bool:
+        """USR1, and ExaBGP's answer. NoAnswer after a while: signals that come close together are lost."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.reload = future
+        process.signal(signal.SIGUSR1)
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT / 4):
+                return await future
+        except TimeoutError as error:
+            raise NoAnswer("no answer to the signal") from error
 
     # Process --------------------------------------------------------------------------------
 
@@ -305,6 +320,7 @@ class Speaker:
         self._process = None
         self._decoder.reset()
         self._refreshable.clear()
+        self._end_of_rib.clear()
         log.log(
             logging.INFO if self._planned else logging.ERROR,
             "the %s speaker, pid %d, %s",
@@ -349,8 +365,7 @@ class Speaker:
         """Ask for the state of all sessions and what is announced, and for the state now and then."""
         with contextlib.suppress(ChannelClosed):
             await self._send([f"bgpsvc sync {next(self._tokens)}"])
-            async with self._announcing:
-                await self._list_routes(certain=False)
+            self._relist = True
             self._dirty.set()
             while True:
                 self._lost.clear()
@@ -397,8 +412,12 @@ class Speaker:
         for event in events:
             if isinstance(event, SessionUp | SessionResync):
                 self._refreshable[event.session] = event.negotiated.route_refresh
+                self._end_of_rib[event.session] = time.monotonic() + END_OF_RIB_PATIENCE
+                self._dirty.set()
+                asyncio.get_running_loop().call_later(END_OF_RIB_PATIENCE, self._dirty.set)
             elif isinstance(event, SessionDown):
                 self._refreshable.pop(event.session, None)
+                self._end_of_rib.pop(event.session, None)
         waiting = self._on_events(events)
         if waiting is not None:
             await waiting
@@ -439,11 +458,12 @@ class Speaker:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 return await future
         except TimeoutError as error:
-            raise ChannelClosed(f"no answer to {command}") from error
+            raise NoAnswer(f"no answer to {command} within {ANSWER_TIMEOUT:.0f} s") from error
         finally:
             self._waiting.tokens.pop(token, None)
 
     async def _list_routes(self, certain: bool) -> None:
+        # Nobody else lists meanwhile: the caller holds `_announcing`.
         self._waiting.listing.clear()
         await self._ask("routes")
         for out in self._out.values():
@@ -456,19 +476,22 @@ class Speaker:
             self._dirty.clear()
             try:
                 async with self._announcing:
+                    if self._relist:
+                        await self._list_routes(certain=False)
+                        self._relist = False
                     failed = await self._push()
             except ChannelClosed:
-                # The next connection lists what arrived and sets `dirty`.
+                # The next connection asks what arrived.
                 continue
-            if failed:
-                log.error(
-                    "%d commands to the %s speaker failed, see %s", failed, self.role.value, self._paths.log
-                )
-                await asyncio.sleep(RETRY_AFTER_ERROR)
-                with contextlib.suppress(ChannelClosed):
-                    async with self._announcing:
-                        await self._list_routes(certain=False)
-                self._dirty.set()
+            except NoAnswer as error:
+                log.warning("the %s speaker: %s", self.role.value, error)
+            else:
+                if not failed:
+                    continue
+                log.error("%d commands failed at the %s speaker, see its log", failed, self.role.value)
+            await asyncio.sleep(RETRY_AFTER_ERROR)
+            self._relist = True
+            self._dirty.set()
 
     async def _push(self) -> int:
         """Send what differs, a limited number of commands at a time; the number of those that failed."""
@@ -484,7 +507,24 @@ class Speaker:
                     pending = False
             if pending:
                 failed += await self._ask("mark")
+            await self._send_end_of_rib(out)
         return failed
+
+    async def _send_end_of_rib(self, out: AdjRibOut) -> None:
+        """RFC 4724 2: once per session, behind all routes; a peer that kept our old ones drops the rest then.
+
+        What shall be announced may come late after a start, so it is waited for, but not for ever: peers
+        wait for us meanwhile.
+        """
+        deadline = self._end_of_rib.get(out.session.id)
+        if deadline is None or (out.desired is None and time.monotonic() < deadline):
+            return
+        del self._end_of_rib[out.session.id]
+        local, peer = out.session.addresses
+        await self._send(
+            f"neighbor {peer} local-ip {local} announce eor {family.label} unicast"
+            for family in out.session.families
+        )
 
 
 def _report_bug(task: asyncio.Task[None]) -> None:
