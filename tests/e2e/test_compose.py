@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 HEALTHY_SECONDS = 120
 SWITCHOVER_SECONDS = 15
 FAILBACK_SECONDS = 45
+SUMMARY = ("bgpsvc", "show", "bgp", "summary")
 SERVICES = ("gw1", "gw2", "ecs1", "ecs3")
 
 
@@ -49,32 +51,46 @@ class Compose:
         assert result.returncode == 0, f"{words}: {result.stdout}{result.stderr}"
         return result.stdout
 
-    def exec(self, service: str, *words: str) -> str:
+    @cached_property
+    def containers(self) -> dict[str, str]:
+        """Container of each service. Asking the engine itself is ten times faster than asking compose."""
+        return {service: self.check("ps", "-q", service).strip() for service in SERVICES}
+
+    def inspect(self, service: str, what: str) -> str:
+        """A field of a service's container, as a Go template names it."""
+        words = ["docker", "inspect", "--format", f"{{{{{what}}}}}", self.containers[service]]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+    def exec(self, service: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command inside a service; the result may be a failure."""
+        command = ["docker", "exec", self.containers[service], *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def output(self, service: str, *words: str) -> str:
         """Output of a command inside a service, which must succeed."""
-        return self.check("exec", "-T", service, *words)
+        result = self.exec(service, *words)
+        assert result.returncode == 0, f"{service}: {words}: {result.stdout}{result.stderr}"
+        return result.stdout
 
     def ping(self, count: int = 1) -> bool:
         """True if every echo request of ecs1 to ecs3 is answered within a second."""
-        words = ("ping", "-c", str(count), "-i", "0.2", "-W", "1", "192.168.0.10")
-        return self.run("exec", "-T", "ecs1", *words).returncode == 0
+        words = ("ping", "-c", str(count), "-i", "0.05", "-W", "1", "192.168.0.10")
+        return self.exec("ecs1", *words).returncode == 0
 
-    def health(self, service: str) -> str:
-        """Health of a service as the engine sees it."""
-        container = self.check("ps", "-q", service).strip()
-        words = ["docker", "inspect", "--format", "{{.State.Health.Status}}", container]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    def sent_packets(self, service: str) -> dict[str, int]:
+        """Packets that a gateway has sent over each tunnel."""
+        links = json.loads(
+            self.output(service, "ip", "-json", "-statistics", "link", "show", "type", "vxlan")
+        )
+        return {link["ifname"]: link["stats64"]["tx"]["packets"] for link in links}
 
-    def sent_packets(self, service: str, interface: str) -> int:
-        """Packets that a service has sent over an interface."""
-        shown = json.loads(self.exec(service, "ip", "-json", "-statistics", "link", "show", interface))
-        packets: int = shown[0]["stats64"]["tx"]["packets"]
-        return packets
-
-    def carrying(self, service: str) -> str:
-        """The tunnel interface that takes five pings' packets."""
-        before = {name: self.sent_packets(service, name) for name in ("t1", "t2")}
-        self.run("exec", "-T", "ecs1", "ping", "-c", "20", "-i", "0.05", "-W", "1", "192.168.0.10")
-        return max(before, key=lambda name: self.sent_packets(service, name) - before[name])
+    def carrying(self, service: str) -> str | None:
+        """The tunnel interface over which a gateway sends the packets of 20 pings; None if one is lost."""
+        before = self.sent_packets(service)
+        if not self.ping(count=20):
+            return None
+        after = self.sent_packets(service)
+        return max(before, key=lambda name: after[name] - before[name])
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
@@ -95,7 +111,7 @@ def compose() -> Iterator[Compose]:
         project.check("build", seconds=900)
         project.check("up", "-d", seconds=180)
         eventually(
-            lambda: all(project.health(service) == "healthy" for service in SERVICES),
+            lambda: all(project.inspect(s, ".State.Health.Status") == "healthy" for s in SERVICES),
             HEALTHY_SECONDS,
             lambda: f"not healthy: {project.run('ps').stdout}{project.run('logs', '--tail=40').stdout}",
         )
@@ -110,51 +126,50 @@ pytestmark = pytest.mark.timeout(1200)
 
 def established(compose: Compose, gateway: str) -> int:
     """Sessions that the documented command shows as Established."""
-    summary = compose.exec(gateway, "bgpsvc", "show", "bgp", "summary")
+    summary = compose.output(gateway, *SUMMARY)
     found = re.search(r"Total number of neighbors 2, established (\d)", summary)
     assert found is not None, summary
     return int(found[1])
 
 
 def test_documented_commands_show_two_sessions_and_a_way_through(compose: Compose) -> None:
-    assert established(compose, "gw1") == 2
+    assert "established 2" in compose.check("exec", "-T", "gw1", *SUMMARY)
+    assert " 0% packet loss" in compose.check("exec", "-T", "ecs1", "ping", "-c", "3", "192.168.0.10")
     assert established(compose, "gw2") == 2
-    assert compose.ping(count=5)
     assert compose.carrying("gw1") == "t1"
+    assert compose.carrying("gw2") == "t1"
 
 
 def test_no_container_is_privileged_and_the_host_has_no_route_of_theirs(compose: Compose) -> None:
     for service in SERVICES:
-        container = compose.check("ps", "-q", service).strip()
-        words = ["docker", "inspect", "--format", "{{.HostConfig.Privileged}}", container]
-        assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip() == "false"
+        assert compose.inspect(service, ".HostConfig.Privileged") == "false"
     routes = Path("/proc/net/route").read_text()
     assert "0000A8C0" not in routes  # 192.168.0.0, as the kernel writes it
     assert "006433C6" not in routes  # 198.51.100.0
 
 
 def test_broken_tunnel_moves_traffic_to_the_standby_and_back(compose: Compose) -> None:
-    compose.exec("gw1", "/lab/tunnel", "break", "1")
+    compose.check("exec", "-T", "gw1", "/lab/tunnel", "break", "1")
     assert not compose.ping(), "the tunnel was broken, yet a ping went through at once"
     eventually(
-        lambda: compose.ping() and compose.carrying("gw1") == "t2",
+        lambda: compose.carrying("gw1") == "t2",
         SWITCHOVER_SECONDS,
-        lambda: compose.exec("gw1", "bgpsvc", "show", "bgp", "summary"),
+        lambda: compose.output("gw1", *SUMMARY),
     )
     assert established(compose, "gw1") == 1
     assert compose.carrying("gw2") == "t2"
 
-    compose.exec("gw1", "/lab/tunnel", "heal", "1")
+    compose.check("exec", "-T", "gw1", "/lab/tunnel", "heal", "1")
     eventually(
-        lambda: established(compose, "gw1") == 2 and compose.ping() and compose.carrying("gw1") == "t1",
+        lambda: established(compose, "gw1") == 2 and compose.carrying("gw1") == "t1",
         FAILBACK_SECONDS,
-        lambda: compose.exec("gw1", "bgpsvc", "show", "bgp", "summary"),
+        lambda: compose.output("gw1", *SUMMARY),
     )
 
 
 def test_propagation_off_takes_the_way_away_and_on_brings_it_back(compose: Compose) -> None:
-    compose.exec("gw1", "bgpsvc", "propagate", "off", "gw1")
+    compose.check("exec", "-T", "gw1", "bgpsvc", "propagate", "off", "gw1")
     eventually(lambda: not compose.ping(), 15, lambda: "the hosts still reach each other")
     assert established(compose, "gw1") == 2
-    compose.exec("gw1", "bgpsvc", "propagate", "on", "gw1")
-    eventually(compose.ping, 15, lambda: compose.exec("gw1", "bgpsvc", "get", "gateways"))
+    compose.check("exec", "-T", "gw1", "bgpsvc", "propagate", "on", "gw1")
+    eventually(compose.ping, 15, lambda: compose.output("gw1", "bgpsvc", "get", "gateways"))
