@@ -140,13 +140,14 @@ class Intake:
             attributes = adj.shed.pop(prefix)
             adj.fresh[prefix] = attributes
             gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
-        if not adj.shed and len(adj.fresh) < limit:
-            session.over_limit = False
-            text = "below the maximum number of prefixes again"
-            self._outbox.append(Log("session.prefix_limit", "info", session.id, text, {"limit": limit}))
-            if adj.forgotten and session.established:
-                adj.forgotten = 0
-                self._outbox.append(Refresh(session.id))
+        if adj.shed or (adj.forgotten and len(adj.fresh) == limit):
+            return
+        session.over_limit = False
+        text = "not over the maximum number of prefixes any more"
+        self._outbox.append(Log("session.prefix_limit", "info", session.id, text, {"limit": limit}))
+        if adj.forgotten and session.established:
+            adj.forgotten = 0
+            self._outbox.append(Refresh(session.id))
 
     def purge_orphans(self, gateway: Gateway, prefixes: Iterable[Prefix]) -> None:
         """Remove stale paths that may not be used and that no fresh path of another session backs."""

@@ -9,11 +9,13 @@ at once, whose first operations are the nexthop groups.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from bgpsvc import repair
 from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
 from bgpsvc.engine import Engine
 from bgpsvc.events import (
@@ -31,19 +33,9 @@ from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import (
-    PROTOCOL,
-    AddressesChanged,
     DeleteRoutes,
-    LinkGone,
-    LinkSeen,
-    NexthopChanged,
-    NexthopGone,
-    Notice,
     Op,
     OpError,
-    Overrun,
-    RouteChanged,
-    RouteGone,
     SetRoutes,
 )
 from bgpsvc.fib.prepare import prepare
@@ -187,45 +179,21 @@ class BgpService:
         self._wake.set()
 
     def _on_notices(self) -> None:
-        notices = self._monitor.read()
-        now = time.monotonic()
-        gone = [n.id for n in notices if isinstance(n, NexthopGone)]
-        if gone:
-            lost = self.engine.fib.nexthops_gone(gone)
-            if lost:
-                self._repaired(lost, f"{len(gone)} nexthops and {lost} routes were deleted with them")
-        for notice in notices:
-            self._on_notice(notice, now)
-        routes = sum(isinstance(n, RouteGone | RouteChanged) for n in notices)
-        if routes:
-            self._repaired(routes, f"{routes} routes were deleted or replaced by somebody else")
+        seen = repair.take(self.engine, self._monitor.read(), time.monotonic())
+        if seen.links:
+            seen.routes += self.engine.fib.verify(self._kernel.nexthops())
+        if seen.overrun:
+            self._load_kernel_state()
+            self._repaired(0, "notifications of the kernel were lost; its state was read again")
+        if seen.routes or seen.nexthops:
+            self._repaired(
+                seen.routes,
+                f"{seen.nexthops} nexthops and {seen.routes} routes were removed by somebody else",
+            )
+        self._connected_stale = self._connected_stale or seen.addresses
         self._program()
         self._drain()
         self._wake.set()
-
-    def _on_notice(self, notice: Notice, now: float) -> None:
-        fib = self.engine.fib
-        match notice:
-            case LinkSeen():
-                known = self.engine.links.get(notice.link.name)
-                if known != (notice.link.ifindex, notice.link.up):
-                    event = LinkChanged(notice.link.name, notice.link.ifindex, notice.link.up)
-                    self.engine.handle(event, now)
-                    fib.retry()
-            case LinkGone():
-                self.engine.handle(LinkChanged(notice.name, None, False), now)
-            case RouteGone():
-                fib.route_gone(notice.table, notice.prefix, notice.metric)
-            case RouteChanged() if notice.protocol != PROTOCOL:
-                fib.route_gone(notice.table, notice.prefix, notice.metric)
-            case NexthopChanged():
-                fib.nexthop_changed(notice.id)
-            case AddressesChanged():
-                self._connected_stale = True
-                fib.retry()
-            case Overrun():
-                self._load_kernel_state()
-                self._repaired(0, "notifications of the kernel were lost; its state was read again")
 
     def _repaired(self, routes: int, text: str) -> None:
         self._fib_counters.repairs += routes
@@ -265,6 +233,9 @@ class BgpService:
             return fib.queued > 0
         errors = self._kernel.apply(ops)
         fib.applied(ops, errors)
+        if any(error.errno in (errno.ENOENT, errno.EINVAL) for error in errors):
+            # Something that the mirror believed in is gone, and its notification still on its way.
+            self._repaired(fib.verify(self._kernel.nexthops()), "nexthops went with a device")
         for op in ops:
             self._fib_counters.count(_kind(op), _size(op))
         if errors:

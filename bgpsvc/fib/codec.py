@@ -182,7 +182,9 @@ def _pack_nexthop(op: SetNexthop | SetGroup | DeleteNexthop, seq: int) -> bytes:
         payload += number(NHA_OIF, op.ifindex)
         if op.gateway is not None:
             payload += attribute(NHA_GATEWAY, op.gateway)
-    return request(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, seq, payload)
+    only_replace = isinstance(op, SetGroup) and op.existing
+    flags = NLM_F_REPLACE if only_replace else NLM_F_CREATE | NLM_F_REPLACE
+    return request(RTM_NEWNEXTHOP, flags, seq, payload)
 
 
 def _pack_routes(op: SetRoutes | DeleteRoutes, first: int, step: int, seq: int) -> bytearray:

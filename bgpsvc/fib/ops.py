@@ -29,10 +29,15 @@ class SetNexthop:
 
 @dataclass(frozen=True, slots=True)
 class SetGroup:
-    """Create or replace a group of nexthops of equal weight; `members` is not empty."""
+    """Create or replace a group of nexthops of equal weight; `members` is not empty.
+
+    With `existing` only replace: ENOENT if there is no such group. The kernel deletes groups and their
+    routes silently with a device; to create one anew then would hide that its routes are gone.
+    """
 
     id: int
     members: tuple[int, ...]
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from errno import ENOENT
 from itertools import islice
 
 from bgpsvc.fib.ops import (
@@ -210,6 +211,21 @@ class Fib:
             lost += len(prefixes)
         return lost
 
+    def verify(self, nexthops: Iterable[Nexthop]) -> int:
+        """Compare with a dump of all our nexthops; returns how many routes went with missing ones.
+
+        The kernel deletes nexthops, groups and routes silently when a device goes down.
+        """
+        present = {nexthop.id: nexthop for nexthop in nexthops}
+        for ident, nexthop in present.items():
+            spec = self.nexthops.get(ident)
+            if spec is not None and (spec.ifindex, spec.gateway) != (nexthop.ifindex, nexthop.gateway):
+                self.nexthop_changed(ident)
+            elif ident in self.groups and self.groups[ident] != nexthop.members:
+                self.groups[ident] = nexthop.members
+                self._dirty_ids[ident] = None
+        return self.nexthops_gone([i for i in (*self.nexthops, *self.groups) if i not in present])
+
     def route_gone(self, number: int, prefix: Prefix, metric: int) -> bool:
         """Somebody deleted or replaced a route of ours; False if it was not ours."""
         table = self.tables.get(number)
@@ -231,7 +247,10 @@ class Fib:
     # The way between --------------------------------------------------------------------------
 
     def plan(self, budget: int = 1000) -> list[Op]:
-        """Operations towards the desired state, about `budget` routes at the most; empty when done."""
+        """Operations towards the desired state, after a look at about `budget` routes at the most.
+
+        Nothing is left to do when it is empty and nothing is `queued`.
+        """
         ops = self._plan_ids()
         planned = {op.id for op in ops if isinstance(op, SetGroup | SetNexthop)}
         for table in self.tables.values():
@@ -256,7 +275,7 @@ class Fib:
             member = self.wanted_groups.get(ident)
             # A member that is missing will be wanted again when its link is back; that marks us too.
             if member is not None and member in available and self.groups.get(ident) != (member,):
-                ops.append(SetGroup(ident, (member,)))
+                ops.append(SetGroup(ident, (member,), existing=ident in self.groups))
         return ops
 
     def _plan_routes(self, table: RouteTable, metric: int, planned: set[int], budget: int) -> list[Op]:
@@ -316,7 +335,10 @@ class Fib:
                 self.tables[error.op.table].failed[error.prefix, error.op.metric] = error
             else:
                 refused_ids.add(error.op.id)
-                self.failed_ids[error.op.id] = error
+                if isinstance(error.op, SetGroup) and error.op.existing and error.errno == ENOENT:
+                    self.nexthops_gone([error.op.id])
+                else:
+                    self.failed_ids[error.op.id] = error
         for op in ops:
             if isinstance(op, SetRoutes | DeleteRoutes):
                 self._applied_routes(op, refused_routes)

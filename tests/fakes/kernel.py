@@ -248,6 +248,8 @@ class FakeKernel:
         raise _refuse("No route to host", errno.EHOSTUNREACH)
 
     def _check_group(self, op: SetGroup) -> None:
+        if op.existing and op.id not in self._objects:
+            raise _refuse("Entry with matching id does not exist", errno.ENOENT)
         for member in op.members:
             if op.members.count(member) > 1:
                 raise _refuse("Nexthop id can not be used twice in a group")

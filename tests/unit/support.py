@@ -29,7 +29,7 @@ from bgpsvc.resources import (
 )
 
 T1, T2 = SessionId("conn1-tunnel1"), SessionId("conn1-tunnel2")
-IFINDEX = {"t1": 11, "t2": 12}
+IFINDEX = {"t1": 2, "t2": 3}
 
 
 def bgp(third: int, **more: object) -> BgpSettings:
@@ -45,7 +45,9 @@ def bgp(third: int, **more: object) -> BgpSettings:
     )
 
 
-def intent(*, propagate: bool = True, connection: dict[str, object] | None = None, **bgp_more: object) -> Intent:
+def intent(
+    *, propagate: bool = True, connection: dict[str, object] | None = None, **bgp_more: object
+) -> Intent:
     return Intent(
         vpcs=(Vpc(name="vpc1", cidrs=(IPv4Network("10.0.0.0/16"),)),),
         vpn_gateways=(

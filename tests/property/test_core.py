@@ -1,0 +1,346 @@
+"""Properties of the core, over random histories (STYLE: what must hold whatever happens)."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from bgpsvc.decide import Candidate, decide
+from bgpsvc.engine import Engine
+from bgpsvc.events import (
+    Announced,
+    ConnectedChanged,
+    EndOfRib,
+    MessagesLost,
+    OperatorSwitch,
+    PropagationSet,
+    SessionResync,
+    Withdrawn,
+)
+from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, Nexthop, SetNexthop
+from bgpsvc.fib.plan import Fib
+from bgpsvc.model import (
+    Attributes,
+    Family,
+    Origin,
+    Prefix,
+    Role,
+    Segment,
+    SegmentType,
+    SessionId,
+    SwitchMode,
+    covers,
+    format_prefix,
+    pack_prefix,
+    parse_prefix,
+)
+from bgpsvc.policy import PrefixFilter, denied_networks
+from bgpsvc.tunnels import TunnelState
+from tests.fakes.kernel import FakeKernel
+from tests.unit.core.harness import TABLE, Node
+from tests.unit.support import IFINDEX, T1, T2, down, engine, intent, negotiated, path, run, up
+
+# Decision ---------------------------------------------------------------------------------------
+
+ASNS = st.integers(1, 4)
+PATHS = st.lists(ASNS, min_size=0, max_size=3).map(
+    lambda asns: (Segment(SegmentType.SEQUENCE, tuple(asns)),) if asns else ()
+)
+CANDIDATES = st.lists(
+    st.builds(
+        Candidate,
+        session=st.sampled_from([SessionId(f"s{n}") for n in range(6)]),
+        connection=st.sampled_from(["a", "b"]),
+        role=st.sampled_from(list(Role)),
+        ebgp=st.booleans(),
+        peer_address=st.binary(min_size=4, max_size=4),
+        local_pref=st.sampled_from([100, 200]),
+        attributes=st.builds(
+            Attributes,
+            next_hop=st.just(b"\0\0\0\1"),
+            origin=st.sampled_from(list(Origin)),
+            as_path=PATHS,
+            med=st.none() | st.integers(0, 2),
+        ),
+    ),
+    max_size=6,
+    unique_by=lambda c: c.session,
+)
+
+
+@given(CANDIDATES, st.randoms())
+def test_decide_ignores_the_order_of_arrival(candidates: list[Candidate], random: object) -> None:
+    shuffled = list(candidates)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert decide(candidates) == decide(shuffled)
+
+
+@given(CANDIDATES)
+def test_decide_ranks_everybody_and_gives_every_loser_a_reason(candidates: list[Candidate]) -> None:
+    ranked = decide(candidates)
+    assert sorted(r.candidate.session for r in ranked) == sorted(c.session for c in candidates)
+    assert [r.reason is None for r in ranked] == [n == 0 for n in range(len(ranked))]
+
+
+@given(CANDIDATES.filter(lambda c: len(c) > 1))
+def test_runner_up_is_best_when_the_best_is_gone(candidates: list[Candidate]) -> None:
+    ranked = decide(candidates)
+    rest = [c for c in candidates if c.session != ranked[0].candidate.session]
+    assert [r.candidate for r in decide(rest)] == [r.candidate for r in ranked[1:]]
+
+
+# Policy -----------------------------------------------------------------------------------------
+
+NETWORKS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(
+    lambda pair: pack_prefix((pair[0] >> (32 - pair[1]) << (32 - pair[1])).to_bytes(4, "big"), pair[1])
+)
+
+
+@given(st.lists(NETWORKS.filter(lambda p: p[-1] > 0), max_size=8), NETWORKS)
+def test_prefix_filter_equals_the_plain_definition(denied: list[Prefix], prefix: Prefix) -> None:
+    networks = denied_networks(denied, [], [])
+    refused = PrefixFilter(networks).refuse(prefix)
+    if prefix[-1] == 0:
+        assert refused is not None
+    else:
+        assert refused is next((reason for network, reason in networks if covers(network, prefix)), None)
+
+
+# FIB --------------------------------------------------------------------------------------------
+
+KEYS = [parse_prefix(f"192.0.{n}.0/24") for n in range(6)]
+HOP_IDS = [0x20000001, 0x20000002]
+GROUP_IDS = [0x28000001, 0x28000002, 0x28000003]
+TARGETS = st.tuples(st.sampled_from(GROUP_IDS), st.none() | st.sampled_from(HOP_IDS)) | st.just((None, None))
+DESIRES = st.fixed_dictionaries(dict.fromkeys(KEYS, TARGETS))
+GROUPS = st.fixed_dictionaries({ident: st.sampled_from(HOP_IDS) for ident in GROUP_IDS})
+
+
+def kernel_with_links() -> FakeKernel:
+    kernel = FakeKernel()
+    for name, third in (("t1", 10), ("t2", 20)):
+        kernel.add_link(name, f"169.254.{third}.1/30")
+    return kernel
+
+
+def settle(fib: Fib, kernel: FakeKernel) -> None:
+    while (ops := fib.plan(2)) or fib.queued:
+        errors = kernel.apply(ops)
+        assert errors == []
+        fib.applied(ops, errors)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(DESIRES, GROUPS), min_size=1, max_size=4))
+def test_applying_the_plan_gives_the_desired_state(history: list[tuple[dict, dict]]) -> None:  # type: ignore[type-arg]
+    kernel, fib = kernel_with_links(), Fib()
+    wanted: dict[Prefix, tuple[int | None, int | None]] = {}
+    table = fib.add_table(TABLE, lambda prefix: wanted.get(prefix, (None, None)))
+    fib.release(table)
+    for number, ident in enumerate(HOP_IDS, start=2):
+        gateway = bytes((169, 254, 10 * (number - 1), 2))
+        fib.want_nexthop(SetNexthop(ident, Family.IPV4, number, gateway), ident)
+    for desires, groups in history:
+        wanted.clear()
+        wanted.update(desires)
+        used = {group for group, _ in desires.values() if group is not None}
+        for ident, member in groups.items():
+            if ident in used:
+                fib.want_group(ident, member)
+            else:
+                fib.drop_group(ident)
+        table.mark(KEYS)
+        settle(fib, kernel)
+        expected = {(p, METRIC_PRIMARY): g for p, (g, _) in desires.items() if g is not None}
+        expected |= {(p, METRIC_BACKUP): b for p, (_, b) in desires.items() if b is not None}
+        assert kernel.routes(TABLE) == expected
+        members = {n.id: n.members for n in kernel.nexthops() if n.members}
+        assert members == {ident: (groups[ident],) for ident in used}
+        table.mark(KEYS)
+        assert fib.plan() == [], "a second plan is empty"
+
+
+@settings(deadline=None)
+@given(DESIRES, GROUPS)
+def test_a_table_taken_over_from_the_kernel_needs_nothing(
+    desires: dict[Prefix, tuple[int | None, int | None]], groups: dict[int, int]
+) -> None:
+    kernel, fib = kernel_with_links(), Fib()
+    table = fib.add_table(TABLE, desires.__getitem__)
+    for number, ident in enumerate(HOP_IDS, start=2):
+        gateway = bytes((169, 254, 10 * (number - 1), 2))
+        fib.want_nexthop(SetNexthop(ident, Family.IPV4, number, gateway), ident)
+    for ident, member in groups.items():
+        fib.want_group(ident, member)
+    fib.release(table)
+    table.mark(KEYS)
+    settle(fib, kernel)
+    again = Fib()
+    table = again.add_table(TABLE, desires.__getitem__)
+    again.wanted_nexthops, again.wanted_groups = dict(fib.wanted_nexthops), dict(fib.wanted_groups)
+    nexthops: list[Nexthop] = kernel.nexthops()
+    again.load(nexthops, {TABLE: kernel.routes(TABLE)})
+    again.release(table)
+    table.mark(KEYS)
+    assert again.plan() == []
+
+
+# Engine -----------------------------------------------------------------------------------------
+
+SESSIONS = st.sampled_from([T1, T2])
+PREFIXES = [parse_prefix(t) for t in ("192.168.0.0/16", "172.16.0.0/12", "10.0.9.0/24", "203.0.113.0/24")]
+SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=4, unique=True).map(tuple)
+
+
+class History(RuleBasedStateMachine):
+    """Random events; after each one the kernel is brought up to date and everything must fit together."""
+
+    @initialize(propagate=st.booleans())
+    def begin(self, propagate: bool) -> None:
+        self.now = 0.0
+        self.node = Node(engine(propagate=propagate, max_prefixes=3))
+        self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
+
+    @property
+    def engine(self) -> Engine:
+        return self.node.engine
+
+    def handle(self, event: object) -> None:
+        self.engine.handle(event, self.now)  # type: ignore[arg-type]
+
+    @rule(session=SESSIONS, graceful=st.booleans())
+    def session_up(self, session: SessionId, graceful: bool) -> None:
+        if self.engine.sessions[session].established:
+            return
+        more = {"graceful_restart_time": 20, "graceful_restart_families": (Family.IPV4,)} if graceful else {}
+        self.announced[session] = {}
+        up(self.engine, session, self.now, end=False, **more)
+
+    @rule(session=SESSIONS, graceful=st.booleans())
+    def session_down(self, session: SessionId, graceful: bool) -> None:
+        down(self.engine, session, self.now, graceful=graceful)
+        self.announced[session] = {}
+
+    @rule(session=SESSIONS, prefixes=SOME, longer=st.booleans())
+    def announce(self, session: SessionId, prefixes: tuple[Prefix, ...], longer: bool) -> None:
+        if self.engine.sessions[session].established:
+            attributes = path(session, *((65500, 65501) if longer else (65500,)))
+            self.handle(Announced(session, attributes, prefixes))
+            self.announced[session].update(dict.fromkeys(prefixes, attributes))
+
+    @rule(session=SESSIONS, prefixes=SOME)
+    def withdraw(self, session: SessionId, prefixes: tuple[Prefix, ...]) -> None:
+        if self.engine.sessions[session].established:
+            self.handle(Withdrawn(session, prefixes))
+            for prefix in prefixes:
+                self.announced[session].pop(prefix, None)
+
+    @rule(session=SESSIONS)
+    def end_of_rib(self, session: SessionId) -> None:
+        if self.engine.sessions[session].established:
+            self.handle(EndOfRib(session, Family.IPV4))
+
+    @rule(session=SESSIONS)
+    def lose_messages(self, session: SessionId) -> None:
+        if self.engine.sessions[session].established:
+            self.handle(MessagesLost(session, 1))
+            # The refresh that is asked for is answered with the same paths.
+            for prefix, attributes in self.announced[session].items():
+                self.handle(Announced(session, attributes, (prefix,)))
+
+    @rule(name=st.sampled_from(list(IFINDEX)), up=st.booleans())
+    def link(self, name: str, up: bool) -> None:
+        self.node.link(name, up=up, now=self.now)
+
+    @rule(mode=st.sampled_from(list(SwitchMode)))
+    def operator(self, mode: SwitchMode) -> None:
+        self.handle(OperatorSwitch("conn1", mode))
+
+    @rule(on=st.booleans())
+    def propagation(self, on: bool) -> None:
+        self.handle(PropagationSet("gw1", on))
+
+    @rule(connected=st.lists(st.sampled_from(PREFIXES), max_size=2).map(tuple))
+    def connected(self, connected: tuple[Prefix, ...]) -> None:
+        self.handle(ConnectedChanged(connected))
+
+    @rule(seconds=st.sampled_from([0.5, 6.0, 25.0, 60.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.engine.tick(self.now)
+
+    @rule(ident=st.integers(0, 5))
+    def somebody_deletes_a_nexthop(self, ident: int) -> None:
+        nexthops = self.node.kernel.nexthops()
+        if ident < len(nexthops):
+            self.node.kernel.delete_nexthop(nexthops[ident].id)
+            self.node.notice(self.now)
+
+    @rule(prefix=st.sampled_from(PREFIXES), metric=st.sampled_from([METRIC_PRIMARY, METRIC_BACKUP]))
+    def somebody_deletes_a_route(self, prefix: Prefix, metric: int) -> None:
+        if (prefix, metric) in self.node.kernel.routes(TABLE):
+            self.node.kernel.delete_route(TABLE, prefix, metric)
+            self.node.notice(self.now)
+
+    @rule()
+    def daemon_restarts(self) -> None:
+        self.now += 1
+        gateway = self.engine.gateways["gw1"]
+        fresh = Engine(intent(propagate=gateway.propagate, max_prefixes=3), self.now)
+        fresh.modes.update(self.engine.modes)
+        old = self.engine
+        self.node = self.node.restarted(fresh, self.now)
+        for session in (T1, T2):
+            if old.sessions[session].established:
+                fresh.handle(SessionResync(session, negotiated()), self.now)
+                for prefix, attributes in self.announced[session].items():
+                    fresh.handle(Announced(session, attributes, (prefix,)), self.now)
+                fresh.handle(EndOfRib(session, Family.IPV4), self.now)
+        run(fresh)
+        self.now += 61
+        fresh.tick(self.now)
+
+    @invariant()
+    def everything_fits(self) -> None:
+        if not hasattr(self, "node"):
+            return
+        self.node.settle()
+        engine = self.engine
+        table = engine.gateways["gw1"].table
+        kernel = self.node.kernel.routes(TABLE)
+        assert {p: i for (p, m), i in kernel.items() if m == METRIC_PRIMARY} == table.primary
+        assert {p: i for (p, m), i in kernel.items() if m == METRIC_BACKUP} == table.backup
+        self.no_route_uses_a_dead_tunnel()
+        self.every_announced_prefix_is_accounted_for()
+        self.every_live_path_is_forwarded()
+
+    def no_route_uses_a_dead_tunnel(self) -> None:
+        interfaces = {"t1": T1, "t2": T2}
+        for prefix, interface in self.node.routes().items():
+            tunnel = self.engine.tunnels[interfaces[interface]]
+            assert tunnel.state is not TunnelState.DOWN, f"{prefix} uses {interface}: {tunnel.reason}"
+            assert prefix != "10.0.9.0/24", "a VPC address was captured"
+
+    def every_announced_prefix_is_accounted_for(self) -> None:
+        for session, announced in self.announced.items():
+            adj = self.engine.sessions[session].adj
+            places = [set(adj.fresh), set(adj.refused), set(adj.shed)]
+            for prefix in announced:
+                assert sum(prefix in place for place in places) + (prefix in adj.stale) == 1, format_prefix(
+                    prefix
+                )
+
+    def every_live_path_is_forwarded(self) -> None:
+        engine = self.engine
+        gateway = engine.gateways["gw1"]
+        installed = self.node.routes()
+        for session in (T1, T2):
+            tunnel = engine.tunnels[session]
+            if tunnel.state is TunnelState.LIVE and gateway.propagate:
+                for prefix in engine.sessions[session].adj.fresh:
+                    assert format_prefix(prefix) in installed
+
+
+History.TestCase.settings = settings(deadline=None, max_examples=150, stateful_step_count=30)
+TestHistory = History.TestCase

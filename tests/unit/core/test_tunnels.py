@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bgpsvc.model import Role, SessionId, SwitchMode
+from bgpsvc.tunnels import SELECTION_DEFERRAL_TIME as DEFERRAL
+from bgpsvc.tunnels import Hop, Tunnel, TunnelState, assess, choose
+
+DOWN, STALE, WARMING, LIVE = TunnelState
+UP = Tunnel(SessionId("c-tunnel1"), "c", Role.ACTIVE, "t1", hold_down=5.0, link_up=True, established_at=100.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "other_live", "now", "state", "deadline"),
+    [
+        ({"link_up": False}, False, 100, DOWN, None),
+        ({"established_at": None}, False, 100, DOWN, None),
+        ({"established_at": None, "graceful_until": 120.0}, True, 119, STALE, 120.0),
+        ({"established_at": None, "graceful_until": 120.0}, True, 120, DOWN, None),
+        ({"established_at": None, "graceful_until": 120.0, "link_up": False}, True, 100, DOWN, None),
+        # Alone it carries traffic at once, beside a live one it waits for its table.
+        ({}, False, 100, LIVE, None),
+        ({}, True, 100, WARMING, 100 + DEFERRAL),
+        ({}, True, 100 + DEFERRAL, LIVE, None),
+        ({"synced_at": 101.0}, True, 101, LIVE, None),
+        # Only a tunnel that failed before has to prove itself.
+        ({"synced_at": 101.0, "failed_before": True}, True, 105.9, WARMING, 106.0),
+        ({"synced_at": 101.0, "failed_before": True}, True, 106, LIVE, None),
+        ({"synced_at": 101.0, "failed_before": True}, False, 101, LIVE, None),
+        (
+            {"failed_before": True},
+            True,
+            100 + DEFERRAL,
+            WARMING,
+            105 + DEFERRAL,
+        ),
+        # Once live it stays live whatever its table does.
+        ({"state": LIVE}, True, 100, LIVE, None),
+    ],
+)
+def test_assess(
+    change: dict[str, object], other_live: bool, now: float, state: TunnelState, deadline: float | None
+) -> None:
+    result = assess(replace(UP, **change), other_live, now)  # type: ignore[arg-type]
+    assert (result.state, result.deadline) == (state, deadline)
+    assert result.reason or state is LIVE
+
+
+A1, A2, B1 = SessionId("a-tunnel1"), SessionId("a-tunnel2"), SessionId("b-tunnel1")
+HOPS = [Hop(A1, b"1"), Hop(A2, b"2"), Hop(B1, b"3")]
+
+
+@pytest.mark.parametrize(
+    ("states", "mode", "chosen"),
+    [
+        ((LIVE, LIVE, LIVE), SwitchMode.AUTO, A1),
+        ((DOWN, LIVE, LIVE), SwitchMode.AUTO, A2),
+        ((DOWN, DOWN, LIVE), SwitchMode.AUTO, B1),
+        ((DOWN, DOWN, DOWN), SwitchMode.AUTO, None),
+        ((WARMING, LIVE, DOWN), SwitchMode.AUTO, A2),
+        ((WARMING, STALE, DOWN), SwitchMode.AUTO, A1),
+        ((STALE, DOWN, DOWN), SwitchMode.AUTO, A1),
+        ((LIVE, LIVE, LIVE), SwitchMode.STANDBY, A2),
+        ((LIVE, WARMING, LIVE), SwitchMode.STANDBY, A2),
+        ((LIVE, DOWN, LIVE), SwitchMode.STANDBY, A1),
+        ((LIVE, STALE, LIVE), SwitchMode.STANDBY, A1),
+        ((DOWN, LIVE, LIVE), SwitchMode.ACTIVE, A2),
+        ((WARMING, LIVE, LIVE), SwitchMode.ACTIVE, A1),
+        # The switch of one connection does not reach into another.
+        ((DOWN, DOWN, LIVE), SwitchMode.STANDBY, B1),
+    ],
+)
+def test_choose(states: tuple[TunnelState, ...], mode: SwitchMode, chosen: SessionId | None) -> None:
+    tunnels = {
+        hop.session: replace(
+            UP,
+            session=hop.session,
+            connection=hop.session[0],
+            role=Role.STANDBY if hop.session == A2 else Role.ACTIVE,
+            state=state,
+        )
+        for hop, state in zip(HOPS, states, strict=True)
+    }
+    modes = {"a": mode, "b": SwitchMode.AUTO}
+    found = choose(HOPS, tunnels.__getitem__, modes.__getitem__)
+    assert (found.session if found is not None else None) == chosen
