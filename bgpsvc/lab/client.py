@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 TIMEOUT_SECONDS = 10.0
+ALIVE_SECONDS = 0.5
 
 
 class Rest:
@@ -22,9 +23,9 @@ class Rest:
         self._http.close()
 
     def alive(self) -> bool:
-        """True if the service answers."""
+        """True if it answers soon: while it starts, its socket takes connections that nobody serves."""
         try:
-            return self._http.get("/healthz").status_code == 200
+            return self._http.get("/healthz", timeout=ALIVE_SECONDS).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -25,6 +25,8 @@ MAIN_TABLE = 254
 COUNT_SECONDS = 0.5
 FAILBACK_LIMIT_SECONDS = 1.0
 
+_ALL_ROUTES = "all prefixes of the other side in"
+
 Figures = dict[str, float]
 
 
@@ -139,14 +141,7 @@ class Walk:
         }
 
     def _propagated(self) -> Figures:
-        figures: Figures = {}
-        for gateway in GATEWAYS:
-            self._until(
-                f"all prefixes of {other(gateway).name} in the kernel table of {gateway.name}",
-                partial(self._missing_routes, gateway),
-            )
-            figures[f"{gateway.name}_after_sessions_seconds"] = self._since_sessions()
-        return figures
+        return self._tables("after_sessions", self._established, _ALL_ROUTES, self._missing_routes)
 
     def _ping(self, probes: Probes) -> Figures:
         self._until("every echo request answered", lambda: probes.flows() or "requests without answer")
@@ -200,26 +195,14 @@ class Walk:
         self._flaps = self._flap_counts()
         began = time.monotonic()
         self._rest["gw1"].set_auto_propagate("gw1", False)
-        figures: Figures = {}
-        for gateway in GATEWAYS:
-            self._until(
-                f"no prefix of {other(gateway).name} in the kernel table of {gateway.name}",
-                partial(self._left_routes, gateway),
-            )
-            figures[f"{gateway.name}_clear_after_seconds"] = time.monotonic() - began
+        figures = self._tables("clear_after", began, "no prefix of the other side in", self._left_routes)
         self._until("no echo request answered", lambda: probes.stopped() or "requests are answered")
         return figures
 
     def _propagation_on(self, probes: Probes) -> Figures:
         began = time.monotonic()
         self._rest["gw1"].set_auto_propagate("gw1", True)
-        figures: Figures = {}
-        for gateway in GATEWAYS:
-            self._until(
-                f"all prefixes of {other(gateway).name} in the kernel table of {gateway.name}",
-                partial(self._missing_routes, gateway),
-            )
-            figures[f"{gateway.name}_back_after_seconds"] = time.monotonic() - began
+        figures = self._tables("back_after", began, _ALL_ROUTES, self._missing_routes)
         self._until("traffic flows again", lambda: probes.flows(began) or "no answers")
         if (now := self._flap_counts()) != self._flaps:
             raise StepFailed(f"no session reset ({self._flaps} flaps before)", f"{now} flaps after")
@@ -275,6 +258,26 @@ class Walk:
 
     # Helpers
 
+    def _tables(
+        self, figure: str, began: float, expected: str, look: Callable[[Gateway], bool | str]
+    ) -> Figures:
+        """Waits until both kernel tables look as expected, and says when each one did."""
+        figures: Figures = {}
+        waiting = list(GATEWAYS)
+
+        def both() -> bool | str:
+            seen = {}
+            for gateway in tuple(waiting):
+                if (found := look(gateway)) is True:
+                    figures[f"{gateway.name}_{figure}_seconds"] = time.monotonic() - began
+                    waiting.remove(gateway)
+                else:
+                    seen[gateway.name] = found
+            return not seen or ", ".join(f"{name}: {found}" for name, found in seen.items())
+
+        self._until(f"{expected} the kernel tables of both gateways", both)
+        return figures
+
     def _routes(self, gateway: Gateway) -> dict[str, str]:
         rest = self._rest.get(gateway.name)
         table = rest.route_table(gateway.vpc) if rest else MAIN_TABLE
@@ -290,7 +293,7 @@ class Walk:
         return time.monotonic() - self._established
 
     def _until(self, expected: str, look: Callable[[], bool | str], limit: float | None = None) -> None:
-        """Looks until it is True. The pause grows with the cost of a look, which may dump a whole table."""
+        """Looks until it is True. The pause grows with the cost of a look, which may dump whole tables."""
         deadline = time.monotonic() + (self._patience if limit is None else limit)
         while True:
             began = time.monotonic()
@@ -301,7 +304,7 @@ class Walk:
             self._check_daemons()
             if now > deadline:
                 raise StepFailed(expected, str(seen))
-            time.sleep(max(0.05, 2 * (now - began)))
+            time.sleep(max(0.05, now - began))
 
     def _check_daemons(self) -> None:
         for name, daemon in self._lab.daemons().items():
