@@ -8,8 +8,9 @@ A tunnel is assessed from levels, never from a history of edges:
 
     DOWN     the link is down, or the session is and forwarding state may not be kept
     STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
-    WARMING  the session is back while another tunnel of the connection is live: waits for
-             End-of-RIB (or the deferral time) and, after a failure, for the failback hold-down
+    WARMING  the session is back while another tunnel of the connection is live: waits until it is
+             in sync (End-of-RIB, or the deferral time is over) and, after a failure, for the
+             failback hold-down
     LIVE     usable; the first choice
 
 A warming tunnel becomes live at once when no other tunnel of its connection is live: half a table
@@ -41,7 +42,8 @@ class TunnelState(IntEnum):
 class Tunnel:
     """What is known of one tunnel. Times are seconds of the shell's clock.
 
-    `established_at` and `synced_at` (End-of-RIB of every family) are None while not so.
+    `established_at` and `synced_at` (End-of-RIB of every family, or no longer waited for) are None
+    while not so.
     """
 
     session: SessionId
@@ -84,9 +86,7 @@ def assess(tunnel: Tunnel, other_live: bool, now: float) -> Assessment:
         return Assessment(TunnelState.LIVE, "the session is established and no other tunnel is live")
     synced_at = tunnel.synced_at
     if synced_at is None:
-        synced_at = tunnel.established_at + SELECTION_DEFERRAL_TIME
-        if now < synced_at:
-            return Assessment(TunnelState.WARMING, "waits for End-of-RIB", synced_at)
+        return Assessment(TunnelState.WARMING, "waits for End-of-RIB")
     if tunnel.failed_before and now < synced_at + tunnel.hold_down:
         return Assessment(
             TunnelState.WARMING,

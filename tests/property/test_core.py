@@ -321,6 +321,9 @@ class History(RuleBasedStateMachine):
             tunnel = self.engine.tunnels[interfaces[interface]]
             assert tunnel.state is not TunnelState.DOWN, f"{prefix} uses {interface}: {tunnel.reason}"
             assert prefix != "10.0.9.0/24", "a VPC address was captured"
+            session = self.engine.sessions[interfaces[interface]]
+            packed = parse_prefix(prefix)
+            assert packed in session.adj.fresh or (session.keep_stale and packed in session.adj.stale)
 
     def every_announced_prefix_is_accounted_for(self) -> None:
         for session, announced in self.announced.items():
