@@ -114,7 +114,7 @@ class Decoder:
             if handler is None:
                 return events + self._not_understood(line)
             return events + handler(self, session, neighbor)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError):
             return self._not_understood(line)
 
     def _not_understood(self, line: bytes) -> list[BgpEvent]:
