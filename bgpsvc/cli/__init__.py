@@ -15,7 +15,7 @@ from bgpsvc.cli.errors import CliError
 
 COMMANDS = {
     "get": ("bgpsvc.cli.get:app", "List sessions, routes, tunnels and other resources."),
-    "show": ("bgpsvc.cli.show:app", "Show the BGP summary, a session, or a route with all candidates."),
+    "show": ("bgpsvc.cli.show:app", "Show the BGP summary, a session, or a route."),
     "propagate": ("bgpsvc.cli.actions:propagate", "Switch the automatic propagation of a VPN gateway."),
     "switch": ("bgpsvc.cli.actions:switch", "Choose the tunnel of a VPN connection."),
     "config": ("bgpsvc.cli.config:app", "Check and show configuration files."),
@@ -91,6 +91,7 @@ def _load(name: str) -> Any:
         found = alone
     # Plain text as everywhere else: no boxes, and no time spent on drawing them.
     found.rich_markup_mode = None
+    found._add_completion = False
     return typer.main.get_command(found)
 
 

@@ -50,7 +50,7 @@ PLAN = tuple(
 
 def propagate(
     ctx: typer.Context,
-    state: Annotated[OnOff, typer.Argument(help="On or off.")],
+    state: Annotated[OnOff, typer.Argument(metavar="on|off", help="State of the switch.")],
     gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="Name of the VPN gateway.")],
     wait: Annotated[
         float,
@@ -102,7 +102,12 @@ def _wait_until_active(client: Client, path: str, seconds: float) -> Json:
 def switch(
     ctx: typer.Context,
     connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Name of the VPN connection.")],
-    mode: Annotated[Mode, typer.Argument(help="The tunnel to use; auto leaves it to role and health.")],
+    mode: Annotated[
+        Mode,
+        typer.Argument(
+            metavar="auto|active|standby", help="The tunnel to use; auto leaves it to role and health."
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would move.")] = False,
     output: Output = Format.TABLE,
     server: Server = None,

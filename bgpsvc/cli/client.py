@@ -154,7 +154,8 @@ def _problem(server: str, status: int, body: bytes) -> CliError:
         problem = json.loads(body)
         lines = [str(problem["detail"])]
         for error in problem.get("errors", ()):
-            place = error["pointer"].removeprefix("#").removeprefix("/")
+            # The index of a repeated parameter tells nobody anything.
+            place = error["pointer"].removeprefix("#").removeprefix("/").removesuffix("/0")
             lines.append(f"  {place}: {error['detail']}" if place else f"  {error['detail']}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return CliError(f"{server} does not answer like bgpsvc: status {status}")

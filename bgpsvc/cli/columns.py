@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bgpsvc.cli.client import Json
 from bgpsvc.cli.output import Column, duration, plain
 
 
@@ -27,17 +28,26 @@ def count(value: Any) -> str:
     return str(len(value))
 
 
+def why_down(session: Json) -> str | None:
+    """The last error of a session that is not established."""
+    if session["state"] == "established":
+        return None
+    error = session["last_error"]
+    return error["text"] if error else "not established yet"
+
+
 SESSIONS = (
     Column("ID", "id"),
     Column("ROLE", "role"),
     Column("PEER", "peer_address"),
     Column("AS", "peer_asn", right=True),
     Column("STATE", "state", good=("established",)),
-    Column("SINCE", "since", duration),
+    Column("FOR", "since", duration),
     Column("RECEIVED", "prefixes.received", right=True),
     Column("ACCEPTED", "prefixes.accepted", right=True),
     Column("ADVERTISED", "prefixes.advertised", right=True),
     Column("FLAPS", "flap_count", right=True),
+    Column("WHY DOWN", "last_error.text", of=why_down),
     Column("GATEWAY", "gateway", wide=True),
     Column("INTERFACE", "interface", wide=True),
     Column("LOCAL", "local_address", wide=True),
@@ -47,11 +57,13 @@ SESSIONS = (
     Column("STALE", "prefixes.stale", wide=True, right=True),
     Column("LAST ERROR", "last_error.text", wide=True),
 )
+
+
 TUNNELS = (
     Column("ID", "id"),
     Column("ROLE", "role"),
     Column("STATE", "state", good=("live",)),
-    Column("SINCE", "since", duration),
+    Column("FOR", "since", duration),
     Column("CARRIES TRAFFIC", "carrying"),
     Column("SESSION", "session_state", good=("established",)),
     Column("INTERFACE", "interface"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+import typer.core
 
 from bgpsvc.cli import columns
 from bgpsvc.cli.client import Client, Json
@@ -23,9 +26,19 @@ from bgpsvc.cli.options import (
     route_query,
     the_only,
 )
-from bgpsvc.cli.output import Column, Format, Table, may_colour, run, write_list, write_object
+from bgpsvc.cli.output import WATCH_SECONDS, Column, Format, Table, may_colour, run, write_list, write_object
+
+
+class Plurals(typer.core.TyperGroup):
+    """Takes `get session` for `get sessions` and so on, as kubectl does."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or of its plural."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, f"{cmd_name}s")
+
 
 app = typer.Typer(
+    cls=Plurals,
     no_args_is_help=True,
     context_settings=HELP,
     help="List resources.\n\n"
@@ -36,10 +49,10 @@ app = typer.Typer(
     "  bgpsvc get events --watch",
 )
 
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this one.")]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one.")]
 Prefix = Annotated[
     str | None,
-    typer.Argument(metavar="[PREFIX]", help="Only this prefix; for an address, its longest match."),
+    typer.Argument(metavar="PREFIX", help="Only this prefix; for an address, its longest match."),
 ]
 Longer = Annotated[bool, typer.Option("--longer", help="PREFIX and everything inside it.")]
 Covering = Annotated[bool, typer.Option("--covering", help="PREFIX and everything that contains it.")]
@@ -52,7 +65,14 @@ Community = Annotated[
     str | None,
     typer.Option("--community", metavar="C", help="Community: 65500:100, 65500:1:2 or a well-known name."),
 ]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N items; 0: all.")]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", metavar="N", min=0, show_default=False, help="At most N items. Default: all."),
+]
+
+
+FOLLOWED = {"kind": 26, "subject": 14}
+"""Widths that hold what comes later, when rows come one by one."""
 
 
 class Family(StrEnum):
@@ -266,7 +286,9 @@ def events(
         int | None,
         typer.Option("--after", metavar="ID", min=0, help="Events behind this one, not the latest ones."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most N events.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most N events.")
+    ] = 100,
     output: Output = Format.TABLE,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on with new events as they happen, until Ctrl-C.")
@@ -297,8 +319,10 @@ def events(
 
 
 def _follow(client: Client, params: Json, limit: int, form: Format) -> None:
-    """The latest events, then new ones as they happen."""
-    shown = [column for column in columns.EVENTS if form is Format.WIDE or not column.wide]
+    """The latest events, then new ones as they happen, over restarts of the daemon too."""
+    shown = [
+        replace(c, least=FOLLOWED.get(c.key, 0)) for c in columns.EVENTS if form is Format.WIDE or not c.wide
+    ]
     rows = Table(shown, sys.stdout, may_colour(sys.stdout))
     # Ids begin with 1, so 0 is "from the start" should nothing have happened yet.
     last = params["after"] or 0
@@ -306,6 +330,24 @@ def _follow(client: Client, params: Json, limit: int, form: Format) -> None:
         rows.write(page)
         last = page[-1]["id"] if page else last
     sys.stdout.flush()
-    for event in client.events(last, params["kind"]):
-        rows.write([event])
-        sys.stdout.flush()
+    while True:
+        try:
+            for event in client.events(last, params["kind"]):
+                rows.write([event])
+                sys.stdout.flush()
+                last = event["id"]
+        except CliError as error:
+            typer.echo(f"bgpsvc: {error}; trying again", err=True)
+        last = _resume(client, last)
+
+
+def _resume(client: Client, last: int) -> int:
+    """Waits until the daemon answers; the event to go on behind: 0 if its log has begun anew."""
+    while True:
+        time.sleep(WATCH_SECONDS)
+        try:
+            newest = client.get("/v1/events", {"limit": 1})["items"]
+        except CliError:
+            # Said once already; the next round may succeed.
+            continue
+        return 0 if not newest or newest[0]["id"] < last else last

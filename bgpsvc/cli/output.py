@@ -50,9 +50,11 @@ def plain(value: Any) -> str:
 
 
 def raw(value: Any) -> str:
-    """A value for programs: nothing is empty, true and false as in JSON."""
+    """A value for programs: nothing is empty, true and false as in JSON, objects are counted."""
     if value is None:
         return ""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return str(len(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
@@ -60,6 +62,11 @@ def raw(value: Any) -> str:
     if isinstance(value, dict):
         return json.dumps(value)
     return str(value)
+
+
+def times(number: int) -> str:
+    """How often."""
+    return {0: "never", 1: "once"}.get(number, f"{number} times")
 
 
 def duration(since: str | None) -> str:
@@ -82,8 +89,7 @@ class Column:
     """One column: its title, the member it shows (dots lead inside), and how.
 
     `show` makes text of the member, `wide` columns appear with -o wide only. Columns with `good` words
-    are coloured: those green, others red or yellow. CSV has every column with the member's plain value,
-    named by `key`.
+    are coloured: those green, others red or yellow. CSV has every column, with the member's plain value.
     """
 
     title: str
@@ -92,9 +98,15 @@ class Column:
     wide: bool = False
     right: bool = False
     good: tuple[str, ...] = ()
+    of: Callable[[Json], Any] | None = None
+    """Makes the value from the whole item, in place of `key`."""
+    least: int = 0
+    """Smallest width, for tables whose rows come one by one."""
 
     def value(self, item: Json) -> Any:
         """The member of an item; None where the way to it ends."""
+        if self.of is not None:
+            return self.of(item)
         found: Any = item
         for name in self.key.split("."):
             if isinstance(found, list):
@@ -119,7 +131,7 @@ class Table:
         head = not self.widths
         if head:
             rows.insert(0, [column.title for column in self.columns])
-            self.widths = [0] * len(self.columns)
+            self.widths = [column.least for column in self.columns]
         self.widths = [max([w, *(len(row[i]) for row in rows)]) for i, w in enumerate(self.widths)]
         for number, row in enumerate(rows):
             self.out.write(self._line(row, head=head and number == 0) + "\n")
@@ -223,7 +235,7 @@ def _csv_writer(columns: Sequence[Column], out: TextIO) -> Callable[[list[Json]]
     def write(page: list[Json]) -> None:
         nonlocal begun
         if not begun:
-            writer.writerow([column.key for column in columns])
+            writer.writerow([column.title.lower().replace(" ", "_") for column in columns])
             begun = True
         writer.writerows([raw(column.value(item)) for column in columns] for item in page)
 

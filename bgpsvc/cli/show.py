@@ -30,6 +30,7 @@ from bgpsvc.cli.output import (
     paint,
     plain,
     run,
+    times,
     write_list,
     write_object,
 )
@@ -46,12 +47,25 @@ app = typer.Typer(
 bgp = typer.Typer(no_args_is_help=True, context_settings=HELP, help="BGP of all gateways.")
 app.add_typer(bgp, name="bgp")
 
+
+def _up_down(session: Json) -> str:
+    """How long the session has been up or down; `never` if it was not up yet."""
+    ever = session["state"] == "established" or session["established_count"] > 0
+    return duration(session["since"]) if ever else "never"
+
+
+def _state_or_prefixes(session: Json) -> str:
+    """One cell for both, as routers have it: a number means Established."""
+    state = str(session["state"])
+    return str(session["prefixes"]["received"]) if state == "established" else state.capitalize()
+
+
 NEIGHBOURS = (
     Column("NEIGHBOR", "peer_address"),
     Column("AS", "peer_asn", right=True),
     Column("UPDATES", "messages.updates_received", right=True),
-    Column("UP/DOWN", "up_down", right=True),
-    Column("STATE/PFXRCD", "state_or_prefixes", right=True),
+    Column("UP/DOWN", "since", right=True, of=_up_down),
+    Column("STATE/PFXRCD", "state", right=True, of=_state_or_prefixes),
     Column("PFXACC", "prefixes.accepted", right=True),
     Column("PFXSNT", "prefixes.advertised", right=True),
     Column("FLAPS", "flap_count", right=True),
@@ -108,20 +122,14 @@ def _summary(gateway: Json, connections: list[Json], sessions: list[Json], wide:
         )
     out.write("\n")
     colour = may_colour(sys.stdout)
-    rows = [_neighbour(session) for session in sessions]
-    Table([column for column in NEIGHBOURS if wide or not column.wide], out, colour).write(rows)
-    up = sum(session["state"] == "established" for session in sessions)
+    Table([column for column in NEIGHBOURS if wide or not column.wide], out, colour).write(sessions)
+    down = [session for session in sessions if session["state"] != "established"]
+    failed = [session for session in down if session["last_error"]]
+    out.write("\n" if failed else "")
+    for session in failed:
+        out.write(f"{session['peer_address']} last failed: {_error(session['last_error'])}\n")
+    up = len(sessions) - len(down)
     out.write(f"\nTotal number of neighbors {len(sessions)}, established {up}\n")
-
-
-def _neighbour(session: Json) -> Json:
-    """A session with the two cells that depend on its state."""
-    up = session["state"] == "established"
-    ever = up or session["established_count"] > 0
-    return session | {
-        "up_down": duration(session["since"]) if ever else "never",
-        "state_or_prefixes": str(session["prefixes"]["received"]) if up else session["state"].capitalize(),
-    }
 
 
 @app.command()
@@ -157,7 +165,7 @@ def _session(s: Json, colour: bool) -> Iterator[str]:
     yield f"  Local      {s['local_address']}, AS {s['local_asn']}, interface {s['interface']}"
     yield f"  Peer       {s['peer_address']}, AS {s['peer_asn']}"
     yield f"  State      {state} for {duration(s['since'])}, since {s['since']}"
-    yield f"  History    established {s['established_count']} times, flapped {s['flap_count']} times"
+    yield f"  History    established {times(s['established_count'])}, flapped {times(s['flap_count'])}"
     yield from _negotiated(s)
     p, m = s["prefixes"], s["messages"]
     stale = f", {p['stale']} stale" if p["stale"] else ""
