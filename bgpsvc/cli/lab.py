@@ -87,7 +87,6 @@ def run(
             peer=peer,
             hold_time=hold_time,
             prefixes=prefixes,
-            detached=False,
             first_port=0,
             report=lambda _phase, seconds: took.append(seconds),
         )
@@ -135,19 +134,24 @@ def up(
             peer=peer,
             hold_time=hold_time,
             prefixes=prefixes,
-            detached=True,
             first_port=port,
             report=lambda phase, seconds: _say(f"{phase} made ({seconds:.1f} s)"),
         )
+        # Until here the lab ends with this command: one that nobody could find again must not stay.
         state.save(name, lab)
-    _await_rest(lab)
+        lab.detach()
+        if (trouble := _await_rest(lab)) is not None:
+            lab.stop()
+            state.forget(name)
+            _say(trouble)
+            raise typer.Exit(1)
     for gateway in lab.ports:
         typer.echo(f"{gateway}  {lab.url(gateway)}")
     _say(f"Try: bgpsvc lab exec {GW1.host} -- ping {GW2.host_address}, and meanwhile: bgpsvc lab fail 1")
 
 
-def _await_rest(lab: Lab) -> None:
-    """Waits until the gateways answer; a daemon that ends before is shown with its log."""
+def _await_rest(lab: Lab) -> str | None:
+    """Waits until the gateways answer. Returns what went wrong, with the log of the daemon at fault."""
     deadline = time.monotonic() + START_SECONDS + lab.spec.prefixes / 2000
     for gateway in lab.ports:
         rest = Rest(lab.url(gateway))
@@ -155,10 +159,11 @@ def _await_rest(lab: Lab) -> None:
             ended = lab.daemons()[gateway]["exit"]
             if ended is not None or time.monotonic() > deadline:
                 what = "does not answer" if ended is None else f"ended with status {ended}"
-                _say(f"bgpsvc lab: {gateway} {what}; the last lines of its log:\n{lab.log_tail(gateway)}")
-                raise typer.Exit(1)
+                rest.close()
+                return f"bgpsvc lab: {gateway} {what}; the last lines of its log:\n{lab.log_tail(gateway)}"
             time.sleep(0.05)
         rest.close()
+    return None
 
 
 @app.command()
@@ -241,7 +246,9 @@ def execute(
         raise typer.Exit(2)
     sys.stdout.flush()
     argv = lab.command(host, command)
-    os.execv(argv[0], argv)
+    # An ordinary user's PATH often lacks `ip` and its like, which are what one wants here.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *launch.SBIN])
+    os.execve(argv[0], argv, {**os.environ, "PATH": path})
 
 
 @app.command()

@@ -28,6 +28,8 @@ RUN_DIR = PurePosixPath("/run/lab")
 """The lab's own directory, on a tmpfs that only the lab's mount namespace sees."""
 LOG_DIR = RUN_DIR / "log"
 STANDBY_MED = 100
+DETACH = b"detach"
+"""Written to process 1, it lets the lab outlive the command that started it."""
 
 
 class Peer(StrEnum):

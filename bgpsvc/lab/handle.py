@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bgpsvc.lab.daemons import LOG_DIR, RUN_DIR, LabSpec
+from bgpsvc.lab.daemons import DETACH, LOG_DIR, RUN_DIR, LabSpec
 from bgpsvc.lab.topology import FAIL_RULE_PRIORITY, GATEWAYS, TUNNELS, fail_rules, tunnel_interface
 
 STOP_SECONDS = 8.0
@@ -137,6 +137,16 @@ class Lab:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
 
+    def detach(self) -> None:
+        """Lets the lab outlive this process, which forgets it."""
+        if self.process is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.write(DETACH.decode())
+            self._close_streams(self.process)
+            # It is the lab's from here on; Popen would complain that nobody waited for it.
+            self.process.returncode = 0
+            self.process = None
+
     def stop(self) -> None:
         """Ends the daemons in good order, then everything. Returns when the lab is gone."""
         with contextlib.suppress(ProcessLookupError):
@@ -149,10 +159,14 @@ class Lab:
             finally:
                 os.close(handle)
         if self.process is not None:
-            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-                if stream is not None:
-                    stream.close()
+            self._close_streams(self.process)
             self.process.wait()
+
+    @staticmethod
+    def _close_streams(process: subprocess.Popen[str]) -> None:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
     def _rules(self, action: str, tunnel: int) -> bool:
         for selector in fail_rules(tunnel):

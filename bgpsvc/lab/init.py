@@ -5,8 +5,9 @@ other process of the PID namespace, and with the last of them go the network and
 Inside, the hosts are named network namespaces under /run/netns, on a tmpfs that nobody else sees.
 
 Standard output carries one JSON object per line until the lab is ready: `{"event": "init", "pid": N}`,
-`{"event": "topology"}`, `{"event": "ready"}`, or `{"event": "failed", "message": ...}`. Standard input is the
-lifeline of a foreground lab: its end means that the command which wanted the lab is gone.
+`{"event": "topology"}`, `{"event": "ready"}`, or `{"event": "failed", "message": ...}`. Standard input is its
+lifeline: its end means that the command which wanted the lab is gone. A line `detach` cuts it: from then
+on the lab lives until SIGTERM.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bgpsvc.lab.daemons import LOG_DIR, RUN_DIR, Daemon, LabSpec, Peer, daemons
+from bgpsvc.lab.daemons import DETACH, LOG_DIR, RUN_DIR, Daemon, LabSpec, Peer, daemons
 from bgpsvc.lab.topology import HOSTS, batches
 
 STOP_SECONDS = 5.0
@@ -151,7 +152,7 @@ class Supervisor:
         os.replace(temporary, STATE_FILE)
 
 
-def supervise(supervisor: Supervisor, lifeline: bool) -> None:
+def supervise(supervisor: Supervisor) -> None:
     """Runs until SIGTERM (clean stop) or the end of the lifeline (immediate stop)."""
     read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write_end)
@@ -160,13 +161,14 @@ def supervise(supervisor: Supervisor, lifeline: bool) -> None:
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     with selectors.DefaultSelector() as selector:
         selector.register(read_end, selectors.EVENT_READ)
-        if lifeline:
-            selector.register(sys.stdin, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
         supervisor.reap()
         while not stopping:
             for key, _ in selector.select():
-                if key.fileobj is sys.stdin and not os.read(0, 4096):
-                    return
+                if key.fileobj is sys.stdin:
+                    if os.read(0, len(DETACH)) != DETACH:
+                        return
+                    selector.unregister(sys.stdin)
             with contextlib.suppress(BlockingIOError):
                 os.read(read_end, 4096)
             supervisor.reap()
@@ -187,7 +189,7 @@ def go_silent() -> None:
         os.dup2(log.fileno(), 2)
 
 
-def first_process(spec: LabSpec, lifeline: bool) -> int:
+def first_process(spec: LabSpec) -> int:
     """The life of process 1; its exit status."""
     # The /proc of the outside is still mounted, so this is our number there.
     say(event="init", pid=int(os.readlink("/proc/self")))
@@ -203,20 +205,20 @@ def first_process(spec: LabSpec, lifeline: bool) -> int:
         return 1
     say(event="ready")
     go_silent()
-    supervise(supervisor, lifeline)
+    supervise(supervisor)
     return 0
 
 
 def main(argv: list[str]) -> int:
-    """`init SPEC_JSON lifeline|detached`, run by `unshare`: its first child is process 1 of the lab."""
-    spec, lifeline = LabSpec(**json.loads(argv[0])), argv[1] == "lifeline"
+    """`init SPEC_JSON`, run by `unshare`: its first child is process 1 of the lab; it waits for that."""
+    spec = LabSpec(**json.loads(argv[0]))
     child = os.fork()
     if not child:
-        return first_process(spec, lifeline)
+        return first_process(spec)
     # Another holder of a listening socket would leave clients hanging after its daemon has ended.
     for fd in spec.sockets.values():
         os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and 1 if lifeline else 0
+    return 1 if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) else 0
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from bgpsvc.lab.daemons import LabSpec, Peer, served_gateways
 from bgpsvc.lab.handle import Lab
 
 FIRST_PORT = 8179
-START_SECONDS = 60.0
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
-_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _FRR_DIR = "/usr/lib/frr"
 _PACKAGES = {
     "unshare": "util-linux",
@@ -55,7 +54,7 @@ def find_programs(peer: Peer) -> dict[str, str]:
     names = ["unshare", "nsenter", "mount", "ip"]
     names += {Peer.BIRD: ["bird"], Peer.FRR: ["zebra", "bgpd"], Peer.BGPSVC: []}[peer]
     # An ordinary user's PATH often lacks the sbin directories, where most of these live.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN, _FRR_DIR])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN, _FRR_DIR])
     found = {name: shutil.which(name, path=path) for name in names}
     missing = [name for name, where in found.items() if where is None]
     if missing:
@@ -126,14 +125,13 @@ def start(
     peer: Peer,
     hold_time: int,
     prefixes: int,
-    detached: bool,
     first_port: int,
     report: Callable[[str, float], None],
 ) -> Lab:
     """Starts a lab and returns it when its daemons are running (not yet ready).
 
-    A lab that is not `detached` lives no longer than this process. `report` is told each phase and the
-    seconds since the start. `first_port` 0 takes any ports. Raises CannotStart, LabFailed.
+    The lab lives no longer than this process, unless it is told to `detach`. `report` is told each phase and
+    the seconds since the start. `first_port` 0 takes any ports. Raises CannotStart, LabFailed.
     """
     programs = find_programs(peer)
     rootless = not may_make_namespaces()
@@ -152,28 +150,25 @@ def start(
             hold_time=hold_time,
             prefixes=prefixes,
         )
-        process = _spawn(spec, rootless, detached)
+        process = _spawn(spec, rootless)
         ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
     finally:
         for listener in listeners.values():
             listener.close()
     pid = _follow(process, lambda phase: report(phase, time.monotonic() - began))
-    if detached:
-        _let_go(process)
-    return Lab(pid=pid, rootless=rootless, spec=spec, ports=ports, process=None if detached else process)
+    return Lab(pid=pid, rootless=rootless, spec=spec, ports=ports, process=process)
 
 
-def _spawn(spec: LabSpec, rootless: bool, detached: bool) -> subprocess.Popen[str]:
+def _spawn(spec: LabSpec, rootless: bool) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(bgpsvc.__file__).parent.parent),
         "PYTHONUNBUFFERED": "1",
     }
-    mode = "detached" if detached else "lifeline"
     text = json.dumps(dataclasses.asdict(spec))
     return subprocess.Popen(
-        [*unshare_command(spec.programs, rootless), spec.python, "-P", "-m", "bgpsvc.lab.init", text, mode],
-        stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
+        [*unshare_command(spec.programs, rootless), spec.python, "-P", "-m", "bgpsvc.lab.init", text],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -182,14 +177,6 @@ def _spawn(spec: LabSpec, rootless: bool, detached: bool) -> subprocess.Popen[st
         # Ctrl-C is for the command, which then ends the lab in good order.
         start_new_session=True,
     )
-
-
-def _let_go(process: subprocess.Popen[str]) -> None:
-    """The parent of a detached lab's process 1 has ended already; nobody listens to the lab any more."""
-    process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def _follow(process: subprocess.Popen[str], report: Callable[[str], None]) -> int:

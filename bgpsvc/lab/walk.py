@@ -23,6 +23,8 @@ from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, TUNNEL_MTU, TUNNELS, Gateway
 
 MAIN_TABLE = 254
 COUNT_SECONDS = 0.5
+SWITCHOVER_MARGIN_SECONDS = 3.0
+"""What a switchover may take beyond the hold time: daemons look at their timers once a second or so."""
 FAILBACK_LIMIT_SECONDS = 1.0
 
 _ALL_ROUTES = "all prefixes of the other side in"
@@ -163,7 +165,7 @@ class Walk:
         return figures
 
     def _switchover(self, probes: Probes) -> Figures:
-        limit = self._hold_time + 2.0
+        limit = self._hold_time + SWITCHOVER_MARGIN_SECONDS
         began = time.monotonic()
         self._lab.fail(1)
         # The gap must have begun before its end can be looked for.

@@ -18,7 +18,7 @@ def programs_in(directory: Path, *names: str) -> None:
 
 @pytest.fixture
 def bin_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(launch, "_SBIN", ())
+    monkeypatch.setattr(launch, "SBIN", ())
     monkeypatch.setattr(launch, "_FRR_DIR", str(tmp_path / "frr"))
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
