@@ -248,8 +248,6 @@ class FakeKernel:
         raise _refuse("No route to host", errno.EHOSTUNREACH)
 
     def _check_group(self, op: SetGroup) -> None:
-        if op.existing and op.id not in self._objects:
-            raise _refuse("Entry with matching id does not exist", errno.ENOENT)
         for member in op.members:
             if op.members.count(member) > 1:
                 raise _refuse("Nexthop id can not be used twice in a group")
@@ -257,6 +255,8 @@ class FakeKernel:
                 raise _refuse("Invalid nexthop id")
             if isinstance(self._objects[member], SetGroup):
                 raise _refuse("Hash-threshold group can not be a nexthop within a group")
+        if op.existing and op.id not in self._objects:
+            raise _refuse("Replace specified without create and no entry exists", errno.ENOENT)
 
     def _check_replacement(self, op: SetNexthop | SetGroup) -> None:
         """What stands in the way of the object taking the place of one with the same id."""

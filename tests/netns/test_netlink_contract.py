@@ -327,6 +327,18 @@ def test_refused_groups(world: World) -> None:
     assert objects(world) == {1: (), 10: (1,)}
 
 
+def test_a_group_that_must_exist(world: World) -> None:
+    done(world, nexthop(world, 1, 1), nexthop(world, 2, 2), group(11, 1))
+    done(world, SetGroup(BASE + 11, (BASE + 2,), existing=True))
+    assert objects(world)[11] == (2,)
+    gone = SetGroup(BASE + 12, (BASE + 2,), existing=True)
+    text = "Replace specified without create and no entry exists"
+    assert refused(world, gone) == [(errno.ENOENT, text, None)]
+    wrong = SetGroup(BASE + 12, (BASE + 99,), existing=True)
+    assert refused(world, wrong) == [(errno.EINVAL, "Invalid nexthop id", None)]
+    assert objects(world) == {1: (), 2: (), 11: (2,)}
+
+
 def test_a_refused_route_does_not_stop_the_others(world: World) -> None:
     done(world, nexthop(world, 1, 1))
     op = SetRoutes(TABLE, 100, ((TEN, BASE + 99), (ELEVEN, BASE + 1)))

@@ -257,15 +257,32 @@ def test_a_dump_takes_in_only_our_routes_of_the_table() -> None:
     elsewhere = ours.replace(u32(1000), u32(1001))
     cloned = bytearray(ours)
     cloned[16 + 9] = 2  # RTM_F_CLONED
+    multicast = bytearray(ours)
+    multicast[16] = 128  # RTNL_FAMILY_IPMR
     found: dict[tuple[Prefix, int], int] = {}
     dump = codec.RouteDump(Family.IPV4, 1000, found)
-    for data in (bytes(foreign), elsewhere):
+    for data in (bytes(foreign), elsewhere, bytes(multicast)):
         assert dump.feed_bulk(memoryview(data), 0) == 0
         dump.feed(next(messages(data)))
     dump.feed(next(messages(bytes(cloned))))
     assert found == {}
     assert dump.feed_bulk(memoryview(ours), 0) == len(ours)
     assert found == {(prefix, 100): BASE}
+
+
+def test_a_route_with_padding_is_left_to_the_careful_reader() -> None:
+    body = dumped(Family.IPV4, parse_prefix("10.0.0.0/8"), 100, BASE, attr(20, b"\0"), 2)
+    data = body + bytes(3) + body + bytes(3)
+    dump = codec.RouteDump(Family.IPV4, 1000, {})
+    assert dump.feed_bulk(memoryview(data), 0) == 0
+    assert [item.end for item in messages(data)] == [68, 136]
+
+
+def test_a_group_that_must_exist_is_only_replaced() -> None:
+    made, replaced = packed(SetGroup(BASE, (BASE + 1,))), packed(SetGroup(BASE, (BASE + 1,), existing=True))
+    assert struct.unpack_from("=H", made, 6) == (REQUEST | ACK | CREATE | REPLACE,)
+    assert struct.unpack_from("=H", replaced, 6) == (REQUEST | ACK | REPLACE,)
+    assert made[8:] == replaced[8:]
 
 
 def test_gateway_and_members_are_read() -> None:
