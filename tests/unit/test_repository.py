@@ -7,8 +7,12 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from bgpsvc.cli import app
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "containers/runtime.lock", "containers/build.lock")
@@ -58,6 +62,53 @@ def test_every_make_target_in_the_pages_exists() -> None:
         assert {first or second for first, second in named} <= targets, page
 
 
+def documented_commands() -> list[tuple[str, list[str]]]:
+    """Every `bgpsvc ...` in the pages' code, with the page's name; words of one command, comments cut off."""
+    found: list[tuple[str, list[str]]] = []
+    for page in PAGES:
+        code = re.findall(r"^```.*?^```|`[^`\n]+`", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for line in "\n".join(code).replace("\\\n", " ").splitlines():
+            call = re.match(
+                r"`?\s*(?:\$ )?(?:docker[ -]compose exec (?:-T )?gw\d )?bgpsvc ([a-z-][^`#]*)", line
+            )
+            if call is not None:
+                found.append((page.name, call[1].split()))
+    return found
+
+
+def refused(words: list[str]) -> str | None:
+    """What the command line does not know among these words, None if it knows them all."""
+    command: Any = typer.main.get_command(app)
+    options: set[str] = set()
+    while True:
+        options |= {
+            name for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]
+        }
+        if not words or not hasattr(command, "resolve_command") or words[0].startswith("-"):
+            break
+        context = command.make_context("bgpsvc", [words[0]], resilient_parsing=True)
+        _name, command, _rest = command.resolve_command(context, [words[0]])
+        if command is None:
+            return words[0]
+        words = words[1:]
+    used = [word.split("=")[0] for word in words[: words.index("--") if "--" in words else None]]
+    return next(
+        (word for word in used if word.startswith("-") and word not in {*options, "-h", "--help"}), None
+    )
+
+
+def test_every_documented_command_and_option_exists() -> None:
+    commands = documented_commands()
+    assert len(commands) > 10
+    wrong = [(page, " ".join(words), bad) for page, words in commands if (bad := refused(words)) is not None]
+    assert not wrong
+
+
+def test_the_check_of_documented_commands_can_fail() -> None:
+    assert refused(["show", "bgp", "sumary"]) is not None
+    assert refused(["lab", "run", "--no-such-option"]) == "--no-such-option"
+
+
 def test_every_relative_link_in_the_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
@@ -73,7 +124,7 @@ def test_pure_modules_are_guarded_and_exist() -> None:
         assert path.is_dir() or path.with_suffix(".py").is_file(), module
     top_level = {path.stem for path in (ROOT / "bgpsvc").glob("*.py")} - {"__init__"}
     guarded = {module.removeprefix("bgpsvc.") for module in pure}
-    does_io = {"configfile", "journal", "metrics", "netns", "overrides", "service"}
+    does_io = {"__main__", "configfile", "journal", "metrics", "netns", "overrides", "service"}
     assert top_level - does_io <= guarded, "a new module is either pure or said here to do I/O"
 
 
