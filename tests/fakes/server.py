@@ -56,6 +56,10 @@ class RunningApi:
 
         self.run(changed())
 
+    def reset(self) -> None:
+        """A service in its first state, for the next test."""
+        self.service = self._app.state.service = FakeService()
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
