@@ -9,9 +9,9 @@ import asyncio
 import dataclasses
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ def session(base: SpeakerSession = T1, **changes: Any) -> SpeakerSession:
 
 
 class Recorder:
-    """Takes the events and keeps the routes of each session as an engine would, without policy."""
+    """Takes the events and keeps the routes of each session; not our own, which FRR tells back."""
 
     def __init__(self) -> None:
         self.events: list[BgpEvent] = []
@@ -61,7 +61,7 @@ class Recorder:
     def __call__(self, events: Iterable[BgpEvent]) -> None:
         for event in events:
             self.events.append(event)
-            if isinstance(event, Announced):
+            if isinstance(event, Announced) and not event.attributes.has_asn(T1.local_asn):
                 table = self.routes.setdefault(event.session, {})
                 for prefix in event.prefixes:
                     table[prefix] = event.attributes
@@ -184,18 +184,10 @@ def run(
 
 def inside(namespace: Namespace, work: Callable[[], None]) -> None:
     """Run something in a thread of its own that is in the namespace; its exception is raised here."""
-    failures: list[BaseException] = []
 
     def target() -> None:
-        try:
-            with namespace.entered():
-                work()
-        except BaseException as error:
-            failures.append(error)
-            raise SystemExit from error
+        with namespace.entered():
+            work()
 
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(target).result()

@@ -90,7 +90,8 @@ from exabgp.util.psk import decode_base64
 for n in configuration.neighbors.values():
     key = decode_base64(n["md5-password"]) if n["md5-base64"] and n["md5-password"] else None
     print(n["description"], n["local-address"], n["peer-address"], n["local-as"], n["peer-as"],
-          n["router-id"], n["hold-time"], n["incoming-ttl"], n["passive"], n["listen"], n["adj-rib-in"], n["manual-eor"],
+          n["router-id"], n["hold-time"], n["incoming-ttl"], n["passive"], n["listen"],
+          n["adj-rib-in"], n["manual-eor"],
           n["capability"]["graceful-restart"], [(str(a), str(s)) for a, s in n.families()],
           key.decode() if key else None, sep="|")
 """
