@@ -75,7 +75,7 @@ class Engine:
         self.links: dict[str, tuple[int, bool]] = {}
         self.connected: tuple[Prefix, ...] = ()
         self.modes: dict[str, SwitchMode] = {}
-        self._intake = Intake(self.sessions, self.gateways, self.outbox)
+        self._intake = Intake(self.sessions, self.tunnels, self.gateways, self.outbox)
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
         self.intent = intent
         self._ids = Ids()
@@ -263,8 +263,6 @@ class Engine:
         session.keep_stale = restart_time is not None
         tunnel.graceful_until = None if restart_time is None else now + restart_time
         self._reassess(session.settings.connection, now)
-        if restart_time is None:
-            self._jobs.append(self._purge(session))
 
     @staticmethod
     def _graceful_restart_time(session: Session) -> float | None:
@@ -340,6 +338,9 @@ class Engine:
         if tunnel.synced_at is None:
             tunnel.synced_at = now
         self._reassess(session.settings.connection, now)
+        # A complete table is all that an operator's choice waits for.
+        self._repoint((session.id,))
+        self.switchboard.carry(session.settings.connection, now, "the operator's choice is in sync")
         self._release_when_synced()
 
     def _release_when_synced(self) -> None:
@@ -375,6 +376,12 @@ class Engine:
                 continue
             if self.tunnels[session].state is TunnelState.DOWN:
                 self.fib.mark_dead(gateway.nexthop_ids(session))
+                # What this tunnel backed, stale paths of its neighbours included, must go.
+                self._jobs.extend(
+                    self._purge(s)
+                    for s in self.sessions.values()
+                    if s.adj.stale and s.settings.gateway == gateway.name
+                )
             else:
                 self.fib.mark_alive(gateway.nexthop_ids(session))
         self._repoint(changed)
@@ -472,7 +479,6 @@ class Engine:
                 text = "the peer did not return within its restart time; its stale paths are removed"
                 self._log("session.error", "warning", session.id, text)
                 self._reassess(session.settings.connection, now)
-                self._jobs.append(self._purge(session))
             if session.refresh_deadline is not None and now >= session.refresh_deadline:
                 self._refresh_overdue(session, now)
         for connection in self.switchboard.due(now):

@@ -15,6 +15,7 @@ from bgpsvc.events import Announced, Withdrawn
 from bgpsvc.gateway import Gateway
 from bgpsvc.model import Attributes, Prefix, Reason, SessionId
 from bgpsvc.session import Session
+from bgpsvc.tunnels import Tunnel, TunnelState
 
 T = TypeVar("T")
 
@@ -34,9 +35,14 @@ class Intake:
     """Takes in routes. Shares the engine's sessions, gateways and outbox."""
 
     def __init__(
-        self, sessions: Mapping[SessionId, Session], gateways: Mapping[str, Gateway], outbox: list[Effect]
+        self,
+        sessions: Mapping[SessionId, Session],
+        tunnels: Mapping[SessionId, Tunnel],
+        gateways: Mapping[str, Gateway],
+        outbox: list[Effect],
     ) -> None:
         self._sessions = sessions
+        self._tunnels = tunnels
         self._gateways = gateways
         self._outbox = outbox
 
@@ -150,7 +156,7 @@ class Intake:
             self._outbox.append(Refresh(session.id))
 
     def purge_orphans(self, gateway: Gateway, prefixes: Iterable[Prefix]) -> None:
-        """Remove stale paths that may not be used and that no fresh path of another session backs."""
+        """Remove stale paths that may not be used and that no usable path of another session backs."""
         losers = [
             s
             for s in self._sessions.values()
@@ -170,20 +176,25 @@ class Intake:
             if orphans[session.id]:
                 self.withdraw(gateway, session, orphans[session.id])
 
-    @staticmethod
-    def _backs(session: Session, prefix: Prefix) -> bool:
+    def _backs(self, session: Session, prefix: Prefix) -> bool:
+        """True if traffic to the prefix may take this session's tunnel now."""
+        if self._tunnels[session.id].state is TunnelState.DOWN:
+            return False
         return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
 
     def refilter(self, gateway: Gateway) -> Iterator[None]:
         """The policy changed: judge everything again."""
         for session in [s for s in self._sessions.values() if s.settings.gateway == gateway.name]:
             adj = session.adj
-            for piece in pieces(list(adj.fresh.items())):
+            for piece in pieces([*adj.fresh.items(), *adj.stale.items()]):
                 for prefix, attributes in piece:
                     reason = self._judge(gateway, session, prefix, attributes)
-                    if reason is not None and prefix in adj.fresh:
+                    if reason is not None and (prefix in adj.fresh or prefix in adj.stale):
+                        was_fresh = prefix in adj.fresh
                         self.withdraw(gateway, session, (prefix,))
-                        adj.refused[prefix] = (attributes, reason)
+                        if was_fresh:
+                            adj.refused[prefix] = (attributes, reason)
+                        self.purge_orphans(gateway, (prefix,))
                 yield
             for refused in pieces(list(adj.refused.items())):
                 for prefix, (attributes, _) in refused:

@@ -60,6 +60,11 @@ class Tunnel:
     reason: str = "the session has not been established yet"
     since: float = 0.0
 
+    @property
+    def in_sync(self) -> bool:
+        """Warming, and only for the hold-down: its table is complete."""
+        return self.state is TunnelState.WARMING and self.synced_at is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -111,8 +116,8 @@ def choose(
 
     The operator's switch of a connection (step 2 of DESIGN.md 6) moves the choice between that
     connection's own tunnels. It acts here and not on the order of candidates, so that switching a
-    million prefixes is one group per forwarding class too. A tunnel that is down is never chosen
-    because the operator wished so: the wish waits until it is back.
+    million prefixes is one group per forwarding class too. The wish shortens the failback hold-down
+    of a tunnel, but waits while it is down or its table is still incomplete.
     """
     best: Hop | None = None
     best_state = TunnelState.DOWN
@@ -131,7 +136,7 @@ def choose(
         if (
             candidate.connection == connection
             and candidate.role.value == wanted.value
-            and candidate.state >= TunnelState.WARMING
+            and (candidate.state is TunnelState.LIVE or candidate.in_sync)
         ):
             return hop
     return best

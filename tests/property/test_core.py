@@ -196,11 +196,15 @@ SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=4, unique=True).
 class History(RuleBasedStateMachine):
     """Random events; after each one the kernel is brought up to date and everything must fit together."""
 
-    @initialize(propagate=st.booleans())
-    def begin(self, propagate: bool) -> None:
+    @initialize(propagate=st.integers(0, 3), first=SOME, second=SOME)
+    def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
-        self.node = Node(engine(propagate=propagate, max_prefixes=3))
+        self.node = Node(engine(propagate=propagate > 0, max_prefixes=3))
         self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
+        for session, prefixes in ((T1, first), (T2, second)):
+            self.session_up(session, False)
+            self.announce(session, prefixes, False)
+            self.end_of_rib(session)
 
     @property
     def engine(self) -> Engine:
@@ -221,6 +225,11 @@ class History(RuleBasedStateMachine):
     def session_down(self, session: SessionId, graceful: bool) -> None:
         down(self.engine, session, self.now, graceful=graceful)
         self.announced[session] = {}
+
+    @rule(session=SESSIONS, graceful=st.booleans())
+    def session_bounces(self, session: SessionId, graceful: bool) -> None:
+        self.session_down(session, graceful)
+        self.session_up(session, graceful)
 
     @rule(session=SESSIONS, prefixes=SOME, longer=st.booleans())
     def announce(self, session: SessionId, prefixes: tuple[Prefix, ...], longer: bool) -> None:
@@ -345,5 +354,5 @@ class History(RuleBasedStateMachine):
                     assert format_prefix(prefix) in installed
 
 
-History.TestCase.settings = settings(deadline=None, max_examples=150, stateful_step_count=30)
+History.TestCase.settings = settings(deadline=None, max_examples=200, stateful_step_count=25)
 TestHistory = History.TestCase

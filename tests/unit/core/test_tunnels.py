@@ -55,11 +55,11 @@ HOPS = [Hop(A1, b"1"), Hop(A2, b"2"), Hop(B1, b"3")]
         ((WARMING, STALE, DOWN), SwitchMode.AUTO, A1),
         ((STALE, DOWN, DOWN), SwitchMode.AUTO, A1),
         ((LIVE, LIVE, LIVE), SwitchMode.STANDBY, A2),
-        ((LIVE, WARMING, LIVE), SwitchMode.STANDBY, A2),
+        ((LIVE, WARMING, LIVE), SwitchMode.STANDBY, A1),
         ((LIVE, DOWN, LIVE), SwitchMode.STANDBY, A1),
         ((LIVE, STALE, LIVE), SwitchMode.STANDBY, A1),
         ((DOWN, LIVE, LIVE), SwitchMode.ACTIVE, A2),
-        ((WARMING, LIVE, LIVE), SwitchMode.ACTIVE, A1),
+        ((WARMING, LIVE, LIVE), SwitchMode.ACTIVE, A2),
         # The switch of one connection does not reach into another.
         ((DOWN, DOWN, LIVE), SwitchMode.STANDBY, B1),
     ],
@@ -78,3 +78,12 @@ def test_choose(states: tuple[TunnelState, ...], mode: SwitchMode, chosen: Sessi
     modes = {"a": mode, "b": SwitchMode.AUTO}
     found = choose(HOPS, tunnels.__getitem__, modes.__getitem__)
     assert (found.session if found is not None else None) == chosen
+
+
+def test_the_operator_may_cut_the_hold_down_short_but_not_the_table() -> None:
+    tunnels = {
+        A1: replace(UP, session=A1, connection="a", state=LIVE),
+        A2: replace(UP, session=A2, connection="a", role=Role.STANDBY, state=WARMING, synced_at=101.0),
+    }
+    found = choose(HOPS[:2], tunnels.__getitem__, {"a": SwitchMode.STANDBY}.__getitem__)
+    assert found == HOPS[1]
