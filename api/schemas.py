@@ -241,7 +241,9 @@ class VpnGateway(BaseModel):
     connections: list[str] = Field(description="Names of its VPN connections.")
     routes_learned: int = Field(description="Prefixes in the Loc-RIB.")
     routes_installed: int = Field(description="Prefixes of ours in the VPC's route table.")
-    advertised: list[str] = Field(description="Prefixes advertised to the peers.")
+    advertised: list[str] = Field(
+        description="Prefixes advertised to the peers, the first 1000; the sessions have the number."
+    )
     etag: str = Field(description="Version of what PATCH can change; the ETag header has it in quotes.")
 
 

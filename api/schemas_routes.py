@@ -94,7 +94,7 @@ class Event(BaseModel):
 
     model_config = described(examples.EVENT)
 
-    id: int = Field(description="Rises by one with every event.")
+    id: int = Field(description="Rises with every event.")
     time: Timestamp = Field(description="When it happened (RFC 3339, UTC).")
     kind: EventKind = Field(description="What happened, for programs.")
     severity: Literal["info", "warning", "error"] = Field(description="How bad it is.")

@@ -13,7 +13,7 @@ from bgpsvc.cli.client import Client, Json
 from bgpsvc.cli.columns import GATEWAYS, on_off
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import Output, Server, make_client
-from bgpsvc.cli.output import Column, Format, write_list, write_object
+from bgpsvc.cli.output import Column, Format, listed, write_list, write_object
 
 POLL_SECONDS = 0.2
 
@@ -84,7 +84,7 @@ def propagate(
         typer.echo(
             f"{gateway}: propagation {on_off(found['auto_propagate'])}{updating}: "
             f"{found['routes_installed']} of {found['routes_learned']} learned routes installed, "
-            f"advertising {' '.join(found['advertised']) or 'nothing'}"
+            f"advertising {listed(found['advertised']) or 'nothing'}"
         )
 
 

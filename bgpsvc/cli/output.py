@@ -22,6 +22,8 @@ from bgpsvc.cli.errors import CliError
 
 Json = dict[str, Any]
 WATCH_SECONDS = 2.0
+LISTED = 4
+"""As many members of a list are shown in a cell."""
 
 GREEN, YELLOW, RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
 PASSING = {"warming", "pending", "updating", "connect", "opensent", "openconfirm", "warning", "not_installed"}
@@ -39,14 +41,21 @@ class Format(StrEnum):
 
 
 def plain(value: Any) -> str:
-    """A value for people: lists with spaces, `-` for nothing, yes and no."""
+    """A value for people: short lists with spaces, `-` for nothing, yes and no."""
     if value is None or value == [] or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return " ".join(str(part) for part in value)
+        return listed(value)
     return str(value)
+
+
+def listed(values: Sequence[Any]) -> str:
+    """A list for people: all of a few, the first ones of many (-o json has all)."""
+    shown = values if len(values) <= LISTED else values[: LISTED - 1]
+    more = " and more" if len(shown) < len(values) else ""
+    return " ".join(str(value) for value in shown) + more
 
 
 def raw(value: Any) -> str:

@@ -198,7 +198,7 @@ def _negotiated(s: Json) -> Iterator[str]:
         kept = plain(n["graceful_restart_families"])
         yield f"  Restart    graceful, {n['graceful_restart_time']} s, forwarding kept for {kept}"
     yield f"  Peer says  router id {plain(n['peer_router_id'])}, AS {plain(n['peer_asn'])}"
-    yield f"  Capable of {plain(n['peer_capabilities'])}"
+    yield f"  Capable of {', '.join(n['peer_capabilities']) or 'nothing'}"
 
 
 def _error(error: Json | None) -> str:

@@ -82,3 +82,16 @@ def test_listen_addresses() -> None:
 def test_other_addresses_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_listen(text)
+
+
+def test_an_inherited_socket_is_held_to_the_same_rule() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        listen = parse_listen(f"fd:{mine.detach()}")
+        with RunningApi(listen=listen) as api:
+            assert httpx.get(f"{api.url}/healthz").status_code == 200
+    with socket.create_server(("0.0.0.0", 0)) as wide:
+        with pytest.raises(OSError, match="not loopback"):
+            bind(parse_listen(f"fd:{wide.fileno()}"))
+        wide.detach()
+    with pytest.raises(ValueError, match="number of an inherited"):
+        parse_listen("fd:x")
