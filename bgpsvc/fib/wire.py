@@ -110,7 +110,7 @@ def acknowledgement(message: Message) -> Acknowledgement:
     text = ""
     if message.flags & NLM_F_ACK_TLVS:
         quoted = HEADER.unpack_from(payload, _ERRNO.size)[0]
-        offset = _ERRNO.size + (HEADER.size if message.flags & NLM_F_CAPPED or not errno else quoted + 3 & ~3)
+        offset = _ERRNO.size + (HEADER.size if message.flags & NLM_F_CAPPED else quoted + 3 & ~3)
         text = attributes(payload, offset).get(_NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
     return Acknowledgement(message.seq, errno, text)
 

@@ -117,5 +117,5 @@ def test_acknowledgements() -> None:
     assert quoting(errno.EINVAL, HEADER, 0x100, None) == wire.Acknowledgement(9, errno.EINVAL, "")
     assert quoting(errno.EINVAL, HEADER, 0x300, b"Nexthop id\0") == wire.Acknowledgement(9, 22, "Nexthop id")
     assert quoting(errno.EINVAL, request, 0x200, b"Nexthop id\0") == wire.Acknowledgement(9, 22, "Nexthop id")
-    assert quoting(0, HEADER, 0x200, b"a warning\0").text == "a warning"
+    assert quoting(0, HEADER, 0x300, b"a warning\0").text == "a warning"
     assert quoting(errno.EINVAL, HEADER, 0x300, os.fsencode("\udcff")).text == "\ufffd"
