@@ -103,7 +103,9 @@ def test_bgpsvc_is_run_by_the_same_python_and_inherits_its_socket() -> None:
 
 def test_a_spec_survives_the_way_to_process_1() -> None:
     wanted = spec(Peer.FRR, prefixes=7)
-    assert LabSpec(**json.loads(json.dumps(dataclasses.asdict(wanted)))) == wanted
+    found = LabSpec(**json.loads(json.dumps(dataclasses.asdict(wanted))))
+    assert found == wanted
+    assert found.peer is Peer.FRR
 
 
 def test_a_hold_time_that_bgp_forbids_is_refused() -> None:

@@ -66,6 +66,7 @@ def test_a_broken_tunnel_drops_both_directions_and_nothing_of_the_other(tunnel: 
 def test_every_interface_is_made_before_it_is_used() -> None:
     made = {(host, "lo") for host in HOSTS}
     for host, lines in batches():
+        assert host in HOSTS
         for line in lines:
             words = line.split()
             if words[:2] == ["link", "add"]:
