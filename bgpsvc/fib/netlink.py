@@ -204,7 +204,7 @@ class Kernel:
     def routes(self, table: int) -> dict[tuple[Prefix, int], int]:
         """All routes of a table that carry our protocol number: (prefix, metric) to nexthop id, or 0.
 
-        About a second for a million. If somebody keeps changing routes of the namespace, so that no
+        One to five seconds for a million. If somebody keeps changing routes of the namespace, so that no
         dump of `DUMP_ATTEMPTS` is consistent, the last one is taken: it may lack a route, and that
         route being set again is harmless.
         """
