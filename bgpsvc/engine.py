@@ -263,6 +263,8 @@ class Engine:
         session.keep_stale = restart_time is not None
         tunnel.graceful_until = None if restart_time is None else now + restart_time
         self._reassess(session.settings.connection, now)
+        if restart_time is None:
+            self._jobs.append(self._purge(session))
 
     @staticmethod
     def _graceful_restart_time(session: Session) -> float | None:
@@ -338,9 +340,6 @@ class Engine:
         if tunnel.synced_at is None:
             tunnel.synced_at = now
         self._reassess(session.settings.connection, now)
-        # A complete table is all that an operator's choice waits for.
-        self._repoint((session.id,))
-        self.switchboard.carry(session.settings.connection, now, "the operator's choice is in sync")
         self._release_when_synced()
 
     def _release_when_synced(self) -> None:

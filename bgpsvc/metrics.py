@@ -90,7 +90,9 @@ class EngineCollector(Collector):
             labels=SESSION[:3],
         )
         state = GaugeMetricFamily(
-            "bgpsvc_tunnel_state", "0 down, 1 stale, 2 warming, 3 live", labels=SESSION[:3]
+            "bgpsvc_tunnel_state",
+            "0 down, 1 syncing, 2 stale, 3 warming (failback hold-down), 4 live",
+            labels=SESSION[:3],
         )
         for session in self._engine.sessions.values():
             s = session.settings

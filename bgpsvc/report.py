@@ -27,6 +27,7 @@ from bgpsvc.views import (
 
 _TUNNEL_STATES: dict[TunnelState, TunnelStateView] = {
     TunnelState.DOWN: "down",
+    TunnelState.SYNCING: "warming",
     TunnelState.STALE: "down",
     TunnelState.WARMING: "warming",
     TunnelState.LIVE: "live",

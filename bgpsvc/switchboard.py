@@ -13,6 +13,7 @@ from bgpsvc.views import EventKind
 
 _KINDS: dict[TunnelState, tuple[EventKind, Literal["info", "warning"]]] = {
     TunnelState.DOWN: ("tunnel.down", "warning"),
+    TunnelState.SYNCING: ("tunnel.warming", "info"),
     TunnelState.STALE: ("tunnel.down", "warning"),
     TunnelState.WARMING: ("tunnel.warming", "info"),
     TunnelState.LIVE: ("tunnel.live", "info"),
@@ -61,8 +62,8 @@ class Switchboard:
         for _ in range(2):
             deadlines = []
             for tunnel in tunnels:
-                other_live = any(o.state is TunnelState.LIVE for o in tunnels if o is not tunnel)
-                assessment = assess(tunnel, other_live, now)
+                others = (o.state for o in tunnels if o is not tunnel)
+                assessment = assess(tunnel, max(others, default=TunnelState.DOWN), now)
                 if assessment.deadline is not None:
                     deadlines.append(assessment.deadline)
                 self._enter(tunnel, assessment, now)

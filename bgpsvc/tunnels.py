@@ -7,13 +7,12 @@ nexthop group per forwarding class and not one route per prefix.
 A tunnel is assessed from levels, never from a history of edges:
 
     DOWN     the link is down, or the session is and forwarding state may not be kept
+    SYNCING  the session is back, its table is not complete yet, and another tunnel can carry traffic
     STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
-    WARMING  the session is back while another tunnel of the connection is live: waits until it is
-             in sync (End-of-RIB, or the deferral time is over) and, after a failure, for the
-             failback hold-down
+    WARMING  in sync again after a failure; another tunnel is live until the failback hold-down is over
     LIVE     usable; the first choice
 
-A warming tunnel becomes live at once when no other tunnel of its connection is live: half a table
+A tunnel becomes live at once when no other tunnel of its connection can carry traffic: half a table
 beats none.
 """
 
@@ -33,9 +32,10 @@ class TunnelState(IntEnum):
     """Usability for forwarding; the higher the better."""
 
     DOWN = 0
-    STALE = 1
-    WARMING = 2
-    LIVE = 3
+    SYNCING = 1
+    STALE = 2
+    WARMING = 3
+    LIVE = 4
 
 
 @dataclass(slots=True)
@@ -60,11 +60,6 @@ class Tunnel:
     reason: str = "the session has not been established yet"
     since: float = 0.0
 
-    @property
-    def in_sync(self) -> bool:
-        """Warming, and only for the hold-down: its table is complete."""
-        return self.state is TunnelState.WARMING and self.synced_at is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -75,8 +70,8 @@ class Assessment:
     deadline: float | None = None
 
 
-def assess(tunnel: Tunnel, other_live: bool, now: float) -> Assessment:
-    """Assess a tunnel at `now`; `other_live` says whether another tunnel of the connection is live."""
+def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
+    """Assess a tunnel at `now`; `best_other` is the best state of the connection's other tunnels."""
     if not tunnel.link_up:
         return Assessment(TunnelState.DOWN, f"the interface {tunnel.interface} is down or missing")
     if tunnel.established_at is None:
@@ -87,17 +82,14 @@ def assess(tunnel: Tunnel, other_live: bool, now: float) -> Assessment:
         return Assessment(TunnelState.DOWN, "the session is not established")
     if tunnel.state is TunnelState.LIVE:
         return Assessment(TunnelState.LIVE, tunnel.reason)
-    if not other_live:
-        return Assessment(TunnelState.LIVE, "the session is established and no other tunnel is live")
-    synced_at = tunnel.synced_at
-    if synced_at is None:
-        return Assessment(TunnelState.WARMING, "waits for End-of-RIB")
-    if tunnel.failed_before and now < synced_at + tunnel.hold_down:
-        return Assessment(
-            TunnelState.WARMING,
-            f"waits for the failback hold-down of {tunnel.hold_down:g} s",
-            synced_at + tunnel.hold_down,
-        )
+    if best_other < TunnelState.STALE:
+        return Assessment(TunnelState.LIVE, "the session is established and no other tunnel is usable")
+    if tunnel.synced_at is None:
+        return Assessment(TunnelState.SYNCING, "waits for End-of-RIB")
+    hold_down_ends = tunnel.synced_at + tunnel.hold_down
+    if tunnel.failed_before and best_other is TunnelState.LIVE and now < hold_down_ends:
+        text = f"waits for the failback hold-down of {tunnel.hold_down:g} s"
+        return Assessment(TunnelState.WARMING, text, hold_down_ends)
     return Assessment(TunnelState.LIVE, "the session is established and in sync")
 
 
@@ -136,7 +128,7 @@ def choose(
         if (
             candidate.connection == connection
             and candidate.role.value == wanted.value
-            and (candidate.state is TunnelState.LIVE or candidate.in_sync)
+            and candidate.state >= TunnelState.WARMING
         ):
             return hop
     return best

@@ -64,7 +64,7 @@ def test_return_rewrites_no_route_and_waits_for_end_of_rib_and_hold_down() -> No
     node.settle()
     up(node.engine, T1, 10, A, B, end=False)
     assert node.settle() == []
-    assert node.engine.tunnels[T1].state is TunnelState.WARMING
+    assert node.engine.tunnels[T1].state is TunnelState.SYNCING
     up(node.engine, T1, 12, A, B)
     node.engine.tick(16.9)
     assert node.settle() == []
