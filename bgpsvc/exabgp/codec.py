@@ -7,13 +7,18 @@ turned into `Attributes` once.
 
 Lines are trusted to come from our own speaker but not to be known: whatever is not understood is
 counted in `unknown` and otherwise ignored.
+
+End-of-RIB says that a table is complete. After a loss the one that is still on its way would say so
+of a table with holes, and what is missing would be taken for withdrawn. So from `MessagesLost` and
+`SessionResync` on only the end of a route refresh counts that began later (RFC 7313 4); a peer without
+enhanced route refresh sends none, and the consumer's deadline has to do.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
@@ -64,6 +69,18 @@ class _Session:
     connecting: bool = False
     negotiated: dict[str, Any] | None = None
     opened: dict[str, Any] | None = None
+    awaited: set[Family] = field(default_factory=set)
+    """Families whose next End-of-RIB has to be the end of a route refresh."""
+    begun: set[Family] = field(default_factory=set)
+    """Those of them whose refresh has begun."""
+
+    def expect_refresh(self, families: Iterable[Family] = tuple(Family)) -> None:
+        self.awaited |= set(families)
+        self.begun -= set(families)
+
+    def expect_nothing(self) -> None:
+        self.awaited = set()
+        self.begun = set()
 
 
 Handler = Callable[["Decoder", _Session, dict[str, Any]], list[BgpEvent]]
@@ -96,6 +113,12 @@ class Decoder:
     def established(self) -> tuple[SessionId, ...]:
         """Sessions that are Established as far as is known."""
         return tuple(known.id for known in self._sessions.values() if known.established)
+
+    def expect_refresh(self, session: SessionId, families: Iterable[Family]) -> None:
+        """A refresh is being asked for: no End-of-RIB from before may pass for its end."""
+        for known in self._sessions.values():
+            if known.id == session:
+                known.expect_refresh(families)
 
     def feed(self, line: bytes) -> list[BgpEvent]:
         """The events of one line, without its end of line."""
@@ -133,7 +156,10 @@ class Decoder:
         if before is None or counter == before + 1:
             return []
         missing = counter - before - 1 if counter > before else counter - 1
-        return [MessagesLost(session.id, missing)] if missing > 0 else []
+        if missing <= 0:
+            return []
+        session.expect_refresh()
+        return [MessagesLost(session.id, missing)]
 
     def reset_counters(self) -> None:
         """The next line of every session is the first: nothing before it is missed."""
@@ -146,7 +172,9 @@ class Decoder:
         message = neighbor["message"]
         if "eor" in message:
             family = _FAMILIES.get(f"{message['eor']['afi']} {message['eor']['safi']}")
-            return [] if family is None else [EndOfRib(session.id, family)]
+            if family is None or family in session.awaited:
+                return []
+            return [EndOfRib(session.id, family)]
         update = message["update"]
         content = update.get("attribute", {})
         events: list[BgpEvent] = []
@@ -190,8 +218,17 @@ class Decoder:
     def _refresh(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
         refresh = neighbor["route-refresh"]
         family = _FAMILIES.get(f"{refresh['afi']} {refresh['safi']}")
-        # `begin` says nothing that our own request didn't; `query` is the peer's, ExaBGP answers it.
-        return [EndOfRib(session.id, family)] if refresh["subtype"] == "end" and family is not None else []
+        # `query` is the peer's, ExaBGP answers it.
+        if family is None or refresh["subtype"] == "query":
+            return []
+        if refresh["subtype"] == "begin":
+            session.begun |= {family} & session.awaited
+            return []
+        if family in session.awaited - session.begun:
+            return []
+        session.awaited.discard(family)
+        session.begun.discard(family)
+        return [EndOfRib(session.id, family)]
 
     # Sessions -----------------------------------------------------------------------------
 
@@ -208,6 +245,7 @@ class Decoder:
         state = neighbor["state"]
         if state == "up":
             session.established = True
+            session.expect_nothing()
             session.state = SessionState.ESTABLISHED
             return [SessionUp(session.id, negotiated_of(session.negotiated or {}, session.opened or {}))]
         if state == "down":
@@ -217,6 +255,7 @@ class Decoder:
     def _down(self, session: _Session, reason: str) -> list[BgpEvent]:
         established, session.established = session.established, False
         session.negotiated = session.opened = None
+        session.expect_nothing()
         if reason.startswith(_COLLISION):
             # RFC 4271 6.8: one of two connections goes on.
             return []
@@ -249,6 +288,7 @@ class Decoder:
                 return []
             session.established = True
             session.state = SessionState.ESTABLISHED
+            session.expect_refresh()
             return [SessionResync(session.id, negotiated_of(neighbor["negotiated"], neighbor["open"]))]
         if session.established:
             return self._down(session, "the session ended while messages were lost")

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerDown, SpeakerUp
+from bgpsvc.events import BgpEvent, Negotiated, SessionDown, SessionResync, SessionUp, SpeakerDown, SpeakerUp
 from bgpsvc.exabgp import config, relay
 from bgpsvc.exabgp.advertise import AdjRibOut, Advertisement
 from bgpsvc.exabgp.channel import Channel, ChannelClosed
@@ -106,7 +106,7 @@ class Speaker:
         self._relay_limit = relay_limit
         self._sessions: dict[SessionId, SpeakerSession] = {}
         self._out: dict[SessionId, AdjRibOut] = {}
-        self._refreshable: dict[SessionId, bool] = {}
+        self._negotiated: dict[SessionId, Negotiated] = {}
         self._end_of_rib: dict[SessionId, float] = {}
         self._decoder = Decoder({})
         self._process: SpeakerProcess | None = None
@@ -169,14 +169,15 @@ class Speaker:
 
     async def refresh(self, session: SessionId, family: Family | None) -> RefreshOutcome:
         """Ask the peer for its routes again (RFC 2918); a peer that can't is reset instead."""
-        known = self._sessions[session]
-        if self._channel is None or session not in self._refreshable:
+        local, peer = self._sessions[session].addresses
+        negotiated = self._negotiated.get(session)
+        if self._channel is None or negotiated is None:
             return "not_established"
-        if not self._refreshable[session]:
+        if not negotiated.route_refresh:
             await self.reset(session, "the peer has no route refresh")
             return "reset"
-        local, peer = known.addresses
-        families = known.families if family is None else (family,)
+        families = negotiated.families if family is None else (family,)
+        self._decoder.expect_refresh(session, families)
         await self._send(
             f"neighbor {peer} local-ip {local} announce route-refresh {item.label} unicast"
             for item in families
@@ -319,7 +320,7 @@ class Speaker:
         process.release()
         self._process = None
         self._decoder.reset()
-        self._refreshable.clear()
+        self._negotiated.clear()
         self._end_of_rib.clear()
         log.log(
             logging.INFO if self._planned else logging.ERROR,
@@ -411,12 +412,12 @@ class Speaker:
             return
         for event in events:
             if isinstance(event, SessionUp | SessionResync):
-                self._refreshable[event.session] = event.negotiated.route_refresh
+                self._negotiated[event.session] = event.negotiated
                 self._end_of_rib[event.session] = time.monotonic() + END_OF_RIB_PATIENCE
                 self._dirty.set()
                 asyncio.get_running_loop().call_later(END_OF_RIB_PATIENCE, self._dirty.set)
             elif isinstance(event, SessionDown):
-                self._refreshable.pop(event.session, None)
+                self._negotiated.pop(event.session, None)
                 self._end_of_rib.pop(event.session, None)
         waiting = self._on_events(events)
         if waiting is not None:
@@ -516,14 +517,14 @@ class Speaker:
         What shall be announced may come late after a start, so it is waited for, but not for ever: peers
         wait for us meanwhile.
         """
-        deadline = self._end_of_rib.get(out.session.id)
-        if deadline is None or (out.desired is None and time.monotonic() < deadline):
+        deadline, negotiated = self._end_of_rib.get(out.session.id), self._negotiated.get(out.session.id)
+        if deadline is None or negotiated is None or (out.desired is None and time.monotonic() < deadline):
             return
         del self._end_of_rib[out.session.id]
         local, peer = out.session.addresses
         await self._send(
             f"neighbor {peer} local-ip {local} announce eor {family.label} unicast"
-            for family in out.session.families
+            for family in negotiated.families
         )
 
 

@@ -278,6 +278,54 @@ def test_sync_closes_a_gap_at_the_end_of_a_burst() -> None:
     assert events[1:] == [MessagesLost(NAME, 6)]
 
 
+def eor(counter: int, family: str = "ipv4") -> bytes:
+    return line(f'"message": {{ "eor": {{"afi": "{family}", "safi": "unicast"}} }}', counter=counter)
+
+
+def refresh(subtype: str, counter: int, family: str = "ipv4") -> bytes:
+    content = f'"route-refresh": {{"afi": "{family}", "safi": "unicast", "subtype": "{subtype}"}}'
+    return line(content, "refresh", counter)
+
+
+END4, END6 = EndOfRib(NAME, Family.IPV4), EndOfRib(NAME, Family.IPV6)
+
+
+@pytest.mark.parametrize("begin", ["lost", "resync", "asked"])
+def test_an_end_of_rib_from_before_a_loss_does_not_pass_for_its_repair(begin: str) -> None:
+    made = decoder()
+    if begin == "lost":
+        assert decode([state("up"), eor(9)], made)[1:] == [MessagesLost(NAME, 7)]
+    elif begin == "resync":
+        decode([sync("established", 9)], made)
+    else:
+        decode([state("up", counter=9)], made)
+        made.expect_refresh(NAME, Family)
+    # Still from before: an End-of-RIB, and the end of a refresh whose beginning was not seen.
+    assert decode([eor(10), refresh("end", 11)], made) == []
+    assert decode([refresh("begin", 12), eor(13), refresh("end", 14)], made) == [END4]
+    # The other family waits for its own.
+    assert decode([eor(15, "ipv6"), refresh("end", 16, "ipv6")], made) == []
+    assert decode([refresh("begin", 17, "ipv6"), refresh("end", 18, "ipv6")], made) == [END6]
+    assert decode([eor(19), eor(20, "ipv6"), refresh("end", 21), refresh("query", 22)], made) == [
+        END4,
+        END6,
+        END4,
+    ]
+
+
+def test_a_loss_within_a_refresh_spoils_it() -> None:
+    made = decoder()
+    decode([sync("established", 1), refresh("begin", 2)], made)
+    assert decode([refresh("end", 4)], made) == [MessagesLost(NAME, 1)]
+    assert decode([refresh("begin", 5), refresh("end", 6)], made) == [END4]
+
+
+def test_a_new_session_ends_the_waiting() -> None:
+    made = decoder()
+    decode([sync("established", 1), state("down", "closing connection", 2), state("up", "", 3)], made)
+    assert decode([eor(4)], made) == [END4]
+
+
 def test_a_collision_is_no_loss_of_the_session() -> None:
     reason = "closing outgoing connection as we have another incoming on with higher router-id"
     assert decode([state("down", reason)]) == []
