@@ -89,7 +89,7 @@ def scalar(node: yaml.Node) -> object:
             f"is a {'mapping' if isinstance(node, yaml.MappingNode) else 'list'}, not a single value"
         )
     text = str(node.value)
-    if node.tag == _STANDARD + "bool" and not node.style:
+    if node.tag == _STANDARD + "bool":  # never that of quoted text
         return text.lower() in _TRUE
     if not node.tag.startswith(_STANDARD):
         raise ValueError(f"has the tag {node.tag}, which means nothing here")

@@ -256,3 +256,13 @@ def test_100k_published_routes_load_fast() -> None:
     assert time.process_time() - begin < 5
     assert len(loaded.intent.gateway("gw1").advertise) == 100_000
     assert str(loaded.intent.gateway("gw1").advertise[-1]) == "11.1.134.159/32"
+
+
+@pytest.mark.parametrize(
+    ("written", "hops"), [("true", 1), ("yes", 1), ("false", None), ("", None), ("7", 7)]
+)
+def test_ttl_security_is_hops_or_a_truth_value(written: str, hops: int | None) -> None:
+    loaded = load(replaced("ttl_security: 1", f"ttl_security: {written}"), "gw.yaml")
+    bgp = loaded.intent.connection("conn1").tunnels[0].bgp
+    assert bgp is not None
+    assert bgp.ttl_security == hops
