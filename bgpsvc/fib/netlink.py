@@ -270,6 +270,15 @@ class Kernel:
             self._change_rule(rules.RTM_DELRULE, rule)
         return removed
 
+    def protect(self, endpoints: Collection[bytes]) -> None:
+        """Make these (4 or 16 bytes each) the addresses that are never looked up in learned routes."""
+        wanted = {rules.endpoint_rule(address) for address in endpoints}
+        present = {rule for rule in self._rules() if rule.to is not None}
+        for rule in wanted - present:
+            self._change_rule(rules.RTM_NEWRULE, rule)
+        for rule in present - wanted:
+            self._change_rule(rules.RTM_DELRULE, rule)
+
     def _rules(self) -> set[rules.Rule]:
         present: set[rules.Rule] = set()
         for family in Family:

@@ -36,12 +36,14 @@ from bgpsvc.model import Family
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RT_TABLE_MAIN = 254
 
+PREFERENCE_ENDPOINT = 31990
 PREFERENCE_SYSTEM = 32000
 PREFERENCE_POLICY = range(32001, 32101)
 PREFERENCE_STATIC = 32200
 PREFERENCE_BGP = 32300
 
 _FIB_RULE = struct.Struct("=8BI")  # family, dst_len, src_len, tos, table, 2 reserved, action; flags
+_FRA_DST = 1
 _FRA_PRIORITY, _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_PROTOCOL = 6, 14, 15, 21
 _FR_ACT_TO_TBL = 1
 _NOT_SUPPRESSED = 0xFFFFFFFF
@@ -49,12 +51,16 @@ _NOT_SUPPRESSED = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of ours: look into a table; routes no longer than `suppress` bits do not count."""
+    """A rule of ours: look into a table; routes no longer than `suppress` bits do not count.
+
+    With `to` only for that destination (4 or 16 bytes).
+    """
 
     family: Family
     preference: int
     table: int
     suppress: int | None = None
+    to: bytes | None = None
 
 
 def system_rule(family: Family) -> Rule:
@@ -65,6 +71,16 @@ def system_rule(family: Family) -> Rule:
 def bgp_rule(family: Family, table: int) -> Rule:
     """The rule that looks up a table of learned routes."""
     return Rule(family, PREFERENCE_BGP, table)
+
+
+def endpoint_rule(address: bytes) -> Rule:
+    """The rule that keeps the far end of a tunnel out of the learned routes.
+
+    The tunnel's own packets go there: routed by a learned prefix that covers the address (a default
+    route, say), they would go into the tunnel again.
+    """
+    family = Family.IPV4 if len(address) == 4 else Family.IPV6
+    return Rule(family, PREFERENCE_ENDPOINT, RT_TABLE_MAIN, to=address)
 
 
 def missing(table: int, present: set[Rule]) -> list[Rule]:
@@ -82,7 +98,7 @@ def superfluous(table: int, present: set[Rule]) -> list[Rule]:
         return rules
     for family in Family:
         own, system = bgp_rule(family, table), system_rule(family)
-        rest = {rule for rule in present if rule.family is family} - {own, system}
+        rest = {r for r in present if r.family is family and r.to is None} - {own, system}
         rules += [rule for rule in (own, *(() if rest else (system,))) if rule in present]
     return rules
 
@@ -91,7 +107,10 @@ def pack_rule(kind: int, seq: int, rule: Rule) -> bytes:
     """RTM_NEWRULE (refused with EEXIST if it is there) or RTM_DELRULE."""
     flags = NLM_F_ACK | (NLM_F_CREATE | NLM_F_EXCL if kind == RTM_NEWRULE else 0)
     small_table = rule.table if rule.table < 256 else 0
-    payload = _FIB_RULE.pack(ADDRESS_FAMILY[rule.family], 0, 0, 0, small_table, 0, 0, _FR_ACT_TO_TBL, 0)
+    bits = 8 * len(rule.to) if rule.to is not None else 0
+    payload = _FIB_RULE.pack(ADDRESS_FAMILY[rule.family], bits, 0, 0, small_table, 0, 0, _FR_ACT_TO_TBL, 0)
+    if rule.to is not None:
+        payload += attribute(_FRA_DST, rule.to)
     payload += number(_FRA_PRIORITY, rule.preference) + number(_FRA_TABLE, rule.table)
     payload += attribute(_FRA_PROTOCOL, bytes((PROTOCOL,)))
     if rule.suppress is not None:
@@ -113,4 +132,6 @@ def decode_rule(payload: bytes, family: Family) -> Rule | None:
     table = u32(found[_FRA_TABLE]) if _FRA_TABLE in found else payload[4]
     suppress = u32(found[_FRA_SUPPRESS_PREFIXLEN]) if _FRA_SUPPRESS_PREFIXLEN in found else _NOT_SUPPRESSED
     preference = u32(found[_FRA_PRIORITY]) if _FRA_PRIORITY in found else 0
-    return Rule(family, preference, table, None if suppress == _NOT_SUPPRESSED else suppress)
+    return Rule(
+        family, preference, table, None if suppress == _NOT_SUPPRESSED else suppress, found.get(_FRA_DST)
+    )

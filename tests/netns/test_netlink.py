@@ -39,7 +39,7 @@ from bgpsvc.fib.ops import (
     SetRoutes,
 )
 from bgpsvc.fib.rules import bgp_rule, system_rule
-from bgpsvc.model import Family, Prefix, parse_prefix
+from bgpsvc.model import Family, Prefix, parse_address, parse_prefix
 from tests.netns.conftest import Gateway
 from tests.netns.namespaces import Namespace, wait_until
 
@@ -338,6 +338,11 @@ def test_rules_order_the_lookup(gateway: Gateway, sniffer: Sniffer) -> None:
     assert kernel.ensure_rules(TABLE) == []
     ours = {**where, "20.0.0.1": 1, "2000::1": 1}
     assert {address: sniffer.tunnel(address) for address in where} == ours
+    kernel.protect({parse_address("20.0.0.1")})  # the far end of a tunnel is never routed by what is learned
+    assert [sniffer.tunnel(address) for address in ("20.0.0.1", "20.0.0.2", "2000::1")] == [2, 1, 1]
+    kernel.protect({parse_address("2000::1")})
+    assert [sniffer.tunnel(address) for address in ("20.0.0.1", "20.0.0.2", "2000::1")] == [1, 1, 2]
+    kernel.protect(set())
     assert kernel.ensure_rules(TABLE + 1) == [bgp_rule(V4, TABLE + 1), bgp_rule(V6, TABLE + 1)]
     assert kernel.remove_rules(TABLE + 1) == [bgp_rule(V4, TABLE + 1), bgp_rule(V6, TABLE + 1)]
     assert kernel.remove_rules(TABLE) == four[::-1] + six[::-1]

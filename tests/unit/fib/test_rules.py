@@ -13,6 +13,14 @@ V4, V6 = Family.IPV4, Family.IPV6
 ALL = {system_rule(V4), bgp_rule(V4, 1000), system_rule(V6), bgp_rule(V6, 1000)}
 
 
+ENDPOINTS = [rules.endpoint_rule(bytes((198, 51, 100, 2))), rules.endpoint_rule(b"\x20" + bytes(15))]
+
+
+def test_endpoints_do_not_keep_the_system_rule() -> None:
+    assert system_rule(V4) in superfluous(1000, {*ALL, *ENDPOINTS})
+    assert rules.PREFERENCE_ENDPOINT < rules.PREFERENCE_SYSTEM
+
+
 def test_the_system_rule_comes_first() -> None:
     wanted = [system_rule(V4), bgp_rule(V4, 1000), system_rule(V6), bgp_rule(V6, 1000)]
     assert missing(1000, set()) == wanted
@@ -51,7 +59,7 @@ def test_preferences_leave_room_and_come_before_main() -> None:
     assert order == sorted(set(order))
 
 
-@pytest.mark.parametrize("rule", [*ALL, bgp_rule(V4, 200), Rule(V6, 5, 1 << 31)])
+@pytest.mark.parametrize("rule", [*ALL, bgp_rule(V4, 200), Rule(V6, 5, 1 << 31), *ENDPOINTS])
 def test_what_was_packed_reads_the_same(rule: Rule) -> None:
     (item,) = messages(rules.pack_rule(rules.RTM_NEWRULE, 1, rule))
     assert rules.decode_rule(item.payload, rule.family) == rule
