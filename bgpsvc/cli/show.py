@@ -205,7 +205,8 @@ def _error(error: Json | None) -> str:
     if error is None:
         return "none"
     code = ""
-    if error["code"] is not None:
+    # The speaker's text often names the NOTIFICATION already.
+    if error["code"] is not None and "notification" not in error["text"].lower():
         code = f" (NOTIFICATION {error['code']}/{error['subcode']} {error['direction']})"
     return f"{error['text']}{code}, {duration(error['time'])} ago"
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bgpsvc.cli import output
+from bgpsvc.cli import output, show
 from bgpsvc.cli.client import Json
+from bgpsvc.cli.errors import CliError
+from bgpsvc.cli.options import parse_asn
 from bgpsvc.cli.output import Column, Table, duration, listed, may_colour, plain, raw, times
 
 
@@ -105,3 +107,24 @@ def test_a_watched_picture_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "80")
     assert output._clipped("1\n2\n3\n4\n") == "1\n2\n3\n4\n"
     assert output._clipped("1\n2\n3\n4\n5\n6\n") == "1\n2\n3\n... and 3 more lines\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("65530", 65530), ("1.10", 65546), ("65535.65535", 4294967295)]
+)
+def test_as_numbers_plain_and_asdot(text: str, number: int) -> None:
+    assert parse_asn(text) == number
+    assert parse_asn(None) is None
+
+
+@pytest.mark.parametrize("text", ["4294967296", "1.65536", "65536.0", "-1", "1.", "1.2.3", "AS1", "１"])
+def test_what_is_no_as_number(text: str) -> None:
+    with pytest.raises(CliError, match="is not an AS number"):
+        parse_asn(text)
+
+
+def test_a_notification_is_named_once() -> None:
+    error = {"time": "2025-10-09T08:53:20.000Z", "text": "peer closed", "code": 6, "subcode": 2}
+    assert "peer closed (NOTIFICATION 6/2 received), " in show._error(error | {"direction": "received"})
+    told = error | {"text": "notification sent (6,2): shutdown", "direction": "sent"}
+    assert "NOTIFICATION" not in show._error(told)
