@@ -6,7 +6,7 @@ the other's MED alone (worse on tunnel 2), so a lab that forwards over tunnel 1 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -17,6 +17,7 @@ from bgpsvc.lab.topology import (
     GW1,
     GW2,
     TUNNEL_CIDRS,
+    TUNNEL_CIDRS6,
     TUNNELS,
     Gateway,
     extra_prefixes,
@@ -42,13 +43,17 @@ class Peer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """One process: its host, argument vector, files to write first (path to text), inherited descriptors."""
+    """One process: its host, argument vector, files to write first (path to text), inherited descriptors.
+
+    `ready` is a path that the daemon makes when others may talk to it; None if nobody needs to wait for it.
+    """
 
     name: str
     host: str
     argv: tuple[str, ...]
     files: dict[str, str] = field(default_factory=dict)
     fds: tuple[int, ...] = ()
+    ready: str | None = None
 
     @property
     def log(self) -> str:
@@ -104,7 +109,7 @@ def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     if prefixes:
         vpn_gateway["advertise"] = extra_prefixes(gateway, prefixes)
     document = {
-        "vpcs": [{"name": gateway.vpc, "cidrs": [gateway.vpc_cidr]}],
+        "vpcs": [{"name": gateway.vpc, "cidrs": [gateway.vpc_cidr, gateway.vpc_cidr6]}],
         "vpn_gateways": [vpn_gateway],
         "customer_gateways": [
             {"name": name, "address": address, "asn": peer.asn}
@@ -125,6 +130,10 @@ def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
                             "tunnel_cidr": TUNNEL_CIDRS[tunnel - 1],
                             "local_ip": gateway.inside[tunnel - 1],
                             "hold_time": hold_time,
+                            "ipv6": {
+                                "tunnel_cidr": TUNNEL_CIDRS6[tunnel - 1],
+                                "local_ip": gateway.inside6[tunnel - 1],
+                            },
                         },
                     }
                     for tunnel in TUNNELS
@@ -148,9 +157,11 @@ def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
         "protocol device {}",
         # The kernel learns what BGP learned; our own announcements must not become routes.
         "protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }",
+        "protocol kernel { ipv6 { import none; export where source = RTS_BGP; }; }",
         "protocol static announced { ipv4;",
         *(f"  route {prefix} blackhole;" for prefix in announced),
         "}",
+        f"protocol static announced6 {{ ipv6; route {gateway.vpc_cidr6} blackhole; }}",
     ]
     for tunnel in TUNNELS:
         med = STANDBY_MED if tunnel == 2 else 0
@@ -162,6 +173,10 @@ def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
             "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
             "  ipv4 { import all; next hop self;",
             f'    export filter {{ if proto != "announced" then reject; bgp_med = {med}; accept; }};',
+            "  };",
+            # Over a session between IPv4 addresses, the IPv6 next hop must be told.
+            f"  ipv6 {{ import all; next hop address {gateway.inside6[tunnel - 1]};",
+            f'    export filter {{ if proto != "announced6" then reject; bgp_med = {med}; accept; }};',
             "  };",
             "}",
         ]
@@ -186,7 +201,10 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     lines.append(" address-family ipv4 unicast")
     lines += [f"  neighbor {peer.inside[t - 1]} route-map tunnel{t} out" for t in TUNNELS]
     lines += [f"  network {prefix}" for prefix in (gateway.vpc_cidr, *extra_prefixes(gateway, prefixes))]
-    lines.append(" exit-address-family")
+    lines += [" exit-address-family", " address-family ipv6 unicast"]
+    for tunnel, address in zip(TUNNELS, peer.inside, strict=True):
+        lines += [f"  neighbor {address} activate", f"  neighbor {address} route-map tunnel{tunnel} out"]
+    lines += [f"  network {gateway.vpc_cidr6}", " exit-address-family"]
     for tunnel in TUNNELS:
         lines += [
             f"route-map tunnel{tunnel} permit 10",
@@ -222,7 +240,7 @@ def _bird(spec: LabSpec, gateway: Gateway) -> Daemon:
 
 
 def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
-    """zebra, then bgpd, which retries until zebra is there. Both keep their privileges (see `init`)."""
+    """zebra, then bgpd, which takes 10 s to look again if zebra is not there. For their user see `init`."""
     home = RUN_DIR / gateway.name
     texts = {
         "zebra": f"hostname {gateway.name}\n",
@@ -235,4 +253,5 @@ def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
         argv += ["-z", str(home / "zserv.api"), "--vty_socket", str(home), "-A", "127.0.0.1"]
         argv += ["-u", "root", "-g", "root", "--log", "stdout", "--log-level", "informational"]
         result.append(Daemon(f"{gateway.name}-{program}", gateway.name, tuple(argv), {config: text}))
+    result[0] = replace(result[0], ready=str(home / "zserv.api"))
     return result

@@ -98,22 +98,23 @@ class Lab:
         return Counters(sent=stats["tx"]["packets"], received=stats["rx"]["packets"])
 
     def routes(self, gateway: str, table: int) -> dict[str, str]:
-        """IPv4 routes of a kernel table: destination, and the rest of the line of its best route.
+        """IPv4 and IPv6 routes of a kernel table: destination, and the rest of the line of its best route.
 
         A table that nobody has put a route in yet is empty.
         """
-        command = [self.spec.programs["ip"], "-4", "-N", "route", "show", "table", str(table)]
-        try:
-            text = self.run(gateway, *command)
-        except CommandFailed as failure:
-            if "FIB table does not exist" not in str(failure):
-                raise
-            text = ""
-        # The kernel lists routes to one destination by metric, the best first.
         result: dict[str, str] = {}
-        for line in text.splitlines():
-            destination, _, rest = line.partition(" ")
-            result.setdefault(destination, rest)
+        for family in ("-4", "-6"):
+            command = [self.spec.programs["ip"], family, "-N", "route", "show", "table", str(table)]
+            try:
+                text = self.run(gateway, *command)
+            except CommandFailed as failure:
+                if "FIB table does not exist" not in str(failure):
+                    raise
+                continue
+            # The kernel lists routes to one destination by metric, the best first.
+            for line in text.splitlines():
+                destination, _, rest = line.partition(" ")
+                result.setdefault(destination, rest)
         return result
 
     def daemons(self) -> dict[str, dict[str, Any]]:

@@ -26,10 +26,15 @@ from typing import Any
 from bgpsvc.lab.daemons import DETACH, LOG_DIR, RUN_DIR, Daemon, LabSpec, Peer, daemons
 from bgpsvc.lab.topology import HOSTS, batches
 
+START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 STATE_FILE = RUN_DIR / "daemons.json"
 SYSCTLS = (
     "net/ipv4/ip_forward=1",
+    # A container engine may have switched IPv6 off for new namespaces.
+    "net/ipv6/conf/all/disable_ipv6=0",
+    "net/ipv6/conf/default/disable_ipv6=0",
+    "net/ipv6/conf/all/forwarding=1",
     # A path that changes sides for a moment during a switchover must not be dropped for that.
     "net/ipv4/conf/all/rp_filter=0",
     "net/ipv4/conf/default/rp_filter=0",
@@ -121,6 +126,8 @@ class Supervisor:
         self._write()
         # Reaped in `reap`, with the orphans; Popen need not wait for it too.
         process.returncode = 0
+        if daemon.ready is not None:
+            self._await(daemon, Path(daemon.ready))
 
     def reap(self) -> None:
         """Collects every process that has ended."""
@@ -145,6 +152,14 @@ class Supervisor:
         while self._names and (left := deadline - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, left)
             self.reap()
+
+    def _await(self, daemon: Daemon, path: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not path.exists():
+            self.reap()
+            if self._state[daemon.name]["exit"] is not None or time.monotonic() > deadline:
+                raise LabError(f"{daemon.name} did not start: {Path(daemon.log).read_text(errors='replace')}")
+            time.sleep(0.01)
 
     def _write(self) -> None:
         temporary = f"{STATE_FILE}.new"

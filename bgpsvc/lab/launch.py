@@ -76,6 +76,8 @@ def may_make_namespaces() -> bool:
 
 def check_namespaces(programs: dict[str, str], rootless: bool) -> None:
     """Raises CannotStart with the switch to turn if the kernel forbids what the lab is made of."""
+    if not Path("/proc/sys/net/ipv6").exists():
+        raise CannotStart("this kernel runs without IPv6, which the lab uses: boot it without ipv6.disable=1")
     # As a child of the shell, which is the first process that lives in the new PID namespace.
     command = [
         *unshare_command(programs, rootless),

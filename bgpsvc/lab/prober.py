@@ -5,7 +5,7 @@
 One JSON object per line, every `REPORT_SECONDS`: `{"sent": [[seq, time], ...], "received": [...]}`, times in
 seconds of CLOCK_MONOTONIC, which all namespaces share. Ends after `--count` requests (and a second of
 waiting for answers), or with `--until-eof` when standard input ends. Packets carry DF, so `--size` (of the
-IP packet) finds out whether that size passes (RFC 1191).
+IP packet) finds out whether that size passes (RFC 1191, 8201).
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import time
 REPORT_SECONDS = 0.05
 LAST_WAIT_SECONDS = 1.0
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2
+_IPV6_DONTFRAG = 62
 _HEADER = struct.Struct("!BBHHHI")  # ICMP type, code, checksum, identifier, sequence (RFC 792); our number
-_ECHO_REQUEST, _ECHO_REPLY = 8, 0
-_IP_HEADER_BYTES = 20
+_REQUEST, _REPLY = 8, 0
+_REQUEST6, _REPLY6 = 128, 129  # RFC 4443 4
+_HEADER_BYTES, _HEADER6_BYTES = 20, 40
 
 
 def checksum(data: bytes) -> int:
@@ -37,21 +39,29 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def echo_request(identifier: int, number: int, size: int) -> bytes:
-    """An echo request whose IP packet has `size` bytes; `number` beyond 16 bits is kept in the data."""
-    padding = bytes(max(0, size - _IP_HEADER_BYTES - _HEADER.size))
-    blank = _HEADER.pack(_ECHO_REQUEST, 0, 0, identifier, number & 0xFFFF, number) + padding
-    header = _HEADER.pack(_ECHO_REQUEST, 0, checksum(blank), identifier, number & 0xFFFF, number)
-    return header + padding
+def echo_request(identifier: int, number: int, size: int, ipv6: bool = False) -> bytes:
+    """An echo request whose IP packet has `size` bytes; `number` beyond 16 bits is kept in the data.
+
+    The checksum of ICMPv6 is left to the kernel, which knows the addresses that it covers (RFC 3542 3.1).
+    """
+    kind = _REQUEST6 if ipv6 else _REQUEST
+    padding = bytes(max(0, size - (_HEADER6_BYTES if ipv6 else _HEADER_BYTES) - _HEADER.size))
+    blank = _HEADER.pack(kind, 0, 0, identifier, number & 0xFFFF, number) + padding
+    if ipv6:
+        return blank
+    return _HEADER.pack(kind, 0, checksum(blank), identifier, number & 0xFFFF, number) + padding
 
 
-def reply_number(packet: bytes, identifier: int) -> int | None:
-    """Our number if the IP packet is an echo reply to this prober, else None."""
-    start = (packet[0] & 15) * 4
+def reply_number(packet: bytes, identifier: int, ipv6: bool = False) -> int | None:
+    """Our number if the packet is an echo reply to this prober, else None.
+
+    As a raw socket delivers it: with the IP header for IPv4, without it for IPv6.
+    """
+    start = 0 if ipv6 else (packet[0] & 15) * 4
     if len(packet) < start + _HEADER.size:
         return None
     kind, _code, _sum, who, _sequence, number = _HEADER.unpack_from(packet, start)
-    return int(number) if kind == _ECHO_REPLY and who == identifier else None
+    return int(number) if kind == (_REPLY6 if ipv6 else _REPLY) and who == identifier else None
 
 
 class Prober:
@@ -61,8 +71,13 @@ class Prober:
         """`count` None: until standard input ends."""
         self._address, self._interval, self._size, self._count = address, interval, size, count
         self._identifier = os.getpid() & 0xFFFF
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
+        self._ipv6 = ":" in address
+        if self._ipv6:
+            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+        else:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
         self._socket.setblocking(False)
         self._sent: list[tuple[int, float]] = []
         self._received: list[tuple[int, float]] = []
@@ -101,14 +116,15 @@ class Prober:
     def _send(self, number: int, now: float) -> None:
         self._sent.append((number, now))
         try:
-            self._socket.sendto(echo_request(self._identifier, number, self._size), (self._address, 0))
+            request = echo_request(self._identifier, number, self._size, self._ipv6)
+            self._socket.sendto(request, (self._address, 0))
         except OSError as error:
             # No route, or too big for it: simply unanswered. Whoever measures wants to see the gap.
             print(f"prober: request {number}: {error}", file=sys.stderr)
 
     def _receive(self) -> None:
         packet = self._socket.recv(65535)
-        if (number := reply_number(packet, self._identifier)) is not None:
+        if (number := reply_number(packet, self._identifier, self._ipv6)) is not None:
             self._received.append((number, time.monotonic()))
             self._answers += 1
 

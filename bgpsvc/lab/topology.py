@@ -21,7 +21,10 @@ FAIL_RULE_PRIORITY = 100
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One side: the gateway, the host behind it, its VPC, and its addresses by tunnel (index 0: tunnel 1)."""
+    """One side: the gateway, the host behind it, its VPC, and its addresses by tunnel (index 0: tunnel 1).
+
+    Names that end in 6 are the same for IPv6.
+    """
 
     name: str
     connection: str
@@ -33,6 +36,10 @@ class Gateway:
     host_address: str
     public: tuple[str, str]
     inside: tuple[str, str]
+    vpc_cidr6: str
+    vpc_address6: str
+    host_address6: str
+    inside6: tuple[str, str]
     extra_base: int
     """First octet of the block that extra prefixes are taken from; no martians, no VPC addresses."""
 
@@ -48,6 +55,10 @@ GW1 = Gateway(
     host_address="10.0.0.10",
     public=("198.51.100.1", "198.51.100.3"),
     inside=("169.254.10.1", "169.254.20.1"),
+    vpc_cidr6="fd00:1::/48",
+    vpc_address6="fd00:1::1",
+    host_address6="fd00:1::10",
+    inside6=("fd00:a::1", "fd00:b::1"),
     extra_base=20,
 )
 GW2 = Gateway(
@@ -61,10 +72,15 @@ GW2 = Gateway(
     host_address="192.168.0.10",
     public=("198.51.100.2", "198.51.100.4"),
     inside=("169.254.10.2", "169.254.20.2"),
+    vpc_cidr6="fd00:2::/48",
+    vpc_address6="fd00:2::1",
+    host_address6="fd00:2::10",
+    inside6=("fd00:a::2", "fd00:b::2"),
     extra_base=60,
 )
 GATEWAYS = (GW1, GW2)
 TUNNEL_CIDRS = ("169.254.10.0/30", "169.254.20.0/30")
+TUNNEL_CIDRS6 = ("fd00:a::/126", "fd00:b::/126")
 MAX_EXTRA_PREFIXES = 1_000_000
 
 
@@ -133,7 +149,9 @@ def _uplinks(gateway: Gateway) -> list[str]:
 def _gateway(gateway: Gateway) -> list[str]:
     lines = [
         f"link add vpc type veth peer name eth0 netns {gateway.host}",
-        f"address add {gateway.vpc_address}/{gateway.vpc_cidr.split('/')[1]} dev vpc",
+        f"address add {gateway.vpc_address}/{_length(gateway.vpc_cidr)} dev vpc",
+        # Nobody else is on these links, so nothing needs to wait for duplicate address detection.
+        f"address add {gateway.vpc_address6}/{_length(gateway.vpc_cidr6)} dev vpc nodad",
         "link set vpc up",
     ]
     peer = other(gateway)
@@ -147,6 +165,7 @@ def _gateway(gateway: Gateway) -> list[str]:
             f"link add {name} mtu {TUNNEL_MTU} type vxlan id {tunnel} dev {uplink} "
             f"local {local} remote {remote} dstport 4789 ttl 64 nolearning",
             f"address add {gateway.inside[tunnel - 1]}/30 dev {name}",
+            f"address add {gateway.inside6[tunnel - 1]}/126 dev {name} nodad",
             f"link set {name} up",
         ]
     return lines
@@ -154,7 +173,13 @@ def _gateway(gateway: Gateway) -> list[str]:
 
 def _host(gateway: Gateway) -> list[str]:
     return [
-        f"address add {gateway.host_address}/{gateway.vpc_cidr.split('/')[1]} dev eth0",
+        f"address add {gateway.host_address}/{_length(gateway.vpc_cidr)} dev eth0",
+        f"address add {gateway.host_address6}/{_length(gateway.vpc_cidr6)} dev eth0 nodad",
         "link set eth0 up",
         f"route add default via {gateway.vpc_address}",
+        f"route add default via {gateway.vpc_address6}",
     ]
+
+
+def _length(cidr: str) -> str:
+    return cidr.partition("/")[2]

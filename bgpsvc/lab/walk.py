@@ -138,7 +138,7 @@ class Walk:
             expected = f"{gateway.name} has {other(gateway).vpc_cidr} and extra prefixes from both sessions"
             self._until(expected, partial(self._unlearned, gateway))
         return {
-            "prefixes_per_side": 1 + self._lab.spec.prefixes,
+            "prefixes_per_side": len(self._announced(GW1)),
             "after_sessions_seconds": self._since_sessions(),
         }
 
@@ -149,7 +149,12 @@ class Walk:
         self._until("every echo request answered", lambda: probes.flows() or "requests without answer")
         if not packet_passes(self._lab, GW1.host, GW2.host_address, TUNNEL_MTU):
             raise StepFailed(f"a packet of {TUNNEL_MTU} bytes with DF passes", "no answer")
+        self._ping6()
         return {"largest_packet_bytes": TUNNEL_MTU}
+
+    def _ping6(self) -> None:
+        if not packet_passes(self._lab, GW1.host, GW2.host_address6, TUNNEL_MTU):
+            raise StepFailed(f"an IPv6 packet of {TUNNEL_MTU} bytes passes", "no answer")
 
     def _carries(self, tunnel: int) -> Figures:
         """The API says so, and the counters of both gateways show it in both directions."""
@@ -176,6 +181,7 @@ class Walk:
             raise StepFailed(
                 f"an outage of at most {limit:.1f} s", f"{outage.seconds:.3f} s, {outage.lost} lost"
             )
+        self._ping6()
         self._carries(2)
         return {"lost_packets": outage.lost, "outage_seconds": outage.seconds}
 
@@ -218,7 +224,7 @@ class Walk:
         paths = [candidate["session"] for candidate in route["candidates"]] if route else []
         if len(paths) != len(TUNNELS):
             return f"{prefix} learned from {paths or 'no session'}"
-        wanted = 1 + self._lab.spec.prefixes
+        wanted = len(self._announced(other(gateway)))
         counts = {name: session["prefixes"]["accepted"] for name, session in rest.sessions().items()}
         return (
             all(count == wanted for count in counts.values()) or f"accepted {counts}, {wanted} each are sent"
@@ -286,7 +292,7 @@ class Walk:
         return self._lab.routes(gateway.name, table)
 
     def _announced(self, gateway: Gateway) -> set[str]:
-        return {gateway.vpc_cidr, *extra_prefixes(gateway, self._lab.spec.prefixes)}
+        return {gateway.vpc_cidr, gateway.vpc_cidr6, *extra_prefixes(gateway, self._lab.spec.prefixes)}
 
     def _flap_counts(self) -> dict[str, int]:
         return {i: s["flap_count"] for rest in self._rest.values() for i, s in rest.sessions().items()}

@@ -36,29 +36,34 @@ def test_the_gateway_configuration_is_valid_and_describes_the_scenario(
     intent = load_bytes(text.encode(), "bgpsvc.yaml", tmp_path).intent
     (vpn_gateway,) = intent.vpn_gateways
     (connection,) = intent.vpn_connections
-    assert [str(cidr) for cidr in intent.vpc(gateway.vpc).cidrs] == [gateway.vpc_cidr]
+    assert [str(cidr) for cidr in intent.vpc(gateway.vpc).cidrs] == [gateway.vpc_cidr, gateway.vpc_cidr6]
     assert [str(prefix) for prefix in vpn_gateway.advertise] == [
         f"{gateway.extra_base}.0.{i}.0/24" for i in range(2)
     ]
     assert vpn_gateway.auto_propagate
     assert connection.local_asn == gateway.asn
-    for tunnel, remote, inside in zip(
-        connection.tunnels, other(gateway).public, other(gateway).inside, strict=True
+    peer = other(gateway)
+    for tunnel, remote, inside, inside6 in zip(
+        connection.tunnels, peer.public, peer.inside, peer.inside6, strict=True
     ):
         customer = intent.customer_gateway(tunnel.customer_gateway)
-        assert (str(customer.address), customer.asn) == (remote, other(gateway).asn)
+        assert (str(customer.address), customer.asn) == (remote, peer.asn)
         assert tunnel.bgp is not None
         assert (str(tunnel.bgp.peer_ip), tunnel.bgp.hold_time) == (inside, 3)
+        assert tunnel.bgp.ipv6 is not None
+        assert str(tunnel.bgp.ipv6.peer_ip) == inside6
 
 
 def test_bird_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
     text = bird_conf(GW2, hold_time=9, prefixes=1)
     first, second = text.split("protocol bgp ")[1:]
-    assert "bgp_med = 0;" in first
-    assert f"bgp_med = {STANDBY_MED};" in second
+    # Once for each family.
+    assert first.count("bgp_med = 0;") == 2
+    assert second.count(f"bgp_med = {STANDBY_MED};") == 2
+    assert f"next hop address {GW2.inside6[1]};" in second
     assert f"neighbor {GW1.inside[1]} as {GW1.asn};" in second
     assert "hold time 9; keepalive time 3;" in first
-    assert text.count("blackhole;") == 2
+    assert text.count("blackhole;") == 3
 
 
 def test_frr_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
@@ -67,9 +72,11 @@ def test_frr_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
     assert [line for line in lines if line.startswith("network")] == [
         f"network {GW2.vpc_cidr}",
         f"network {GW2.extra_base}.0.0.0/24",
+        f"network {GW2.vpc_cidr6}",
     ]
     for tunnel, med in (1, 0), (2, STANDBY_MED):
-        assert f"neighbor {GW1.inside[tunnel - 1]} route-map tunnel{tunnel} out" in lines
+        assert lines.count(f"neighbor {GW1.inside[tunnel - 1]} route-map tunnel{tunnel} out") == 2
+        assert f"neighbor {GW1.inside[tunnel - 1]} activate" in lines
         assert lines[lines.index(f"route-map tunnel{tunnel} permit 10") + 1] == f"set metric {med}"
 
 
@@ -92,6 +99,12 @@ def test_each_peer_has_its_daemons_on_gateway_2(
         # A file per daemon, and the daemon is told of it.
         assert set(daemon.files) <= set(daemon.argv)
         assert len(daemon.files) == 1
+
+
+def test_bgpd_starts_when_zebra_listens() -> None:
+    _, zebra, bgpd = daemons(spec(Peer.FRR))
+    assert zebra.ready == zebra.argv[zebra.argv.index("-z") + 1] == bgpd.argv[bgpd.argv.index("-z") + 1]
+    assert bgpd.ready is None
 
 
 def test_bgpsvc_is_run_by_the_same_python_and_inherits_its_socket() -> None:

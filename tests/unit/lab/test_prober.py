@@ -28,6 +28,16 @@ def test_a_request_has_the_size_asked_for_and_a_right_checksum(size: int) -> Non
     assert checksum(request) == 0
 
 
+def test_an_ipv6_request_has_its_own_type_and_header_size() -> None:
+    request = echo_request(7, 70_000, 1450, ipv6=True)
+    assert (request[0], len(request)) == (128, 1410)
+    answer = bytes([129]) + request[1:]
+    # A raw socket delivers no IPv6 header.
+    assert reply_number(answer, 7, ipv6=True) == 70_000
+    assert reply_number(request, 7, ipv6=True) is None
+    assert reply_number(answer, 8, ipv6=True) is None
+
+
 def test_numbers_beyond_16_bits_are_told_apart() -> None:
     answer = reply(echo_request(7, 70_000, 64))
     assert reply_number(IP_HEADER + answer, 7) == 70_000

@@ -11,6 +11,7 @@ from bgpsvc.lab.topology import (
     HOSTS,
     MAX_EXTRA_PREFIXES,
     TUNNEL_CIDRS,
+    TUNNEL_CIDRS6,
     TUNNELS,
     batches,
     extra_prefixes,
@@ -21,14 +22,18 @@ from bgpsvc.model import covers, pack_prefix, parse_address, parse_prefix
 
 
 def inside(address: str, cidr: str) -> bool:
-    return covers(parse_prefix(cidr), pack_prefix(parse_address(address), 32))
+    packed = parse_address(address)
+    return covers(parse_prefix(cidr), pack_prefix(packed, len(packed) * 8))
 
 
 def test_addresses_lie_where_the_scenario_puts_them() -> None:
     for side in GATEWAYS:
         assert inside(side.vpc_address, side.vpc_cidr)
         assert inside(side.host_address, side.vpc_cidr)
+        assert inside(side.vpc_address6, side.vpc_cidr6)
+        assert inside(side.host_address6, side.vpc_cidr6)
         assert all(inside(a, cidr) for a, cidr in zip(side.inside, TUNNEL_CIDRS, strict=True))
+        assert all(inside(a, cidr) for a, cidr in zip(side.inside6, TUNNEL_CIDRS6, strict=True))
         assert other(other(side)) is side
 
 
