@@ -17,11 +17,11 @@ import typer
 from api.app import create_app
 from api.server import ApiServer, Listen, bind, parse_listen
 from bgpsvc import __version__
+from bgpsvc.configfile import load_file
 from bgpsvc.exabgp.speaker import StateDirInUse
 from bgpsvc.exabgp.supervise import ReloadFailed
 from bgpsvc.netns import enter
-from bgpsvc.resources.loader import Loaded, load
-from bgpsvc.resources.problems import ConfigError
+from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.service import BgpService
 
 log = logging.getLogger("bgpsvc")
@@ -67,7 +67,7 @@ def serve(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--listen") from None
     try:
-        loaded = _read(config)
+        loaded = load_file(config)
         _make_state_dir(state_dir)
         # Bound before the namespace is entered: REST is reached from where the daemon was started.
         sock = bind(where)
@@ -81,11 +81,6 @@ def serve(
     except (OSError, StateDirInUse, ReloadFailed) as error:
         typer.echo(f"bgpsvc serve: {error}", err=True)
         raise typer.Exit(1) from None
-
-
-def _read(config: Path) -> Loaded:
-    text = config.read_text(encoding="utf-8")
-    return load(text, str(config), lambda name: (config.parent / name).read_text(encoding="utf-8"))
 
 
 def _make_state_dir(path: Path) -> None:
@@ -139,7 +134,7 @@ async def _settled(task: asyncio.Task[None]) -> None:
 
 async def _reload(service: BgpService, config: Path) -> None:
     try:
-        loaded = _read(config)
+        loaded = load_file(config)
         await service.reload(loaded.intent)
     except ConfigError as error:
         service.reject_reload([str(problem) for problem in error.problems])
