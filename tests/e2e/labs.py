@@ -109,6 +109,11 @@ class LabCommand:
                 continue
         return found
 
+    def servers(self) -> list[int]:
+        """The processes of bgpsvc's service itself: its children have other command lines."""
+        found = self.processes().items()
+        return [pid for pid, text in found if " serve --config " in text and "nsenter" not in text]
+
     def namespaces(self) -> set[str]:
         """The network and mount namespaces that its processes are in, other than this test's."""
         mine = {os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt")}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import LabCommand, host_state, members, wait_until
+from tests.e2e.labs import REPOSITORY, LabCommand, host_state, members, wait_until
 
 STEPS = [
     "topology",
@@ -105,8 +105,8 @@ def test_interrupting_the_command_ends_the_lab(lab: LabCommand) -> None:
 
 def test_a_daemon_that_dies_fails_the_walk_with_its_name_and_logs(lab: LabCommand) -> None:
     with lab.popen("run", "--json", "--peer", "bird", "--keep") as process:
-        wait_until(lambda: bool(servers(lab)), "gateway 1 runs")
-        for pid in servers(lab):
+        wait_until(lambda: bool(lab.servers()), "gateway 1 runs")
+        for pid in lab.servers():
             os.kill(pid, signal.SIGKILL)
         output, messages = process.communicate(timeout=60)
     report = json.loads(output)
@@ -123,8 +123,16 @@ def test_a_daemon_that_dies_fails_the_walk_with_its_name_and_logs(lab: LabComman
     assert (kept / "log" / "gw1.log").exists()
 
 
-def servers(lab: LabCommand) -> list[int]:
-    """Processes of gateway 1's service itself (its children have other command lines)."""
-    return [
-        pid for pid, text in lab.processes().items() if " serve --config " in text and "nsenter" not in text
-    ]
+def test_a_kernel_that_forbids_user_namespaces_is_named_with_the_remedy(lab: LabCommand) -> None:
+    # A user namespace of its own, in which no further one may be made, and without any capability.
+    script = (
+        'echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set -all --inh-caps -all "$@"'
+    )
+    cage = ["unshare", "--user", "--map-root-user", "sh", "-ec", script, "sh"]
+    done = subprocess.run(
+        [*cage, *lab.argv("run")], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "namespaces cannot be made here" in done.stderr
+    assert "sysctl -w user.max_user_namespaces=" in done.stderr
+    assert lab.processes() == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import urllib.request
 from collections.abc import Iterator
 
@@ -66,6 +67,18 @@ def test_a_lab_is_used_from_up_to_down(lab: LabCommand) -> None:
         assert not made & members()
     assert lab("status").returncode == 1
     assert lab("down").stderr == "no lab 'default' was running\n"
+
+
+def test_a_lab_whose_gateway_dies_at_the_start_is_shown_and_removed(lab: LabCommand) -> None:
+    with lab.popen("up", "--peer", "bird") as process:
+        wait_until(lambda: bool(lab.servers()), "gateway 1 runs")
+        for pid in lab.servers():
+            os.kill(pid, signal.SIGKILL)
+        _, messages = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "gw1 ended with status -9; the last lines of its log:" in messages
+    assert lab.processes() == {}
+    assert list(lab.runtime.iterdir()) == []
 
 
 def test_two_labs_have_their_own_ports(lab: LabCommand) -> None:
