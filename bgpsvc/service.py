@@ -31,6 +31,7 @@ from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.speaker import Speakers
+from bgpsvc.fib.lookup import set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import (
     DeleteRoutes,
@@ -102,7 +103,7 @@ class BgpService:
         self._monitor.watch(self._tables())
         loop = asyncio.get_running_loop()
         loop.add_reader(self._monitor.fileno(), self._on_notices)
-        self._set_rules()
+        await self._set_rules()
         now = time.monotonic()
         self._read_links()
         self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
@@ -141,7 +142,7 @@ class BgpService:
             if name in self.engine.switchboard.switches and self.engine.modes.get(name) is not mode:
                 self.engine.handle(OperatorSwitch(name, mode), time.monotonic())
         self._monitor.watch(self._tables())
-        self._set_rules()
+        await self._set_rules()
         sessions = sessions_of(self.engine.intent)
         await self._speakers.apply(sessions)
         self._speaking = frozenset(session.id for session in sessions)
@@ -155,13 +156,11 @@ class BgpService:
         text = f"the configuration was refused, the running one stays: {problems[0]}"
         self._note(Log("config.rejected", "error", "configuration", text, {"problems": list(problems)}))
 
-    def _set_rules(self) -> None:
-        """Lookup order: endpoints and the system's routes first, then the learned ones."""
-        for table in set(self.engine.fib.tables) - set(self._tables()):
-            self._kernel.remove_rules(table)
-        for table in self._tables():
-            self._kernel.ensure_rules(table)
-        self._kernel.protect({c.address.packed for c in self.engine.intent.customer_gateways})
+    async def _set_rules(self) -> None:
+        endpoints = {customer.address.packed for customer in self.engine.intent.customer_gateways}
+        added, deleted = await set_rules(self._tables(), endpoints)
+        if added or deleted:
+            log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
 
     def _tables(self) -> list[int]:
         return [gateway.vpc.route_table for gateway in self.engine.gateways.values()]

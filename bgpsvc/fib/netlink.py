@@ -35,7 +35,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from bgpsvc.fib import codec, notices, rules
+from bgpsvc.fib import codec, notices
 from bgpsvc.fib.nlsocket import DUMP_ATTEMPTS, Requester, open_socket
 from bgpsvc.fib.ops import (
     PROTOCOL,
@@ -255,48 +255,6 @@ class Kernel:
                 seq = self._reader.next_seq()
                 if self._reader.dump(ask(seq), seq, take, bulk):
                     return
-
-    def ensure_rules(self, table: int) -> list[rules.Rule]:
-        """Put a table into the lookup order (see `bgpsvc.fib.rules`); returns the rules that were added."""
-        added = rules.missing(table, self._rules())
-        for rule in added:
-            self._change_rule(rules.RTM_NEWRULE, rule)
-        return added
-
-    def remove_rules(self, table: int) -> list[rules.Rule]:
-        """Take a table out of the lookup order; returns the rules that were deleted. Its routes stay."""
-        removed = rules.superfluous(table, self._rules())
-        for rule in removed:
-            self._change_rule(rules.RTM_DELRULE, rule)
-        return removed
-
-    def protect(self, endpoints: Collection[bytes]) -> None:
-        """Make these (4 or 16 bytes each) the addresses that are never looked up in learned routes."""
-        wanted = {rules.endpoint_rule(address) for address in endpoints}
-        present = {rule for rule in self._rules() if rule.to is not None}
-        for rule in wanted - present:
-            self._change_rule(rules.RTM_NEWRULE, rule)
-        for rule in present - wanted:
-            self._change_rule(rules.RTM_DELRULE, rule)
-
-    def _rules(self) -> set[rules.Rule]:
-        present: set[rules.Rule] = set()
-        for family in Family:
-            found: set[rules.Rule] = set()
-
-            def take(message: Message, family: Family = family, found: set[rules.Rule] = found) -> None:
-                if (rule := rules.decode_rule(message.payload, family)) is not None:
-                    found.add(rule)
-
-            self._dump(found, partial(rules.dump_rules, family), take)
-            present |= found
-        return present
-
-    def _change_rule(self, kind: int, rule: rules.Rule) -> None:
-        seq = self._writer.next_seq()
-        answer = self._writer.request(rules.pack_rule(kind, seq, rule), seq)
-        if answer.errno not in (0, errno.EEXIST, errno.ENOENT):
-            raise OSError(answer.errno, f"{rule}: {answer.text or os.strerror(answer.errno)}")
 
 
 def _op_error(batch: codec.Batch, answer: Acknowledgement) -> OpError | None:

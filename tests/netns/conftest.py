@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from bgpsvc.fib.lookup import set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import NEXTHOP_IDS, SetNexthop
 from bgpsvc.fib.prepare import prepare
+from bgpsvc.fib.rules import Rule
 from bgpsvc.model import Family, parse_address
 from tests.netns.namespaces import Namespace
 
@@ -38,6 +41,11 @@ class Gateway:
             prepare()
             self.kernel = Kernel()
         self.links = {link.name: link.ifindex for link in self.kernel.links()}
+
+    def set_rules(self, *tables: int, endpoints: Collection[str] = ()) -> tuple[list[Rule], list[Rule]]:
+        """Give these tables their place in the lookup order."""
+        with self.here.entered():
+            return asyncio.run(set_rules(tables, [parse_address(text) for text in endpoints]))
 
     def nexthop(self, number: int, tunnel: int, family: Family = Family.IPV4) -> SetNexthop:
         """The operation that makes the peer's end of a tunnel our nexthop of this number."""

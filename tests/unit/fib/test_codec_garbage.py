@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgpsvc.fib import codec, notices, rules, wire
+from bgpsvc.fib import codec, notices, wire
 from bgpsvc.fib.ops import NEXTHOP_IDS, SetGroup, SetRoutes
 from bgpsvc.fib.wire import NetlinkDecodeError
 from bgpsvc.model import Family, Prefix, parse_prefix
@@ -24,7 +24,6 @@ DECODERS: list[Callable[[bytes], object]] = [
     codec.decode_route,
     notices.decode_link,
     notices.decode_connected,
-    lambda data: rules.decode_rule(data, Family.IPV4),
     lambda data: list(wire.messages(data)),
     lambda data: [wire.acknowledgement(item) for item in wire.messages(data)],
     lambda data: [wire.dump_end(item) for item in wire.messages(data)],
