@@ -40,10 +40,6 @@ class AdjRibOut:
         self.desired: Mapping[Prefix, Advertisement] | None = None
         self.sent: dict[Prefix, Advertisement | None] = {}
 
-    def forget(self) -> None:
-        """ExaBGP has nothing: it started anew, or files the session under another name."""
-        self.sent = {}
-
     def listed(self, prefixes: set[Prefix], certain: bool) -> None:
         """ExaBGP has exactly these prefixes; unless `certain`, commands may have been lost."""
         self.sent = {prefix: self.sent.get(prefix) if certain else None for prefix in prefixes}

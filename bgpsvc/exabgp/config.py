@@ -68,11 +68,6 @@ class SpeakerSession:
         """Local and peer address as ExaBGP prints them; this is how its lines name a session."""
         return str(ip_address(self.local_address)), str(ip_address(self.peer_address))
 
-    @property
-    def speaker_name(self) -> tuple[object, ...]:
-        """What ExaBGP files a session's announced routes under: they are forgotten if this changes."""
-        return (*self.addresses, self.local_asn, self.peer_asn, self.router_id)
-
 
 def sessions_of(intent: Intent) -> tuple[SpeakerSession, ...]:
     """The sessions of all tunnels with BGP of all gateways, in the order of the configuration."""

@@ -224,8 +224,6 @@ class Speaker:
             out = self._out.get(name)
             if out is None:
                 out = AdjRibOut(session)
-            elif out.session.speaker_name != session.speaker_name:
-                out.forget()
             out.session = session
             outs[name] = out
         self._out = outs
@@ -292,8 +290,6 @@ class Speaker:
                     backoff = min(backoff * 2, BACKOFF_MOST)
                     continue
                 self._since = self._clock()
-                for out in self._out.values():
-                    out.forget()
                 log.info("started the %s speaker, pid %d", self.role.value, self._process.pid)
             started = time.monotonic()
             await self._attend(self._process)

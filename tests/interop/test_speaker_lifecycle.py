@@ -171,6 +171,8 @@ def test_a_killed_speaker_comes_back_with_its_routes(where: Site) -> None:
             await seen.until(lambda: peer.log.routes, "our route again")
             status = speakers.status()[Role.ACTIVE]
             assert (status.running, status.restarts, status.last_exit) == (True, 1, "killed by SIGKILL")
+            # `SpeakerDown` said it for all its sessions; the other speaker's are untouched.
+            assert not seen.of(SessionDown)
             assert not seen.of(SessionDown, T2.id)
 
     run(where, scenario)

@@ -195,8 +195,10 @@ def test_a_second_daemon_takes_over_at_a_whole_line(start: Callable[..., Helper]
 def test_commands_go_to_the_speaker_whole(start: Callable[..., Helper]) -> None:
     helper = start()
     first = helper.connect()
-    first.sock.sendall(b"one\ntw")
-    assert helper.from_relay.readline() == b"one\n"
+    first.sock.sendall(b"zero\none ha")
+    assert helper.from_relay.readline() == b"zero\n"
+    first.sock.sendall(b"lf\ntw")
+    assert helper.from_relay.readline() == b"one half\n"
     first.close()
     second = helper.connect()
     second.sock.sendall(b"three\n")

@@ -1,0 +1,99 @@
+"""Changes to ExaBGP that are seen best without a session. Each program runs in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAD = """
+import os
+os.environ["exabgp_log_level"] = "CRITICAL"
+from bgpsvc.exabgp import launcher
+launcher.install()
+from exabgp.environment import getenv
+from exabgp.logger import log
+log.init(getenv())
+"""
+QUEUE = """
+from exabgp.bgp.message import Action
+from exabgp.bgp.message.update.attribute import MED, Attributes
+from exabgp.bgp.message.update.nlri import CIDR, INET
+from exabgp.protocol.family import AFI, SAFI
+from exabgp.protocol.ip import IP
+from exabgp.rib.change import Change
+from exabgp.rib.outgoing import OutgoingRIB
+
+rib = OutgoingRIB(True, {(AFI.ipv4, SAFI.unicast)})
+
+def put(prefix, med, action=Action.ANNOUNCE):
+    nlri = INET(AFI.ipv4, SAFI.unicast, action)
+    nlri.cidr = CIDR(bytes((10, prefix, 0, 0)), 16)
+    nlri.nexthop = IP.create("169.254.10.1")
+    attributes = Attributes()
+    if med is not None:
+        attributes.add(MED(med))
+    rib.add_to_rib(Change(nlri, attributes))
+
+def received():
+    table = {}
+    for update in rib.updates(True):
+        for nlri in update.nlris:
+            if nlri.action == Action.ANNOUNCE:
+                table[str(nlri.cidr)] = str(update.attributes).strip()
+            else:
+                table.pop(str(nlri.cidr), None)
+    return table
+"""
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ("put(1, 5); put(2, 6); put(1, 6); put(1, 5)", {"10.1.0.0/16": "med 5", "10.2.0.0/16": "med 6"}),
+        ("put(2, None, W); put(1, 5); put(1, None, W)", {}),
+        ("put(1, 5); put(1, None, W); put(1, 5)", {"10.1.0.0/16": "med 5"}),
+    ],
+)
+def test_what_a_peer_ends_up_with_is_the_latest(changes: str, expected: dict[str, str]) -> None:
+    """ExaBGP sends what waits by attributes, not in the order of the commands."""
+    assert run(f"{HEAD}{QUEUE}\nW = Action.WITHDRAW\n{changes}\nprint(received())") == str(expected)
+
+
+def test_another_release_is_refused() -> None:
+    program = """
+from exabgp import version
+version.release = "5.1.0"
+from bgpsvc.exabgp import launcher
+try:
+    launcher.install()
+except RuntimeError as error:
+    print(error)
+"""
+    assert run(program) == "ExaBGP 5.1.0 is installed, the speakers need 5.0.15"
+
+
+def test_a_reload_makes_new_neighbors_of_the_same_session() -> None:
+    """What the counter patch relies on, and what would hide losses without it."""
+    program = f"""{HEAD}
+from exabgp.bgp.neighbor import Neighbor
+print(Neighbor().uid != Neighbor().uid)
+"""
+    assert run(program) == "True"
+
+
+def test_the_own_release_is_the_pinned_one() -> None:
+    from exabgp.version import release
+
+    from bgpsvc.exabgp.launcher import SUPPORTED
+
+    assert release == SUPPORTED
