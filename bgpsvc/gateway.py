@@ -86,9 +86,9 @@ class Gateway:
         """Take over the configuration (not `auto_propagate`, which the engine sets)."""
         self.config = intent.gateway(self.name)
         self.vpc = intent.vpc(self.config.vpc)
+        networks = {*self.vpc.cidrs, *self.config.advertise}
         self.local_prefixes = tuple(
-            pack_prefix(n.network_address.packed, n.prefixlen)
-            for n in (*self.vpc.cidrs, *self.config.advertise)
+            sorted(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks)
         )
         self._vpc_prefixes = tuple(pack_prefix(n.network_address.packed, n.prefixlen) for n in self.vpc.cidrs)
         self.rebuild_filter()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2s
+from itertools import islice
 
 from bgpsvc.engine import Engine
 from bgpsvc.events import Negotiated
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import SessionState, SwitchMode, format_address, format_prefix
+from bgpsvc.model import Family, SwitchMode, format_address, format_prefix
 from bgpsvc.session import LastError, Session
 from bgpsvc.tunnels import TunnelState
 from bgpsvc.views import (
@@ -164,13 +165,13 @@ def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
 
 def gateway_view(engine: Engine, gateway: Gateway) -> GatewayView:
     """A VPN gateway."""
-    established = [
-        s
-        for s in engine.sessions.values()
-        if s.settings.gateway == gateway.name and s.state is SessionState.ESTABLISHED
-    ]
-    advertised = {p for s in established for p in gateway.advertisements(s.settings)}
-    first = sorted(advertised)[:MAX_ADVERTISED_SHOWN]
+    sizes = {
+        5 if family is Family.IPV4 else 17
+        for session in engine.sessions.values()
+        if session.settings.gateway == gateway.name and session.established
+        for family in session.settings.families
+    }
+    advertised = (p for p in gateway.local_prefixes if gateway.propagate and len(p) in sizes)
     table = gateway.table
     return GatewayView(
         name=gateway.name,
@@ -181,7 +182,7 @@ def gateway_view(engine: Engine, gateway: Gateway) -> GatewayView:
         connections=tuple(c.name for c in engine.intent.connections_of(gateway.name)),
         routes_learned=len(gateway.rib.routes),
         routes_installed=len(table.primary),
-        advertised=tuple(format_prefix(p) for p in first),
+        advertised=tuple(format_prefix(p) for p in islice(advertised, MAX_ADVERTISED_SHOWN)),
         etag=blake2s(f"{gateway.name} {gateway.propagate}".encode(), digest_size=8).hexdigest(),
     )
 

@@ -155,6 +155,7 @@ class GatewayView:
     routes_installed: int
     """Prefixes of ours in the VPC route table."""
     advertised: tuple[str, ...]
+    """The first 1000 prefixes advertised to the peers; the sessions have the number."""
     etag: str
 
 
