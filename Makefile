@@ -12,7 +12,7 @@ env:  ## create or update .venv from requirements.lock (quick when nothing chang
 	@scripts/make-env $(VENV)
 
 lab:  ## run the two-gateway reference scenario in network namespaces (LAB_ARGS="--peer bird")
-	@scripts/system-packages env lab
+	@scripts/system-packages env lab $(addprefix lab-,$(filter bird frr,$(subst =, ,$(LAB_ARGS))))
 	@$(MAKE) --no-print-directory env
 	$(BIN)/bgpsvc lab run $(LAB_ARGS)
 
