@@ -227,13 +227,11 @@ class Engine:
         self._advertise(session)
 
     def _session_resync(self, session: Session, event: SessionResync, now: float) -> None:
-        # It was up and in use before we looked: taking traffic away until End-of-RIB would be a
-        # switchover that nothing calls for.
-        tunnel = self.tunnels[session.id]
-        if tunnel.link_up:
-            tunnel.state = TunnelState.LIVE
-            tunnel.reason = "the session was established before the daemon started"
         if not session.established:
+            if session.established_count == 0 and self.tunnels[session.id].link_up:
+                # It was up and in use before we looked: taking traffic away until End-of-RIB would be a
+                # switchover that nothing calls for.
+                self._tunnels_changed(self.switchboard.adopt(self.tunnels[session.id], now))
             self._session_up(session, event.negotiated, now)
         session.adj.mark_stale()
         self._refresh(session, now)
@@ -368,7 +366,9 @@ class Engine:
     # Tunnels and switching --------------------------------------------------------------------
 
     def _reassess(self, connection: str, now: float) -> None:
-        changed = self.switchboard.reassess(connection, now)
+        self._tunnels_changed(self.switchboard.reassess(connection, now))
+
+    def _tunnels_changed(self, changed: list[SessionId]) -> None:
         for session in changed:
             gateway = self.gateways.get(self.sessions[session].settings.gateway)
             if gateway is None:

@@ -86,6 +86,22 @@ class Switchboard:
             tunnel.since = now
         tunnel.reason = assessment.reason
 
+    def adopt(self, tunnel: Tunnel, now: float) -> list[SessionId]:
+        """Make a tunnel live that was in use before the daemon looked; returns it if that is a change.
+
+        Nothing moves with that, so it is no switchover, whichever tunnel is adopted first.
+        """
+        reason = "the session was established before the daemon started"
+        if tunnel.state is TunnelState.LIVE:
+            return []
+        self._enter(tunnel, Assessment(TunnelState.LIVE, reason), now)
+        self._outbox.append(Log("tunnel.live", "info", tunnel.session, reason))
+        switch = self.switches.get(tunnel.connection)
+        if switch is not None:
+            switch.carrying = self.carrying(tunnel.connection, self._modes)
+            switch.last_reason = switch.last_reason or reason
+        return [tunnel.session]
+
     def carry(self, connection: str, now: float, why: str) -> None:
         """Note which tunnel carries traffic now; a change is a switchover or a failback."""
         switch = self.switches.get(connection)
