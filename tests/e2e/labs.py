@@ -68,7 +68,7 @@ class LabCommand:
     def argv(self, *arguments: str) -> list[str]:
         """The command line."""
         variables = [self._mark, f"XDG_RUNTIME_DIR={self.runtime}", f"TMPDIR={self.runtime}"]
-        argv = ["env", *variables, sys.executable, "-m", "bgpsvc.cli.lab", *arguments]
+        argv = ["env", *variables, sys.executable, "-m", "bgpsvc", "lab", *arguments]
         return as_ordinary_user(argv) if self._ordinary else argv
 
     def __call__(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
