@@ -294,7 +294,7 @@ class BgpService:
             if isinstance(effect, Refresh):
                 await self._speakers.refresh(effect.session)
             else:
-                await self._speakers.reset(effect.session, effect.reason)
+                await self._speakers.reset(effect.session, effect.reason, effect.subcode)
         except ChannelClosed as error:
             # The speaker is gone, and its sessions with it: what they know is asked for when it is back.
             log.warning("%s: %s", effect.session, error)

@@ -12,7 +12,9 @@ from pathlib import Path
 from bgpsvc.exabgp import relay
 from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.config import SpeakerSession
-from bgpsvc.exabgp.supervise import OnEvents, RefreshOutcome, Speaker, SpeakerStatus
+from bgpsvc.exabgp.supervise import (
+    CEASE_ADMINISTRATIVE_RESET,
+    OnEvents, RefreshOutcome, Speaker, SpeakerStatus
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 LOCK = "speakers.lock"
@@ -79,9 +81,11 @@ class Speakers:
         """
         return await self._of(session).refresh(session, family)
 
-    async def reset(self, session: SessionId, reason: str) -> None:
-        """End a session with Cease/Administrative Reset; it comes back. Errors as for `refresh`."""
-        await self._of(session).reset(session, reason)
+    async def reset(
+        self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET
+    ) -> None:
+        """End a session with a Cease of this subcode (RFC 4486); it comes back. Errors as for `refresh`."""
+        await self._of(session).reset(session, reason, subcode)
 
     def status(self) -> dict[Role, SpeakerStatus]:
         return {role: speaker.status() for role, speaker in self._speakers.items()}

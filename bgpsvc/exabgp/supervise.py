@@ -184,11 +184,11 @@ class Speaker:
         )
         return "requested"
 
-    async def reset(self, session: SessionId, reason: str) -> None:
-        """End the session (Cease, Administrative Reset); it comes back by itself."""
+    async def reset(self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET) -> None:
+        """End the session with a Cease of this subcode (RFC 4486); it comes back by itself."""
         local, peer = self._sessions[session].addresses
         log.warning("session %s is reset: %s", session, reason)
-        await self._send([f"neighbor {peer} local-ip {local} teardown {CEASE_ADMINISTRATIVE_RESET}"])
+        await self._send([f"neighbor {peer} local-ip {local} teardown {subcode}"])
 
     def status(self) -> SpeakerStatus:
         process = self._process
