@@ -14,7 +14,11 @@ from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.supervise import (
     CEASE_ADMINISTRATIVE_RESET,
-    OnEvents, RefreshOutcome, Speaker, SpeakerStatus
+    OnEvents,
+    RefreshOutcome,
+    Speaker,
+    SpeakerStatus,
+)
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 LOCK = "speakers.lock"
@@ -81,9 +85,7 @@ class Speakers:
         """
         return await self._of(session).refresh(session, family)
 
-    async def reset(
-        self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET
-    ) -> None:
+    async def reset(self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET) -> None:
         """End a session with a Cease of this subcode (RFC 4486); it comes back. Errors as for `refresh`."""
         await self._of(session).reset(session, reason, subcode)
 
