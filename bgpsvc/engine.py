@@ -420,9 +420,12 @@ class Engine:
             self.links[event.interface] = (event.ifindex, event.up)
         for session in self.sessions.values():
             if session.settings.interface == event.interface:
-                self.tunnels[session.id].link_up = event.up
+                tunnel = self.tunnels[session.id]
+                if event.up and not tunnel.link_up and tunnel.synced_at is not None:
+                    tunnel.synced_at = now  # the failback hold-down counts from the link's return
+                tunnel.link_up = event.up
                 if not event.up:
-                    self.tunnels[session.id].failed_before |= session.established
+                    tunnel.failed_before |= session.established
                 # Groups move away before the kernel's deletion of the nexthop is repaired.
                 self._reassess(session.settings.connection, now)
                 self.gateways[session.settings.gateway].link_changed(session.id)

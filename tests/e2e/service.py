@@ -40,7 +40,7 @@ MARK = "BGPSVC_TEST_MARK"
 TABLE = 201
 PEER_ASN, LOCAL_ASN = 65500, 65530
 FIRST_PREFIX = 20 << 24
-START_SECONDS = 40.0
+LONG = 40.0
 """Deadline for what takes a few seconds: the tests share two processors with each other."""
 
 CONFIGURATION: dict[str, Any] = {
@@ -262,7 +262,7 @@ class Site:
             except httpx.TransportError:
                 return False
 
-        wait_until(alive, f"REST answers; the daemon said: {self.log()}", START_SECONDS)
+        wait_until(alive, f"REST answers; the daemon said: {self.log()}", LONG)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Signal the daemon and wait for its end; the seconds that took."""
@@ -282,7 +282,7 @@ class Site:
         def told() -> list[dict[str, Any]]:
             return self.rest.events("config.reloaded", "config.rejected")[seen:]
 
-        wait_until(told, f"the reload is told; the daemon said: {self.log()}", START_SECONDS)
+        wait_until(told, f"the reload is told; the daemon said: {self.log()}", LONG)
         return told()[0]
 
     def log(self) -> str:
@@ -326,7 +326,7 @@ class Site:
         wait_until(
             lambda: self.rest.session(number, connection)["state"] == state,
             f"session {number} is {state}",
-            START_SECONDS,
+            LONG,
         )
 
     # The kernel -------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ class Site:
         *,
         backups: bool = False,
         version: int = 4,
-        seconds: float = START_SECONDS,
+        seconds: float = LONG,
     ) -> None:
         """Until the table holds just these prefixes: as primary routes, and if so wanted as backups too."""
         expected = set(wanted)
