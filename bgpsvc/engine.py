@@ -54,7 +54,7 @@ from bgpsvc.resources import Intent
 from bgpsvc.rib import ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
 from bgpsvc.switchboard import Switchboard
-from bgpsvc.tunnels import SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
+from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
 from bgpsvc.views import EventKind
 
 SYNC_TIME = 60.0
@@ -212,7 +212,9 @@ class Engine:
         session.negotiated = negotiated
         session.end_of_rib = set()
         session.over_limit = False
-        session.refresh_deadline = now + SELECTION_DEFERRAL_TIME
+        # RFC 4724 3: who announces the capability sends End-of-RIB; others may.
+        session.deferral = _deferral(negotiated.graceful_restart_time is not None)
+        session.refresh_deadline = now + session.deferral
         tunnel = self.tunnels[session.id]
         tunnel.established_at = now
         tunnel.synced_at = None
@@ -290,7 +292,8 @@ class Engine:
         if negotiated is not None and negotiated.route_refresh:
             session.keep_stale = True
             session.end_of_rib = set()
-            session.refresh_deadline = now + SELECTION_DEFERRAL_TIME
+            session.deferral = _deferral(negotiated.enhanced_refresh)
+            session.refresh_deadline = now + session.deferral
             self.outbox.append(Refresh(session.id))
         else:
             # Without the capability a reset is the only way to hear everything again (RFC 2918 1).
@@ -490,7 +493,7 @@ class Engine:
 
     def _refresh_overdue(self, session: Session, now: float) -> None:
         """No End-of-RIB came (RFC 4724 4.1: the deferral time); a table still arriving gets longer."""
-        quiet = session.last_update + SELECTION_DEFERRAL_TIME / 3
+        quiet = session.last_update + session.deferral / 3
         if now < quiet:
             session.refresh_deadline = quiet
             return
@@ -522,6 +525,11 @@ class Engine:
         **data: Any,
     ) -> None:
         self.outbox.append(Log(kind, severity, subject, message, data))
+
+
+def _deferral(end_is_told: bool) -> float:
+    """How long to wait for the end of a session's table."""
+    return SELECTION_DEFERRAL_TIME if end_is_told else DEFERRAL_WITHOUT_END_OF_RIB
 
 
 def _same_session(new: SessionSettings | None, old: SessionSettings) -> bool:

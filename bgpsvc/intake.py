@@ -26,9 +26,14 @@ CEASE_MAX_PREFIXES = 1
 
 
 def pieces(items: list[T]) -> Iterator[list[T]]:
-    """The items in portions of `PIECE`."""
-    for start in range(0, len(items), PIECE):
-        yield items[start : start + PIECE]
+    """The items in portions of at most `PIECE`, each spread over all of them.
+
+    Tables are often in address order, in which the kernel's IPv4 trie takes deletions ten times
+    slower than in one that jumps about.
+    """
+    portions = -(-len(items) // PIECE)
+    for first in range(portions):
+        yield items[first::portions]
 
 
 class Intake:

@@ -153,6 +153,9 @@ class Session:
     keep_stale: bool = False
     """Stale paths may be used: the peer keeps forwarding over a restart, or a refresh is under way."""
     refresh_deadline: float | None = None
+    """When the end of the table is no longer waited for, None while nothing is."""
+    deferral: float = 0.0
+    """How long that wait is; a third of it must have been quiet."""
     last_update: float = 0.0
     over_limit: bool = False
     advertised: int = 0

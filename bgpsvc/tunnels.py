@@ -26,6 +26,8 @@ from bgpsvc.model import Role, SessionId, SwitchMode
 
 SELECTION_DEFERRAL_TIME = 30.0
 """Seconds after Established at which a missing End-of-RIB is no longer waited for (RFC 4724 4.1)."""
+DEFERRAL_WITHOUT_END_OF_RIB = 6.0
+"""The same for a peer without graceful restart, which need not send End-of-RIB at all."""
 
 
 class TunnelState(IntEnum):

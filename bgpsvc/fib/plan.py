@@ -36,6 +36,9 @@ from bgpsvc.fib.ops import (
 )
 from bgpsvc.model import Prefix
 
+SPREAD_OVER = 2000
+"""Routes of a large set that are queued one after another from its beginning to its end."""
+
 Desired = Callable[[Prefix], tuple[int | None, int | None]]
 """A prefix to the ids of its group (primary route) and of its backup nexthop, None for no route."""
 
@@ -59,8 +62,15 @@ class RouteTable:
     """Routes that the kernel refused, by prefix and metric; tried again by `Fib.retry`."""
 
     def mark(self, prefixes: Iterable[Prefix]) -> None:
-        """Look at these prefixes again."""
-        self.dirty.update(dict.fromkeys(prefixes))
+        """Look at these prefixes again.
+
+        A large set is queued so that each plan jumps over all of it: the kernel's IPv4 trie takes
+        deletions in address order ten times slower than spread out (seen: 55k/s against 500k/s).
+        """
+        queued = list(prefixes)
+        portions = max(1, len(queued) // SPREAD_OVER)
+        for first in range(portions):
+            self.dirty.update(dict.fromkeys(queued[first::portions]))
 
     def installed(self, metric: int) -> dict[Prefix, int]:
         """The mirror of the routes with a metric: prefix to nexthop or group id."""

@@ -89,7 +89,12 @@ def engine(now: float = 0.0, links_up: bool = True, **more: object) -> Engine:
 
 
 def negotiated(**more: object) -> Negotiated:
-    fields: dict[str, object] = {"hold_time": 30, "families": (Family.IPV4,), "route_refresh": True}
+    fields: dict[str, object] = {
+        "hold_time": 30,
+        "families": (Family.IPV4,),
+        "route_refresh": True,
+        "enhanced_refresh": True,
+    }
     return Negotiated(**{**fields, **more})  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ from bgpsvc.events import (
 )
 from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, DeleteRoutes, SetGroup, SetRoutes
 from bgpsvc.model import Family, Reason, Role, SessionState, SwitchMode, format_prefix, parse_prefix
-from bgpsvc.tunnels import SELECTION_DEFERRAL_TIME, TunnelState
+from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, TunnelState
 from tests.unit.core.harness import Node
 from tests.unit.support import (
     IFINDEX,
@@ -72,6 +72,17 @@ def test_return_rewrites_no_route_and_waits_for_end_of_rib_and_hold_down() -> No
     node.engine.tick(17)
     assert [type(op) for op in node.settle()] == [SetGroup]
     assert node.routes() == {A: "t1", B: "t1"}
+
+
+def test_a_peer_that_need_not_send_end_of_rib_is_waited_for_shortly() -> None:
+    for restart_time, wait in ((None, DEFERRAL_WITHOUT_END_OF_RIB), (0, SELECTION_DEFERRAL_TIME)):
+        node = both_up()
+        down(node.engine, T1, 5)
+        up(node.engine, T1, 10, A, B, end=False, graceful_restart_time=restart_time)
+        assert node.engine.deadline() == 10 + wait
+        node.engine.tick(10 + wait)
+        run(node.engine)
+        assert node.engine.tunnels[T1].state is TunnelState.WARMING
 
 
 def test_prefixes_not_announced_again_are_swept_at_end_of_rib() -> None:
