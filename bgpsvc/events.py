@@ -166,13 +166,14 @@ class PropagationSet:
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """Attributes of a prefix that we advertise; the next hop is our own address on the tunnel.
+    """How a prefix is advertised; the next hop is always our own address of the session.
 
-    `local_pref` is set on iBGP sessions only (RFC 4271 5.1.5).
+    `local_pref` goes to iBGP peers only (RFC 4271 5.1.5; 100 if None), `communities` are 32-bit numbers.
     """
 
-    med: int
+    med: int | None = None
     local_pref: int | None = None
+    communities: tuple[int, ...] = ()
 
 
 BgpEvent = (

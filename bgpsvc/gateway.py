@@ -86,6 +86,7 @@ class Gateway:
         """Take over the configuration (not `auto_propagate`, which the engine sets)."""
         self.config = intent.gateway(self.name)
         self.vpc = intent.vpc(self.config.vpc)
+        self._advertised: dict[tuple[Role, bool, tuple[Family, ...]], dict[Prefix, Advertisement]] = {}
         networks = {*self.vpc.cidrs, *self.config.advertise}
         self.local_prefixes = tuple(
             sorted(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks)
@@ -222,13 +223,17 @@ class Gateway:
 
     # Advertisements ---------------------------------------------------------------------------
 
-    def advertisements(self, session: SessionSettings) -> dict[Prefix, Advertisement]:
+    def advertisements(self, session: SessionSettings) -> Mapping[Prefix, Advertisement]:
         """What is to be advertised on a session: the VPC's CIDRs and published routes, or nothing."""
         if not self.propagate:
             return {}
-        what = Advertisement(
-            med=MED[session.role], local_pref=None if session.ebgp else LOCAL_PREF[session.role]
-        )
-        sizes = {Family.IPV4: 5, Family.IPV6: 17}
-        allowed = {sizes[family] for family in session.families}
-        return {prefix: what for prefix in self.local_prefixes if len(prefix) in allowed}
+        kind = (session.role, session.ebgp, session.families)
+        found = self._advertised.get(kind)
+        if found is None:
+            what = Advertisement(
+                med=MED[session.role], local_pref=None if session.ebgp else LOCAL_PREF[session.role]
+            )
+            sizes = {5 if family is Family.IPV4 else 17 for family in session.families}
+            found = dict.fromkeys((p for p in self.local_prefixes if len(p) in sizes), what)
+            self._advertised[kind] = found
+        return found

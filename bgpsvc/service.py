@@ -27,7 +27,6 @@ from bgpsvc.events import (
     PropagationSet,
     Withdrawn,
 )
-from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.speaker import Speakers
@@ -286,8 +285,7 @@ class BgpService:
 
     def _advertise(self, effect: Advertise) -> None:
         if effect.session in self._speaking:
-            routes = {p: Advertisement(a.med, a.local_pref) for p, a in effect.routes.items()}
-            self._speakers.advertise(effect.session, routes)
+            self._speakers.advertise(effect.session, effect.routes)
 
     async def _command(self, effect: Refresh | Reset) -> None:
         try:

@@ -8,25 +8,13 @@ so after a doubt (lost commands, an adopted speaker) everything is simply said a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from bgpsvc.events import Advertisement
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.model import Family, Prefix, format_prefix, prefix_family
 
 PREFIXES_PER_COMMAND = 500
 DEFAULT_LOCAL_PREFERENCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Advertisement:
-    """How a prefix is announced. The next hop is always our own address of the session.
-
-    `local_pref` goes to iBGP peers only (100 if None), `communities` are 32-bit numbers.
-    """
-
-    med: int | None = None
-    local_pref: int | None = None
-    communities: tuple[int, ...] = ()
 
 
 class AdjRibOut:

@@ -236,15 +236,16 @@ def listen(path: str) -> socket.socket:
     # Unix socket paths end after 107 bytes, state directories need not: bind relative to the directory.
     directory, name = os.path.split(path)
     os.chdir(directory or "/")
-    if os.path.lexists(name):
-        os.unlink(name)
+    # Under its name it appears only once it listens: nobody who sees it is refused.
+    unready = f"{name}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o177)
     try:
-        listener.bind(name)
+        listener.bind(unready)
     finally:
         os.umask(previous)
     listener.listen(4)
+    os.rename(unready, name)
     listener.setblocking(False)
     return listener
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bgpsvc.events import Advertisement
 from bgpsvc.exabgp import relay
-from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.supervise import (
     CEASE_ADMINISTRATIVE_RESET,

@@ -22,9 +22,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bgpsvc.events import BgpEvent, Negotiated, SessionDown, SessionResync, SessionUp, SpeakerDown, SpeakerUp
+from bgpsvc.events import (
+    Advertisement,
+    BgpEvent,
+    Negotiated,
+    SessionDown,
+    SessionResync,
+    SessionUp,
+    SpeakerDown,
+    SpeakerUp,
+)
 from bgpsvc.exabgp import config, relay
-from bgpsvc.exabgp.advertise import AdjRibOut, Advertisement
+from bgpsvc.exabgp.advertise import AdjRibOut
 from bgpsvc.exabgp.channel import Channel, ChannelClosed
 from bgpsvc.exabgp.codec import Decoder
 from bgpsvc.exabgp.config import SpeakerSession

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bgpsvc.events import (
+    Advertisement,
     EndOfRib,
     MessagesLost,
     SessionDown,
@@ -21,7 +22,6 @@ from bgpsvc.events import (
     SpeakerDown,
     SpeakerUp,
 )
-from bgpsvc.exabgp.advertise import Advertisement
 from bgpsvc.exabgp.process import Paths
 from bgpsvc.exabgp.speaker import Speakers, StateDirInUse
 from bgpsvc.model import Role, SessionId, parse_prefix

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bgpsvc.events import BgpEvent, EndOfRib, MessagesLost, SessionDown, SessionUp, Withdrawn
-from bgpsvc.exabgp.advertise import Advertisement
+from bgpsvc.events import Advertisement, BgpEvent, EndOfRib, MessagesLost, SessionDown, SessionUp, Withdrawn
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.model import Family, parse_prefix
 from tests.fakes import bgp_wire as wire

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from bgpsvc.events import EndOfRib, SessionDown, SessionUp
-from bgpsvc.exabgp.advertise import Advertisement
+from bgpsvc.events import Advertisement, EndOfRib, SessionDown, SessionUp
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.model import Family, Origin, Segment, SegmentType, parse_address, parse_prefix
