@@ -96,7 +96,11 @@ class BgpService:
     # Life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take over the kernel's state, start or adopt the speakers. OSError if it cannot."""
+        """Take over the kernel's state, start or adopt the speakers. OSError or StateDirInUse if it cannot.
+
+        May be cancelled; `stop` afterwards.
+        """
+        self._speakers.claim()  # before anything of the daemon that runs there is touched
         for name, value in prepare().items():
             log.info("set %s to %s", name, value)
         self._monitor.watch(self._tables())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,35 +100,56 @@ async def _serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
+    one_at_a_time = asyncio.Lock()
+
+    async def reload_in_turn() -> None:
+        async with one_at_a_time:
+            await _reload(service, config)
 
     def reload() -> None:
-        task = asyncio.create_task(_reload(service, config))
+        task = asyncio.create_task(reload_in_turn())
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await service.start()
-    serving = asyncio.create_task(server.serve())
-    log.info("REST at %s", server.address)
-    ends = [serving, asyncio.create_task(service.failed()), asyncio.create_task(stop.wait())]
+
+    async def start_in_turn() -> None:
+        async with one_at_a_time:
+            await service.start()
+
+    stopped = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(start_in_turn())
+    running: list[asyncio.Task[None]] = []
     try:
-        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # a crash of the pump or the server ends the daemon, with its traceback
+        # Adopting speakers may take longer than a stop may: whichever comes first.
+        await _first(starting, stopped)
+        if starting.done():
+            running = [asyncio.create_task(server.serve()), asyncio.create_task(service.failed())]
+            log.info("REST at %s", server.address)
+            await _first(*running, stopped)
     finally:
         server.should_exit = True
-        await asyncio.gather(service.stop(keep_speakers), _settled(serving))
-        for task in ends:
-            task.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
-        log.info("stopped; the routes stay in the kernel")
+        await _cancel(starting, *reloads)
+        stopping = asyncio.create_task(service.stop(keep_speakers))
+        await asyncio.wait([stopping, *running[:1]])
+        await _cancel(stopped, *running)
+        stopping.result()
+    log.info("stopped; the routes stay in the kernel")
 
 
-async def _settled(task: asyncio.Task[None]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait([task])
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    """Until one of the tasks is done. A crash among them ends the daemon, with its traceback."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _reload(service: BgpService, config: Path) -> None:

@@ -50,8 +50,10 @@ class Speakers:
         self._role_of: dict[SessionId, Role] = {}
         self._lock = -1
 
-    async def start(self, sessions: Sequence[SpeakerSession]) -> None:
-        """Adopt the speakers that run, start those that don't. StateDirInUse if another daemon is there."""
+    def claim(self) -> None:
+        """Take the state directory for ourselves, until `stop`. StateDirInUse if another daemon has it."""
+        if self._lock >= 0:
+            return
         self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self._state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -60,6 +62,10 @@ class Speakers:
             os.close(self._lock)
             self._lock = -1
             raise StateDirInUse(f"another daemon uses {self._state_dir}") from None
+
+    async def start(self, sessions: Sequence[SpeakerSession]) -> None:
+        """Adopt the speakers that run, start those that don't. Claims the state directory."""
+        self.claim()
         self._role_of = {session.id: session.role for session in sessions}
         await asyncio.gather(*(speaker.start(sessions) for speaker in self._speakers.values()))
 
