@@ -51,7 +51,7 @@ from bgpsvc.model import (
     SwitchMode,
 )
 from bgpsvc.resources import Intent
-from bgpsvc.rib import ForwardingClass
+from bgpsvc.rib import AdjRibIn, ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
 from bgpsvc.switchboard import Switchboard
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
@@ -60,6 +60,8 @@ from bgpsvc.views import EventKind
 SYNC_TIME = 60.0
 """Seconds after the start at which routes of a former life are swept, End-of-RIB or not."""
 _FINISHED = object()
+DEAD_CHECK_TIME = 10.0
+"""Seconds after the start that a session gets before held routes over its tunnel lose protection."""
 CEASE_ADMIN_RESET = 4
 
 
@@ -80,13 +82,18 @@ class Engine:
         self.intent = intent
         self._ids = Ids()
         self._jobs: deque[Iterator[None]] = deque()
-        self._sync_deadline: float | None = now + SYNC_TIME
+        self._sync_deadline: float | None = None
+        self._dead_check: float | None = None
         self.reconfigure(intent, now)
 
     # Configuration ----------------------------------------------------------------------------
 
-    def reconfigure(self, intent: Intent, now: float) -> None:
-        """Take over another intent. Sessions whose settings are equal keep everything."""
+    def reconfigure(self, intent: Intent, now: float) -> frozenset[SessionId]:
+        """Take over another intent. Sessions whose peering stays the same keep everything.
+
+        Returns the sessions that were made anew: what the speakers told of them must be told again.
+        """
+        before = dict(self.sessions)
         settings = {s.id: s for s in session_settings(intent)}
         gateways = {g.name for g in intent.vpn_gateways}
         for ident, session in list(self.sessions.items()):
@@ -108,12 +115,16 @@ class Engine:
                 )
                 self.gateways[name].connected = self.connected
                 self.gateways[name].rebuild_filter()
+                if self.gateways[name].table.held:
+                    self._sync_deadline = now + SYNC_TIME
+                    self._dead_check = now + DEAD_CHECK_TIME
         for name in [n for n in self.modes if n not in {c.name for c in intent.vpn_connections}]:
             del self.modes[name]
         self.switchboard.configure(c.name for c in intent.vpn_connections)
         for connection in intent.vpn_connections:
             self._reassess(connection.name, now)
         self.advertise_all()
+        return frozenset(i for i, session in self.sessions.items() if before.get(i) is not session)
 
     def advertise_all(self) -> None:
         """Say again what is to be advertised on every session."""
@@ -141,7 +152,11 @@ class Engine:
 
     def _remove_session(self, session: Session) -> None:
         gateway = self.gateways[session.settings.gateway]
-        self._intake.withdraw(gateway, session, [*session.adj.fresh, *session.adj.stale])
+        prefixes = [*session.adj.fresh, *session.adj.stale]
+        self._intake.withdraw(gateway, session, prefixes)
+        self._intake.purge_orphans(gateway, prefixes)
+        session.adj = AdjRibIn()
+        session.epoch += 1
         del self.sessions[session.id]
         del self.tunnels[session.id]
 
@@ -154,6 +169,9 @@ class Engine:
 
     def _reconfigure_gateway(self, gateway: Gateway, intent: Intent) -> None:
         gateway.configure(intent)
+        for session in self.sessions.values():
+            if session.settings.gateway == gateway.name:
+                self._intake.readmit(gateway, session)
         if gateway.propagate != gateway.config.auto_propagate:
             self._propagate(gateway, gateway.config.auto_propagate)
         gateway.table.mark(gateway.rib.rerank())
@@ -183,13 +201,14 @@ class Engine:
         match event:
             case Announced():
                 session.last_update = now
+                session.announced_since = True
                 self._intake.announced(session, event)
             case Withdrawn():
                 session.last_update = now
                 self._intake.withdrawn(session, event)
             case EndOfRib():
                 session.counters.end_of_rib += 1
-                self._jobs.append(self._family_ended(session, event.family, now))
+                self._queue(session, self._family_ended(session, event.family, now))
             case SessionUp():
                 self._session_up(session, event.negotiated, now)
             case SessionResync():
@@ -208,12 +227,15 @@ class Engine:
         session.state = SessionState.ESTABLISHED
         session.since = now
         session.last_update = now
+        session.epoch += 1
+        session.refresh_pending = session.announced_since = False
         session.established_count += 1
         session.negotiated = negotiated
         session.end_of_rib = set()
         session.over_limit = False
         # RFC 4724 3: who announces the capability sends End-of-RIB; others may.
-        session.deferral = _deferral(negotiated.graceful_restart_time is not None)
+        told = negotiated.graceful_restart_time is not None
+        session.deferral = SELECTION_DEFERRAL_TIME if told else DEFERRAL_WITHOUT_END_OF_RIB
         session.refresh_deadline = now + session.deferral
         tunnel = self.tunnels[session.id]
         tunnel.established_at = now
@@ -227,6 +249,18 @@ class Engine:
         )
         self._reassess(session.settings.connection, now)
         self._advertise(session)
+        self._drop_what_cannot_return(session, negotiated, now)
+
+    def _drop_what_cannot_return(self, session: Session, negotiated: Negotiated, now: float) -> None:
+        """Stale paths that nothing will make fresh, or whose forwarding the peer did not keep."""
+        for family in Family:
+            if family not in negotiated.families:
+                self._queue(session, self._sweep(session, family))
+            elif session.keep_stale and family not in negotiated.forwarding_preserved:
+                # RFC 4724 4.2: without the F bit its stale routes go at once.
+                self._queue(session, self._sweep(session, family))
+        if session.all_families_ended:
+            self._synced(session, now)
 
     def _session_resync(self, session: Session, event: SessionResync, now: float) -> None:
         if not session.established:
@@ -253,7 +287,9 @@ class Engine:
         if not was_established:
             return
         session.flap_count += 1
+        session.epoch += 1
         session.refresh_deadline = None
+        session.refresh_pending = False
         self._log("session.down", "warning", session.id, f"the session went down: {event.reason}")
         tunnel = self.tunnels[session.id]
         tunnel.established_at = tunnel.synced_at = None
@@ -291,8 +327,11 @@ class Engine:
         negotiated = session.negotiated
         if negotiated is not None and negotiated.route_refresh:
             session.keep_stale = True
+            session.epoch += 1
+            session.refresh_pending = True
+            session.announced_since = False
             session.end_of_rib = set()
-            session.deferral = _deferral(negotiated.enhanced_refresh)
+            session.deferral = SELECTION_DEFERRAL_TIME
             session.refresh_deadline = now + session.deferral
             self.outbox.append(Refresh(session.id))
         else:
@@ -306,6 +345,8 @@ class Engine:
             for session in self.sessions.values():
                 if session.settings.role is event.role:
                     self._advertise(session)
+                    if session.established and session.refresh_pending:
+                        self._refresh(session, now)  # the request may have been lost with the connection
             return
         self._log("speaker.down", "error", event.role.value, f"the speaker ended: {event.reason}")
         for session in list(self.sessions.values()):
@@ -315,21 +356,36 @@ class Engine:
 
     # Stale paths ------------------------------------------------------------------------------
 
+    def _queue(self, session: Session, job: Iterator[None]) -> None:
+        """Background work that is void once the session came, went or was refreshed meanwhile."""
+        # The epoch is taken here: a generator begins to run only when its turn comes.
+        self._jobs.append(self._while_current(session, session.epoch, job))
+
+    def _while_current(self, session: Session, epoch: int, job: Iterator[None]) -> Iterator[None]:
+        while self.sessions.get(session.id) is session and session.epoch == epoch:
+            if next(job, _FINISHED) is _FINISHED:
+                return
+            yield
+
     def _purge(self, session: Session) -> Iterator[None]:
-        gateway = self.gateways[session.settings.gateway]
         for piece in pieces(list(session.adj.stale)):
-            if session.keep_stale:
+            # Whatever happened meanwhile, what is an orphan now must go; but not of a removed session.
+            gateway = self.gateways.get(session.settings.gateway)
+            if gateway is None or self.sessions.get(session.id) is not session or session.keep_stale:
                 return
             self._intake.purge_orphans(gateway, piece)
             yield
 
-    def _family_ended(self, session: Session, family: Family, now: float) -> Iterator[None]:
+    def _sweep(self, session: Session, family: Family) -> Iterator[None]:
         gateway = self.gateways[session.settings.gateway]
         for piece in pieces(session.adj.stale_of(family)):
             still = [prefix for prefix in piece if prefix in session.adj.stale]
             self._intake.withdraw(gateway, session, still)
             self._intake.purge_orphans(gateway, still)
             yield
+
+    def _family_ended(self, session: Session, family: Family, now: float) -> Iterator[None]:
+        yield from self._sweep(session, family)
         session.end_of_rib.add(family)
         if session.established and session.all_families_ended:
             self._synced(session, now)
@@ -337,11 +393,25 @@ class Engine:
     def _synced(self, session: Session, now: float) -> None:
         session.keep_stale = False
         session.refresh_deadline = None
+        session.refresh_pending = False
         tunnel = self.tunnels[session.id]
         if tunnel.synced_at is None:
             tunnel.synced_at = now
         self._reassess(session.settings.connection, now)
         self._release_when_synced()
+        if self._dead_check is None:
+            self._mark_dead_links()
+
+    def _mark_dead_links(self) -> None:
+        """While tables are held: routes of a former life over tunnels that are down need no protection."""
+        if self._sync_deadline is None:
+            return
+        down = {
+            self.links[tunnel.interface][0]
+            for tunnel in self.tunnels.values()
+            if tunnel.state is TunnelState.DOWN and tunnel.interface in self.links
+        }
+        self.fib.mark_dead(self.fib.over_links(down))
 
     def _release_when_synced(self) -> None:
         if self._sync_deadline is None or not self.sessions:
@@ -350,21 +420,26 @@ class Engine:
             self._release("every session sent End-of-RIB")
 
     def _release(self, why: str) -> None:
-        self._sync_deadline = None
+        self._sync_deadline = self._dead_check = None
         leftovers = 0
         for gateway in self.gateways.values():
             table = gateway.table
+            if not table.held:
+                continue
             leftovers += sum(1 for p in table.primary if gateway.desired(p)[0] is None)
             self.fib.release(table)
         self._log(
             "fib.sweep", "info", "fib", f"{why}: {leftovers} leftover routes are swept", leftovers=leftovers
         )
 
-    def nothing_left_over(self) -> None:
-        """The kernel held no route of ours at the start: there is nothing to hold or to sweep."""
-        self._sync_deadline = None
-        for gateway in self.gateways.values():
-            self.fib.release(gateway.table)
+    def tables_loaded(self) -> None:
+        """The kernel's state was taken over: a table without routes of ours has nothing to hold or sweep."""
+        held = [g.table for g in self.gateways.values() if g.table.held]
+        for table in held:
+            if not table.primary and not table.backup:
+                self.fib.release(table)
+        if not any(table.held for table in held):
+            self._sync_deadline = self._dead_check = None
 
     # Tunnels and switching --------------------------------------------------------------------
 
@@ -469,7 +544,9 @@ class Engine:
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called next, None if never."""
-        times = [t for t in (self._sync_deadline, self.switchboard.deadline()) if t is not None]
+        times = [
+            t for t in (self._sync_deadline, self._dead_check, self.switchboard.deadline()) if t is not None
+        ]
         times += [s.refresh_deadline for s in self.sessions.values() if s.refresh_deadline is not None]
         times += [t.graceful_until for t in self.tunnels.values() if t.graceful_until is not None]
         return min(times, default=None)
@@ -488,6 +565,9 @@ class Engine:
                 self._refresh_overdue(session, now)
         for connection in self.switchboard.due(now):
             self._reassess(connection, now)
+        if self._dead_check is not None and now >= self._dead_check:
+            self._dead_check = None
+            self._mark_dead_links()
         if self._sync_deadline is not None and now >= self._sync_deadline:
             self._release(f"{SYNC_TIME:g} s after the start")
 
@@ -498,10 +578,15 @@ class Engine:
             session.refresh_deadline = quiet
             return
         session.refresh_deadline = None
+        if session.refresh_pending and not session.announced_since:
+            # A peer that answers nothing at all did not get the request: sweeping would be wrong.
+            reason = "the peer did not answer a route refresh"
+            self.outbox.append(Reset(session.id, CEASE_ADMIN_RESET, reason))
+            return
         if session.negotiated is not None:
             for family in session.negotiated.families:
                 if family not in session.end_of_rib:
-                    self._jobs.append(self._family_ended(session, family, now))
+                    self._queue(session, self._family_ended(session, family, now))
 
     def work(self) -> bool:
         """Do one bounded piece of background work; False if there is none."""
@@ -525,11 +610,6 @@ class Engine:
         **data: Any,
     ) -> None:
         self.outbox.append(Log(kind, severity, subject, message, data))
-
-
-def _deferral(end_is_told: bool) -> float:
-    """How long to wait for the end of a session's table."""
-    return SELECTION_DEFERRAL_TIME if end_is_told else DEFERRAL_WITHOUT_END_OF_RIB
 
 
 def _same_session(new: SessionSettings | None, old: SessionSettings) -> bool:

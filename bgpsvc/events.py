@@ -26,7 +26,9 @@ class Negotiated:
     graceful_restart_time: int | None = None
     """Restart Time that the peer announced (RFC 4724 3), None without the capability."""
     graceful_restart_families: tuple[Family, ...] = ()
-    """Families for which the peer keeps its forwarding state over a restart."""
+    """Families that the peer listed: it can keep their forwarding state over a restart (RFC 4724 3)."""
+    forwarding_preserved: tuple[Family, ...] = ()
+    """Those of them for which it did keep it, this time (the F bit)."""
     peer_capabilities: tuple[str, ...] = ()
 
 

@@ -91,7 +91,7 @@ class Gateway:
         self.local_prefixes = tuple(
             sorted(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks)
         )
-        self._vpc_prefixes = tuple(pack_prefix(n.network_address.packed, n.prefixlen) for n in self.vpc.cidrs)
+        self.vpc_prefixes = tuple(pack_prefix(n.network_address.packed, n.prefixlen) for n in self.vpc.cidrs)
         self.rebuild_filter()
 
     def rebuild_filter(self) -> None:
@@ -102,7 +102,7 @@ class Gateway:
             if s.settings.gateway == self.name
             for p in s.settings.tunnel_cidrs
         ]
-        self.filter = PrefixFilter(denied_networks(self._vpc_prefixes, tunnels, self.connected))
+        self.filter = PrefixFilter(denied_networks(self.vpc_prefixes, tunnels, self.connected))
 
     # Loc-RIB callbacks ------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Gateway:
             else:
                 del self._hops[hop]
                 self._ids.release(ident)
-                self._fib.want_nexthop(None, ident)
+                self._fib.forget_nexthop(ident)
         self._ids.release(forwarding.ident)
         self._fib.drop_group(forwarding.ident)
 

@@ -8,6 +8,7 @@ ones are in the Loc-RIB.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TypeVar
 
 from bgpsvc.effects import Effect, Log, Refresh, Reset
@@ -127,7 +128,7 @@ class Intake:
         gateway = self._gateways[session.settings.gateway]
         self.withdraw(gateway, session, event.prefixes)
         self.purge_orphans(gateway, event.prefixes)
-        self._readmit(gateway, session)
+        self.readmit(gateway, session)
 
     def withdraw(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         """Forget the session's paths to these prefixes, wherever they are."""
@@ -140,14 +141,14 @@ class Intake:
         gateway.rib.version += 1
         gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
 
-    def _readmit(self, gateway: Gateway, session: Session) -> None:
+    def readmit(self, gateway: Gateway, session: Session) -> None:
         """Room below the maximum: take shed paths in, or ask for those that were forgotten."""
         adj = session.adj
         if not session.over_limit:
             return
         limit = session.settings.max_prefixes
         room = limit - len(adj.fresh)
-        for prefix in list(adj.shed)[: max(room, 0)]:
+        for prefix in list(islice(adj.shed, max(room, 0))):
             attributes = adj.shed.pop(prefix)
             adj.fresh[prefix] = attributes
             gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
@@ -188,31 +189,49 @@ class Intake:
         return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
 
     def refilter(self, gateway: Gateway) -> Iterator[None]:
-        """The policy changed: judge everything again."""
+        """The policy changed: judge everything again, in bounded pieces."""
         for session in [s for s in self._sessions.values() if s.settings.gateway == gateway.name]:
-            adj = session.adj
-            for piece in pieces([*adj.fresh.items(), *adj.stale.items()]):
-                for prefix, attributes in piece:
-                    reason = self._judge(gateway, session, prefix, attributes)
-                    if reason is not None and (prefix in adj.fresh or prefix in adj.stale):
-                        was_fresh = prefix in adj.fresh
-                        self.withdraw(gateway, session, (prefix,))
-                        if was_fresh:
-                            adj.refused[prefix] = (attributes, reason)
-                        self.purge_orphans(gateway, (prefix,))
+            for piece in pieces([*session.adj.fresh, *session.adj.stale]):
+                if not self._current(gateway, session):
+                    return
+                self._refuse_again(gateway, session, piece)
                 yield
-            for refused in pieces(list(adj.refused.items())):
-                for prefix, (attributes, _) in refused:
-                    reason = self._judge(gateway, session, prefix, attributes)
-                    if prefix not in adj.refused:
-                        continue
-                    if reason is not None:
-                        adj.refused[prefix] = (attributes, reason)
-                    elif len(adj.fresh) < session.settings.max_prefixes:
-                        del adj.refused[prefix]
-                        adj.fresh[prefix] = attributes
-                        gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
+            for piece in pieces(list(session.adj.refused)):
+                if not self._current(gateway, session):
+                    return
+                self._admit_again(gateway, session, piece)
                 yield
+
+    def _current(self, gateway: Gateway, session: Session) -> bool:
+        return self._gateways.get(gateway.name) is gateway and self._sessions.get(session.id) is session
+
+    def _refuse_again(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+        adj = session.adj
+        for prefix in prefixes:
+            attributes = adj.get(prefix)
+            if attributes is None:
+                continue  # withdrawn meanwhile
+            reason = self._judge(gateway, session, prefix, attributes)
+            if reason is not None:
+                was_fresh = prefix in adj.fresh
+                self.withdraw(gateway, session, (prefix,))
+                if was_fresh:
+                    adj.refused[prefix] = (attributes, reason)
+                self.purge_orphans(gateway, (prefix,))
+
+    def _admit_again(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+        adj = session.adj
+        for prefix in prefixes:
+            if prefix not in adj.refused:
+                continue
+            attributes, _ = adj.refused[prefix]
+            reason = self._judge(gateway, session, prefix, attributes)
+            if reason is not None:
+                adj.refused[prefix] = (attributes, reason)
+            elif len(adj.fresh) < session.settings.max_prefixes:
+                del adj.refused[prefix]
+                adj.fresh[prefix] = attributes
+                gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
 
     @staticmethod
     def _judge(gateway: Gateway, session: Session, prefix: Prefix, attributes: Attributes) -> Reason | None:

@@ -57,7 +57,8 @@ class Journal:
 
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Endless stream of the events behind id `after` (kept ones at once), or from now on."""
-        last = self._next - 1 if after is None else after
+        # An id from the future (the clock was set back between two lives) says nothing: begin at the start.
+        last = self._next - 1 if after is None else after if after < self._next else 0
         while True:
             news = self._news
             for event in self._behind(last):

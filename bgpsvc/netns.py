@@ -1,9 +1,11 @@
-"""Entering a network namespace (Python 3.11 has no os.setns)."""
+"""Entering a network namespace (Python 3.11 has no os.setns), and being the only daemon in it."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import socket
 from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
@@ -27,3 +29,21 @@ def enter(name: str) -> None:
             raise OSError(number, f"cannot enter the network namespace {name!r}: {os.strerror(number)}")
     finally:
         os.close(descriptor)
+
+
+def claim_namespace() -> socket.socket:
+    """Be the only daemon of this network namespace until the socket is closed; OSError if there is one.
+
+    Two would delete each other's routes and rules. Abstract socket names belong to the namespace and
+    vanish with their process.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind("\0bgpsvc-daemon")
+    except OSError as error:
+        claim.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        text = "another bgpsvc daemon runs in this network namespace"
+        raise OSError(errno.EADDRINUSE, text) from None
+    return claim

@@ -94,8 +94,8 @@ def denied_networks(
 class AttributePolicy:
     """What the import policy of one session needs to judge attributes.
 
-    `next_hops` are the networks a next hop may lie in (the tunnel's CIDRs), `own_addresses` those
-    it may not be.
+    `next_hops` are the networks a next hop may lie in: the peer's own addresses and, where the session
+    carries IPv6, link-local ones. A peer that names anybody else sends traffic nowhere.
     """
 
     local_asn: int
@@ -103,7 +103,6 @@ class AttributePolicy:
     role: Role
     prefer_active: bool
     next_hops: tuple[Prefix, ...]
-    own_addresses: frozenset[bytes]
 
     def refuse(self, attributes: Attributes) -> Reason | None:
         """Why paths with these attributes are refused, or None."""
@@ -111,9 +110,7 @@ class AttributePolicy:
         if attributes.has_asn(self.local_asn):
             return Reason.AS_LOOP
         hop = attributes.next_hop
-        # RFC 4271 5.1.3, 6.3: the next hop must share a subnet with the receiver and not be the receiver.
-        if hop in self.own_addresses:
-            return Reason.INVALID_NEXT_HOP
+        # RFC 4271 5.1.3: on a point-to-point tunnel the peer itself is the only next hop there can be.
         host = Prefix(hop + bytes((len(hop) * 8,)))
         if not any(covers(network, host) for network in self.next_hops):
             return Reason.INVALID_NEXT_HOP

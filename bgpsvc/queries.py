@@ -1,7 +1,7 @@
 """Filters and keyset pages over a million routes. Pure.
 
-A page costs a bounded number of looks: where a filter matches little, a page may hold fewer items
-than asked for, or none, and still name a next cursor.
+A page costs a bounded number of looks beyond the sorting: where a filter matches little, a page may
+hold fewer items than asked for, or none, and still name a next cursor.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from bgpsvc.engine import Engine
 from bgpsvc.gateway import Gateway
@@ -23,21 +23,37 @@ _NAMED_COMMUNITIES = {name: value for value, name in WELL_KNOWN_COMMUNITIES.item
 
 
 class SortedPrefixes:
-    """The prefixes of a mapping in address order, IPv4 first; sorted again only when it changed."""
+    """The prefixes of a mapping in address order, by family.
 
-    def __init__(self) -> None:
+    Sorting a million takes a second, so a large table that keeps changing is sorted again only after
+    `REST` times what the last sorting took. What left the table meanwhile is passed over; what came
+    meanwhile shows up with the next sorting. `clock` is the caller's, in seconds.
+    """
+
+    SMALL = 20_000
+    REST = 10.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._version: object = None
-        self._sorted: dict[Family, list[Prefix]] = {}
+        self._not_before = 0.0
+        self._sorted: dict[Family, list[Prefix]] = {Family.IPV4: [], Family.IPV6: []}
 
-    def of(self, version: object, prefixes: Callable[[], Iterable[Prefix]]) -> dict[Family, list[Prefix]]:
-        """Sorted lists by family; `prefixes` is asked only if `version` differs from the last call's."""
-        if version != self._version:
-            everything = list(prefixes())
-            self._sorted = {
-                Family.IPV4: sorted(p for p in everything if len(p) == 5),
-                Family.IPV6: sorted(p for p in everything if len(p) == 17),
-            }
-            self._version = version
+    def of(self, version: object, prefixes: Callable[[], Collection[Prefix]]) -> dict[Family, list[Prefix]]:
+        """Sorted lists by family; `prefixes` is asked only if `version` differs from the last sorting's."""
+        if version == self._version:
+            return self._sorted
+        began = self._clock()
+        if sum(map(len, self._sorted.values())) > self.SMALL and began < self._not_before:
+            return self._sorted
+        everything = prefixes()
+        self._sorted = {
+            Family.IPV4: sorted(p for p in everything if len(p) == 5),
+            Family.IPV6: sorted(p for p in everything if len(p) == 17),
+        }
+        self._version = version
+        ended = self._clock()
+        self._not_before = ended + self.REST * (ended - began)
         return self._sorted
 
 
@@ -90,7 +106,11 @@ def matching(
         found = [prefix] if known(prefix) else []
     elif query.match == "longer":
         keys = order()[family]
-        found = (p for p in keys[bisect_left(keys, prefix) : _end(keys, prefix)] if p[-1] >= prefix[-1])
+        start = bisect_left(keys, prefix)
+        if cursor is not None and len(cursor) == len(prefix):
+            start = max(start, bisect_right(keys, cursor))
+        inside = (keys[index] for index in range(start, _end(keys, prefix)))
+        found = (p for p in inside if p[-1] >= prefix[-1])
     else:
         found = [p for p in _covering(prefix) if known(p)]
         if query.match == "best":
@@ -184,8 +204,9 @@ def page(
 class RouteQueries:
     """Pages of routes of an engine's gateways."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         self._engine = engine
+        self._clock = clock
         self._rib_order: dict[str, SortedPrefixes] = {}
         self._table_order: dict[str, SortedPrefixes] = {}
 
@@ -200,11 +221,13 @@ class RouteQueries:
         def everything() -> set[Prefix]:
             return set(routes).union(*(s.adj.refused for s in sessions), *(s.adj.shed for s in sessions))
 
-        order = self._rib_order.setdefault(gateway.name, SortedPrefixes())
+        order = self._rib_order.setdefault(gateway.name, SortedPrefixes(self._clock))
         test = path_test(query)
         seen: dict[PathSet, bool] = {}
 
         def keep(prefix: Prefix) -> bool:
+            if not known(prefix):
+                return False
             if test is not None:
                 paths = routes.get(prefix)
                 hit = False
@@ -233,11 +256,11 @@ class RouteQueries:
     def table_routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Page:
         """A page of the VPC's kernel table (TableRouteView)."""
         primary = gateway.table.primary
-        order = self._table_order.setdefault(gateway.name, SortedPrefixes())
+        order = self._table_order.setdefault(gateway.name, SortedPrefixes(self._clock))
         test = path_test(query)
 
         def keep(prefix: Prefix) -> bool:
-            if query.state not in (None, "installed"):
+            if prefix not in primary or query.state not in (None, "installed"):
                 return False
             if test is None:
                 return True
@@ -248,7 +271,7 @@ class RouteQueries:
             parse_match(query),
             query,
             primary.__contains__,
-            lambda: order.of((len(primary), self._engine.fib.version), lambda: primary),
+            lambda: order.of(self._engine.fib.version, lambda: primary),
             decode_cursor(cursor) if cursor is not None else None,
         )
         items, following = page(found, keep, limit)

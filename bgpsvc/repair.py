@@ -12,6 +12,7 @@ from bgpsvc.engine import Engine
 from bgpsvc.events import LinkChanged
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
+    METRIC_GUARD,
     METRIC_PRIMARY,
     PROTOCOL,
     AddressesChanged,
@@ -31,13 +32,15 @@ class Seen:
     """What a portion of notices came to.
 
     `routes` of ours that others deleted or replaced, `nexthops` likewise; `addresses`: the connected
-    networks should be read again; `links`: a device changed, which deletes nexthops silently, so the
-    nexthops should be verified; `overrun`: only a whole dump tells the truth.
+    networks should be read again; `guards`: a VPC's guard was removed; `links`: a device changed,
+    which deletes nexthops silently, so the nexthops should be verified; `overrun`: only a whole dump
+    tells the truth.
     """
 
     routes: int = 0
     nexthops: int = 0
     addresses: bool = False
+    guards: bool = False
     links: bool = False
     overrun: bool = False
 
@@ -73,6 +76,8 @@ def _link_seen(engine: Engine, notice: LinkSeen, now: float) -> None:
 def _other(engine: Engine, notice: Notice, seen: Seen) -> None:
     fib = engine.fib
     match notice:
+        case RouteGone() if notice.metric == METRIC_GUARD:
+            seen.guards = True
         case RouteGone():
             seen.routes += fib.route_gone(notice.table, notice.prefix, notice.metric)
         case RouteChanged() if notice.protocol != PROTOCOL or notice.nexthop_id != _ours(engine, notice):

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bgpsvc import repair
 from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
@@ -30,9 +32,10 @@ from bgpsvc.events import (
 from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.speaker import Speakers
-from bgpsvc.fib.lookup import set_rules
+from bgpsvc.fib.lookup import set_guards, set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import (
+    METRIC_GUARD,
     DeleteRoutes,
     Op,
     OpError,
@@ -42,7 +45,8 @@ from bgpsvc.fib.prepare import prepare
 from bgpsvc.gateway import Gateway
 from bgpsvc.journal import Journal
 from bgpsvc.metrics import EngineCollector, FibCounters, exposition
-from bgpsvc.model import SessionId, SwitchMode, format_prefix
+from bgpsvc.model import Prefix, SessionId, SwitchMode, format_prefix
+from bgpsvc.netns import claim_namespace
 from bgpsvc.overrides import Overrides
 from bgpsvc.queries import RouteQueries
 from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
@@ -81,12 +85,15 @@ class BgpService:
         now = time.monotonic()
         self._wall = time.time() - now
         self.engine = Engine(self._overrides.apply(intent), now)
-        self._queries = RouteQueries(self.engine)
+        self._queries = RouteQueries(self.engine, time.perf_counter)
         self._journal = Journal(first_id=int(time.time() * 1000))
         self._fib_counters = FibCounters()
         self._speakers = Speakers(state_dir, self._on_bgp_events)
         self._wake = asyncio.Event()
         self._retry_at: float | None = None
+        self._resync_at: float | None = None
+        """When to read the kernel's state again after it could not be reached."""
+        self._namespace: socket.socket | None = None
         self._connected_stale = False
         self._pump_task: asyncio.Task[None] | None = None
         self._speaking: frozenset[SessionId] = frozenset()
@@ -101,21 +108,16 @@ class BgpService:
         May be cancelled; `stop` afterwards.
         """
         self._speakers.claim()  # before anything of the daemon that runs there is touched
+        self._namespace = claim_namespace()
         for name, value in prepare().items():
             log.info("set %s to %s", name, value)
         self._monitor.watch(self._tables())
         loop = asyncio.get_running_loop()
         loop.add_reader(self._monitor.fileno(), self._on_notices)
-        await self._set_rules()
-        now = time.monotonic()
         self._read_links()
-        self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
-        self._load_kernel_state()
-        if not any(t.primary or t.backup for t in self.engine.fib.tables.values()):
-            self.engine.nothing_left_over()
-        for name, mode in self._overrides.modes().items():
-            if name in self.engine.switchboard.switches:
-                self.engine.handle(OperatorSwitch(name, mode), now)
+        self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), time.monotonic())
+        await self._take_over_kernel()
+        self._apply_modes()
         sessions = sessions_of(self.engine.intent)
         await self._speakers.start(sessions)
         self._speaking = frozenset(session.id for session in sessions)
@@ -129,41 +131,78 @@ class BgpService:
         if self._pump_task is not None:
             self._pump_task.cancel()
             await asyncio.gather(self._pump_task, return_exceptions=True)
+        for task in list(self._commands):
+            task.cancel()
         asyncio.get_running_loop().remove_reader(self._monitor.fileno())
         self._kernel.close()
+        if self._namespace is not None:
+            self._namespace.close()
 
     async def failed(self) -> None:
-        """Returns when the pump ended, that is, never in a healthy service; raises what ended it."""
+        """Raises what ended the pump or a speaker's conversation; never returns in a healthy service."""
         assert self._pump_task is not None, "started"
-        await asyncio.shield(self._pump_task)
+        speakers = asyncio.create_task(self._speakers.failed())
+        try:
+            done, _ = await asyncio.wait({self._pump_task, speakers}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            speakers.cancel()
+            await asyncio.gather(speakers, return_exceptions=True)
 
     async def reload(self, intent: Intent) -> None:
-        """Take over a valid configuration; sessions that it does not change stay as they are."""
+        """Take over a valid configuration; sessions that it does not change stay as they are.
+
+        ReloadFailed if a speaker did not take its part; the rest is in force, and the speaker is asked
+        again in the background.
+        """
         self._file_intent = intent
-        self.engine.reconfigure(self._overrides.apply(intent), time.monotonic())
+        made_anew = self.engine.reconfigure(self._overrides.apply(intent), time.monotonic())
+        self._apply_modes()
+        self._monitor.watch(self._tables())
+        await self._take_over_kernel()
+        sessions = sessions_of(self.engine.intent)
+        try:
+            await self._speakers.apply(sessions)
+        finally:
+            self._speaking = frozenset(session.id for session in sessions)
+            self.engine.advertise_all()
+            self._drain()
+            self._wake.set()
+        # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
+        await self._speakers.forget(made_anew)
+        self._note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
+
+    def _apply_modes(self) -> None:
         for name, mode in self._overrides.modes().items():
             if name in self.engine.switchboard.switches and self.engine.modes.get(name) is not mode:
                 self.engine.handle(OperatorSwitch(name, mode), time.monotonic())
-        self._monitor.watch(self._tables())
-        await self._set_rules()
-        sessions = sessions_of(self.engine.intent)
-        await self._speakers.apply(sessions)
-        self._speaking = frozenset(session.id for session in sessions)
-        self.engine.advertise_all()
-        self._note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
-        self._drain()
-        self._wake.set()
 
     def reject_reload(self, problems: Sequence[str]) -> None:
         """Note that a configuration was refused and the running one stays."""
         text = f"the configuration was refused, the running one stays: {problems[0]}"
         self._note(Log("config.rejected", "error", "configuration", text, {"problems": list(problems)}))
 
+    async def _take_over_kernel(self) -> None:
+        """Lookup order and guards first, then what the kernel holds of ours."""
+        await self._set_rules()
+        tables = self._load_kernel_state()
+        await self._set_guards(
+            {n: [p for p, metric in routes if metric == METRIC_GUARD] for n, routes in tables.items()}
+        )
+        self.engine.tables_loaded()
+
     async def _set_rules(self) -> None:
         endpoints = {customer.address.packed for customer in self.engine.intent.customer_gateways}
         added, deleted = await set_rules(self._tables(), endpoints)
         if added or deleted:
             log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
+
+    async def _set_guards(self, present: Mapping[int, Collection[Prefix]]) -> None:
+        """`present`: the guards that each table has; none named means that all are set again."""
+        wanted = {g.vpc.route_table: g.vpc_prefixes for g in self.engine.gateways.values()}
+        for number in self.engine.fib.tables:
+            await set_guards(number, wanted.get(number, ()), present.get(number, ()))
 
     def _tables(self) -> list[int]:
         return [gateway.vpc.route_table for gateway in self.engine.gateways.values()]
@@ -177,9 +216,10 @@ class BgpService:
             if self.engine.links.get(link.name) != (link.ifindex, link.up):
                 self.engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
 
-    def _load_kernel_state(self) -> None:
+    def _load_kernel_state(self) -> dict[int, dict[tuple[Prefix, int], int]]:
         tables = {number: self._kernel.routes(number) for number in self.engine.fib.tables}
         self.engine.fib.load(self._kernel.nexthops(), tables)
+        return tables
 
     # Events in --------------------------------------------------------------------------------
 
@@ -226,6 +266,9 @@ class BgpService:
             if self._retry_at is not None and now >= self._retry_at:
                 self._retry_at = None
                 self.engine.fib.retry()
+            if self._resync_at is not None and now >= self._resync_at:
+                self._resync_at = None
+                self._load_kernel_state()
             if self._connected_stale:
                 self._connected_stale = False
                 self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
@@ -236,7 +279,8 @@ class BgpService:
             if worked or programmed:
                 await asyncio.sleep(0)
                 continue
-            times = [t for t in (self.engine.deadline(), self._retry_at) if t is not None]
+            due = (self.engine.deadline(), self._retry_at, self._resync_at)
+            times = [t for t in due if t is not None]
             timeout = max(0.0, min(times) - time.monotonic()) if times else None
             try:
                 await asyncio.wait_for(self._wake.wait(), timeout)
@@ -246,10 +290,19 @@ class BgpService:
     def _program(self) -> bool:
         """Send one batch to the kernel; False if there was nothing to send."""
         fib = self.engine.fib
+        if self._resync_at is not None:
+            return False
         ops = fib.plan(ROUTES_PER_BATCH)
         if not ops:
             return fib.queued > 0
-        errors = self._kernel.apply(ops)
+        try:
+            errors = self._kernel.apply(ops)
+        except OSError as error:
+            # Nothing is known of what arrived: look at all of it again, after what the kernel holds.
+            fib.failed_to_send(ops)
+            self._note(Log("fib.error", "error", "fib", f"the kernel could not be reached: {error}"))
+            self._resync_at = time.monotonic() + RETRY_INTERVAL
+            return False
         fib.applied(ops, errors)
         if any(error.errno in (errno.ENOENT, errno.EINVAL) for error in errors):
             # Something that the mirror believed in is gone, and its notification still on its way.
@@ -283,9 +336,12 @@ class BgpService:
                 case Advertise():
                     self._advertise(effect)
                 case Refresh() | Reset():
-                    task = asyncio.create_task(self._command(effect))
-                    self._commands.add(task)
-                    task.add_done_callback(self._commands.discard)
+                    self._spawn(self._command(effect))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
 
     def _advertise(self, effect: Advertise) -> None:
         if effect.session in self._speaking:
@@ -446,9 +502,12 @@ class BgpService:
         checks: dict[str, tuple[bool, str]] = {}
         failed = sum(len(t.failed) for t in self.engine.fib.tables.values()) + len(self.engine.fib.failed_ids)
         checks["kernel"] = (failed == 0, f"{failed} operations refused" if failed else "in sync")
+        needed = {session.settings.role for session in self.engine.sessions.values()}
         for role, status in self._speakers.status().items():
+            if role not in needed:
+                continue
             detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
-            checks[f"speaker-{role.value}"] = (status.running, detail)
+            checks[f"speaker-{role.value}"] = (status.running and status.connected, detail)
         pump = self._pump_task is not None and not self._pump_task.done()
         checks["engine"] = (pump, f"{self.engine.fib.queued} routes waiting")
         return ReadyView(all(ok for ok, _ in checks.values()), checks)

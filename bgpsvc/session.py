@@ -73,12 +73,12 @@ def _settings(intent: Intent, connection: VpnConnection, number: int, tunnel: Tu
     assert bgp is not None, "validation demands bgp where enable_bgp is set"
     assert customer.asn is not None, "validation demands an ASN where enable_bgp is set"
     cidrs = [pack_prefix(bgp.tunnel_cidr.network_address.packed, bgp.tunnel_cidr.prefixlen)]
-    own = {bgp.local_ip.packed}
+    next_hops = [pack_prefix(bgp.peer_ip.packed, 32)]
     families = [Family.IPV4]
     if bgp.ipv6 is not None:
         cidr = bgp.ipv6.tunnel_cidr
         cidrs.append(pack_prefix(cidr.network_address.packed, cidr.prefixlen))
-        own.add(bgp.ipv6.local_ip.packed)
+        next_hops += [pack_prefix(bgp.ipv6.peer_ip.packed, 128), LINK_LOCAL]
         families.append(Family.IPV6)
     role = Role.ACTIVE if number == 1 else Role.STANDBY
     policy = AttributePolicy(
@@ -86,8 +86,7 @@ def _settings(intent: Intent, connection: VpnConnection, number: int, tunnel: Tu
         ebgp=connection.local_asn != customer.asn,
         role=role,
         prefer_active=connection.prefer_active_tunnel,
-        next_hops=(*cidrs, LINK_LOCAL) if bgp.ipv6 is not None else tuple(cidrs),
-        own_addresses=frozenset(own),
+        next_hops=tuple(next_hops),
     )
     return SessionSettings(
         id=session_id(connection.name, number),
@@ -158,6 +157,12 @@ class Session:
     """How long that wait is; a third of it must have been quiet."""
     last_update: float = 0.0
     over_limit: bool = False
+    epoch: int = 0
+    """Rises when the session comes, goes, or is refreshed: what was queued before does not count any more."""
+    refresh_pending: bool = False
+    """A refresh was asked for and its end has not been seen."""
+    announced_since: bool = False
+    """Something was announced since the session came up or the last refresh was asked for."""
     advertised: int = 0
     _verdicts: dict[Attributes, Verdict] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ enhanced route refresh sends none, and the consumer's deadline has to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
@@ -82,6 +82,16 @@ class _Session:
         self.awaited = set()
         self.begun = set()
 
+    def told_to_nobody(self, name: SessionId) -> _Session:
+        """The same, for a consumer who knows nothing of it yet; what the next lines need is kept."""
+        return _Session(
+            name,
+            counter=self.counter,
+            connecting=self.connecting,
+            negotiated=self.negotiated,
+            opened=self.opened,
+        )
+
 
 Handler = Callable[["Decoder", _Session, dict[str, Any]], list[BgpEvent]]
 
@@ -98,12 +108,26 @@ class Decoder:
         self.set_sessions(sessions)
 
     def set_sessions(self, sessions: Mapping[tuple[str, str], SessionId]) -> None:
-        """The configured sessions; what is known about those that stay is kept."""
+        """The configured sessions; what is known about those that stay is kept.
+
+        A session with a new name is told anew, as after `forget`.
+        """
         kept = {}
         for addresses, name in sessions.items():
             known = self._sessions.get(addresses)
-            kept[addresses] = known if known is not None and known.id == name else _Session(name)
+            if known is None:
+                known = _Session(name)
+            kept[addresses] = known if known.id == name else known.told_to_nobody(name)
         self._sessions = kept
+
+    def forget(self, ids: Collection[SessionId]) -> None:
+        """What was told of these sessions is forgotten where it was told to.
+
+        The next `sync` tells their state: `SessionResync` if they are Established.
+        """
+        for addresses, known in self._sessions.items():
+            if known.id in ids:
+                self._sessions[addresses] = known.told_to_nobody(known.id)
 
     def reset(self) -> None:
         """The speaker ended: its sessions are down and the counters begin anew."""
@@ -322,6 +346,7 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
     listed = opened.get("capabilities", {}).items()
     capabilities: dict[str, dict[str, Any]] = {code: item for code, item in listed if isinstance(item, dict)}
     restart = capabilities.get("64")
+    flags: dict[str, Any] = {} if restart is None else restart["address-family-flags"]
     return Negotiated(
         hold_time=negotiated.get("hold_time", 0),
         families=_known_families(negotiated.get("families", ())),
@@ -332,12 +357,9 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
         peer_router_id=opened.get("router_id"),
         peer_asn=capabilities.get("65", {}).get("asn4", opened.get("asn")),
         graceful_restart_time=None if restart is None else restart["time"],
+        graceful_restart_families=_known_families(family.replace("/", " ") for family in flags),
         # ExaBGP calls the F bit of RFC 4724 3 `restart`.
-        graceful_restart_families=()
-        if restart is None
-        else _known_families(
-            family.replace("/", " ") for family, flags in restart["address-family-flags"].items() if flags
-        ),
+        forwarding_preserved=_known_families(f.replace("/", " ") for f, set_ in flags.items() if set_),
         peer_capabilities=tuple(
             sorted({str(item.get("name", f"code {code}")) for code, item in capabilities.items()})
         ),

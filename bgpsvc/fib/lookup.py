@@ -1,4 +1,7 @@
-"""The lookup order of the network namespace: brings the kernel's policy rules to `rules.wanted`."""
+"""The lookup order of the network namespace: policy rules (`rules.wanted`), guards of VPC CIDRs.
+
+These are few and change with the configuration only, so pyroute2 does it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import Any
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from bgpsvc.fib.ops import PROTOCOL
+from bgpsvc.fib.ops import METRIC_GUARD, PROTOCOL
+from bgpsvc.fib.prepare import IPV6
 from bgpsvc.fib.rules import Rule, changes, wanted
-from bgpsvc.model import Family, format_address, parse_address
+from bgpsvc.model import Family, Prefix, format_address, format_prefix, parse_address, prefix_family
 
 _FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _NOT_SUPPRESSED = 0xFFFFFFFF
@@ -24,8 +28,10 @@ async def set_rules(tables: Collection[int], endpoints: Collection[bytes]) -> tu
     In the namespace of the calling thread. Idempotent; OSError with the rule if the kernel refuses one.
     """
     async with AsyncIPRoute() as route:
-        present = [rule for family in Family for rule in await _present(route, family)]
-        added, deleted = changes(wanted(tables, endpoints), present)
+        families = _families()
+        present = [rule for family in families for rule in await _present(route, family)]
+        wished = [rule for rule in wanted(tables, endpoints) if rule.family in families]
+        added, deleted = changes(wished, present)
         for command, rules in (("add", added), ("del", deleted)):
             for rule in rules:
                 try:
@@ -35,6 +41,37 @@ async def set_rules(tables: Collection[int], endpoints: Collection[bytes]) -> tu
                         continue  # somebody made or removed the same one meanwhile
                     raise OSError(error.code, f"cannot {command} policy rule {rule}: {error}") from error
     return added, deleted
+
+
+async def set_guards(table: int, wished: Collection[Prefix], present: Collection[Prefix]) -> None:
+    """Make the guards of a table those for these networks.
+
+    A guard is a `throw` route: an address of the VPC that no connected or system route covers is not
+    captured by a less specific learned route, as the lookup leaves the table there. Idempotent.
+    """
+    families = _families()
+    async with AsyncIPRoute() as route:
+        for command, prefixes in (
+            ("replace", [p for p in wished if p not in present]),
+            ("del", [p for p in present if p not in wished]),
+        ):
+            for prefix in prefixes:
+                if prefix_family(prefix) not in families:
+                    continue
+                fields = {"type": "throw", "table": table, "proto": PROTOCOL, "priority": METRIC_GUARD}
+                family = _FAMILIES[prefix_family(prefix)]
+                try:
+                    await route.route(command, family=family, dst=format_prefix(prefix), **fields)
+                except NetlinkError as error:
+                    if command == "del" and error.code == errno.ESRCH:
+                        continue
+                    text = f"cannot {command} the guard of {format_prefix(prefix)} in table {table}: {error}"
+                    raise OSError(error.code, text) from error
+
+
+def _families() -> list[Family]:
+    """IPv6 may be switched off for the whole machine."""
+    return list(Family) if IPV6.exists() else [Family.IPV4]
 
 
 async def _present(route: AsyncIPRoute, family: Family) -> list[Rule]:

@@ -13,6 +13,8 @@ from bgpsvc.model import Family, Prefix
 
 PROTOCOL = 201
 NEXTHOP_IDS = range(0x20000000, 0x30000000)
+METRIC_GUARD = 50
+"""Of the `throw` routes that keep a VPC's own addresses out of the learned routes (see `lookup`)."""
 METRIC_PRIMARY = 100
 METRIC_BACKUP = 200
 

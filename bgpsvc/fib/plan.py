@@ -16,7 +16,7 @@ dead. Missing ones are added at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from errno import ENOENT
 from itertools import islice
@@ -91,6 +91,8 @@ class Fib:
         self.failed_ids: dict[int, OpError] = {}
         self.version = 0
         """Rises whenever the mirror of the kernel's routes changes."""
+        self._groups_of: dict[int, set[int]] = {}
+        """Wanted nexthop to the wanted groups that lead to it."""
         self._dirty_ids: dict[int, None] = {}
         self._uses: Counter[int] = Counter()
 
@@ -107,19 +109,31 @@ class Fib:
         else:
             self.wanted_nexthops[ident] = nexthop
         self._dirty_ids[ident] = None
-        for group, member in self.wanted_groups.items():
-            if member == ident:
-                self._dirty_ids[group] = None
+        self._dirty_ids.update(dict.fromkeys(self._groups_of.get(ident, ())))
 
     def want_group(self, ident: int, member: int | None) -> None:
         """The group and the nexthop it shall lead to; None leaves it as it is (its routes go)."""
+        self._leave_member(ident)
         self.wanted_groups[ident] = member
+        if member is not None:
+            self._groups_of.setdefault(member, set()).add(ident)
         self._dirty_ids[ident] = None
 
     def drop_group(self, ident: int) -> None:
         """The group is not needed any more."""
+        self._leave_member(ident)
         self.wanted_groups.pop(ident, None)
         self._dirty_ids[ident] = None
+        for table in self.tables.values():
+            table.blocked.pop(ident, None)
+
+    def _leave_member(self, group: int) -> None:
+        member = self.wanted_groups.get(group)
+        if member is not None:
+            groups = self._groups_of[member]
+            groups.discard(group)
+            if not groups:
+                del self._groups_of[member]
 
     def release(self, table: RouteTable) -> None:
         """End the hold: from now on routes that nobody wants are deleted (the sweep)."""
@@ -137,6 +151,16 @@ class Fib:
             if table.held:
                 table.mark(table.waiting)
                 table.waiting.clear()
+
+    def over_links(self, ifindexes: Collection[int]) -> list[int]:
+        """Nexthops in the kernel over these interfaces, those of a former life included."""
+        return [ident for ident, nexthop in self.nexthops.items() if nexthop.ifindex in ifindexes]
+
+    def forget_nexthop(self, ident: int) -> None:
+        """Nobody needs the nexthop any more; prefixes that waited for it need not."""
+        self.want_nexthop(None, ident)
+        for table in self.tables.values():
+            table.blocked.pop(ident, None)
 
     def mark_alive(self, nexthops: Iterable[int]) -> None:
         """Nexthops whose tunnel is up again."""
@@ -332,6 +356,16 @@ class Fib:
             for i in self.nexthops
             if i not in self.wanted_nexthops and i not in members and self._uses[i] <= 0
         ]
+
+    def failed_to_send(self, ops: Iterable[Op]) -> None:
+        """The operations did not reach the kernel at all: look at everything in them again."""
+        for op in ops:
+            if isinstance(op, SetRoutes):
+                self.tables[op.table].mark(prefix for prefix, _ in op.routes)
+            elif isinstance(op, DeleteRoutes):
+                self.tables[op.table].mark(op.prefixes)
+            else:
+                self._dirty_ids[op.id] = None
 
     def applied(self, ops: Iterable[Op], errors: Iterable[OpError]) -> None:
         """Move the mirror by the operations that the kernel accepted and note those it refused."""

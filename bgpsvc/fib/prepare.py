@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+IPV6 = Path("/proc/sys/net/ipv6")
+"""Exists if the kernel has IPv6 at all."""
 SYSCTLS = {
     "net/ipv4/nexthop_compat_mode": "0",  # else replacing a group notifies of every route that uses it
     "net/ipv4/ip_forward": "1",
@@ -22,6 +24,8 @@ def prepare(root: Path = Path("/proc/sys")) -> dict[str, str]:
     changed: dict[str, str] = {}
     for name, value in SYSCTLS.items():
         path, dotted = root / name, name.replace("/", ".")
+        if name.startswith("net/ipv6/") and not (root / "net/ipv6").exists():
+            continue
         try:
             if path.read_text().strip() == value:
                 continue

@@ -6,7 +6,7 @@
     32300  the VPC's table                         routes learned over BGP
     32766  main                                    the system's default route (the kernel's own rule)
 
-Rules of ours carry protocol 201; others are left alone. A table 254 (main) needs no rules.
+Rules of ours carry protocol 201; others are left alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def wanted(tables: Collection[int], endpoints: Collection[bytes]) -> list[Rule]:
 
     The order never lets a learned route capture a connected network or an endpoint.
     """
-    own = [table for table in sorted(set(tables)) if table != RT_TABLE_MAIN]
+    own = sorted(set(tables))
     if not own:
         return []
     rules = [

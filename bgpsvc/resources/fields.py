@@ -164,8 +164,9 @@ def _customer_asn(value: object) -> int:
 
 def _route_table(value: object) -> int:
     number = _whole(value, 1, LARGEST_U32)
-    if number in (253, 255):
-        raise ValueError("is a table of the kernel's own (default, local)")
+    if number in (253, 254, 255):
+        # In the main table a learned route would replace one of the system's of the same metric.
+        raise ValueError("is a table of the system's own (default, main, local)")
     return number
 
 
@@ -310,7 +311,7 @@ InterfaceName = Annotated[
 Asn = Annotated[int, Checked(_asn, _ASN_TEXT)]
 CustomerAsn = Annotated[int, Checked(_customer_asn, f"{_ASN_TEXT}, but not {DEFAULT_LOCAL_ASN}")]
 RouteTable = Annotated[
-    int, Checked(_route_table, f"1 to {LARGEST_U32} without 253 and 255, a table of its own for each VPC")
+    int, Checked(_route_table, f"1 to {LARGEST_U32} without 253 to 255, a table of its own for each VPC")
 ]
 VpcCidr = Annotated[
     IPv4Network | IPv6Network,

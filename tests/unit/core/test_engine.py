@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 from bgpsvc.effects import Advertise, Log, Refresh, Reset
-from bgpsvc.engine import SYNC_TIME, Engine
+from bgpsvc.engine import DEAD_CHECK_TIME, SYNC_TIME, Engine
 from bgpsvc.events import (
     Announced,
     ConnectedChanged,
+    EndOfRib,
     MessagesLost,
     OperatorSwitch,
     PropagationSet,
+    SessionDown,
     SessionResync,
+    SessionUp,
     SpeakerDown,
+    SpeakerUp,
     Withdrawn,
 )
 from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, DeleteRoutes, SetGroup, SetRoutes
-from bgpsvc.model import Family, Reason, Role, SessionState, SwitchMode, format_prefix, parse_prefix
+from bgpsvc.model import (
+    Family,
+    Reason,
+    Role,
+    SessionState,
+    SwitchMode,
+    format_prefix,
+    parse_address,
+    parse_prefix,
+)
+from bgpsvc.resources import Intent, Vpc
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, TunnelState
 from tests.unit.core.harness import Node
 from tests.unit.support import (
@@ -462,3 +478,150 @@ def test_a_group_that_vanished_unheard_takes_its_routes_out_of_the_mirror() -> N
     node.notice(6)
     node.settle()
     assert node.routes() == {A: "t2", B: "t2"}
+
+
+# Found by review: each of these lost or kept routes it should not have.
+
+
+def remade(**parts: object) -> Intent:
+    base = intent()
+    fields = {name: getattr(base, name) for name in Intent.model_fields}
+    return Intent.model_construct(**{**fields, **parts})  # type: ignore[arg-type]
+
+
+def other_table(number: int) -> Intent:
+    return remade(vpcs=(base_vpc().model_copy(update={"route_table": number}),))
+
+
+def base_vpc() -> Vpc:
+    return intent().vpcs[0]
+
+
+def test_a_table_added_by_a_reload_is_released_like_any_other() -> None:
+    node = both_up()
+    anew = node.engine.reconfigure(other_table(202), 5)
+    assert anew == {T1, T2}
+    node.engine.tables_loaded()
+    for session in (T1, T2):
+        up(node.engine, session, 6, A, B)
+    node.settle()
+    assert node.routes() == {}, "the old table is cleaned"
+    withdraw(node.engine, T1, 9, A)
+    withdraw(node.engine, T2, 9, A)
+    node.settle()
+    assert {format_prefix(p) for p, _ in node.kernel.routes(202)} == {B}
+    assert not node.engine.fib.tables[202].held
+
+
+def test_a_table_with_leftovers_added_by_a_reload_is_swept_at_the_deadline() -> None:
+    node = both_up()
+    node.engine.reconfigure(other_table(202), 5)
+    table = node.engine.fib.tables[202]
+    table.primary[parse_prefix("203.0.113.0/24")] = next(iter(node.engine.fib.groups))
+    node.engine.tables_loaded()
+    assert table.held
+    node.engine.tick(5 + SYNC_TIME)
+    assert not table.held
+
+
+def test_jobs_of_a_removed_session_are_void() -> None:
+    no_connections = remade(vpn_connections=())
+    for event in (EndOfRib(T1, Family.IPV4), SessionDown(T1, "x")):
+        for new in (no_connections, remade(vpcs=(), vpn_gateways=(), vpn_connections=())):
+            node = both_up()
+            node.engine.handle(event, 4)
+            node.engine.reconfigure(new, 5)
+            run(node.engine)
+            node.settle()
+            assert node.routes() == {}
+    node = both_up()
+    node.engine.handle(Announced(T1, path(T1), prefixes("10.0.1.0/24")), 4)
+    changed = remade(vpcs=(base_vpc().model_copy(update={"cidrs": (IPv4Network("10.9.0.0/16"),)}),))
+    node.engine.reconfigure(changed, 5)
+    node.engine.work()
+    node.engine.reconfigure(remade(vpcs=changed.vpcs, vpn_connections=()), 5)
+    run(node.engine)
+    assert not node.engine.gateways["gw1"].rib.routes
+
+
+def test_a_family_that_is_not_negotiated_any_more_is_forgotten() -> None:
+    both = (Family.IPV4, Family.IPV6)
+    six = prefixes("2001:db8:1::/48")
+    node = Node(engine())
+    for session, third in ((T1, 10), (T2, 20)):
+        node.engine.handle(SessionUp(session, negotiated(families=both)), 1)
+        hop = parse_address(f"fd00:{third}::2")
+        node.engine.handle(Announced(session, path(session, next_hop=hop), six), 1)
+        for family in both:
+            node.engine.handle(EndOfRib(session, family), 1)
+    node.settle()
+    assert node.routes() == {"2001:db8:1::/48": "t1"}
+    down(node.engine, T1, 5)
+    up(node.engine, T1, 6)
+    node.engine.tick(20)
+    node.settle()
+    assert node.engine.tunnels[T1].state is TunnelState.LIVE
+    assert node.routes() == {"2001:db8:1::/48": "t2"}
+
+
+def test_an_end_of_rib_from_before_the_loss_sweeps_nothing_after_it() -> None:
+    node = Node(engine())
+    up(node.engine, T1, 1, A, graceful_restart_time=120, graceful_restart_families=(Family.IPV4,))
+    node.engine.handle(EndOfRib(T1, Family.IPV4), 5)
+    node.engine.handle(SessionDown(T1, "lost", graceful=True), 5)
+    node.settle()
+    assert node.routes() == {A: "t1"}
+
+
+def test_a_peer_that_restarted_without_keeping_its_forwarding_loses_its_stale_paths_at_once() -> None:
+    for kept, expected in (((), {}), ((Family.IPV4,), {A: "t1"})):
+        node = Node(engine())
+        offer = {"graceful_restart_time": 120, "graceful_restart_families": (Family.IPV4,)}
+        up(node.engine, T1, 1, A, **offer)
+        down(node.engine, T1, 5, graceful=True)
+        up(node.engine, T1, 6, end=False, forwarding_preserved=kept, **offer)
+        node.settle()
+        assert node.routes() == expected
+
+
+def test_routes_over_a_tunnel_that_does_not_come_back_are_held_ten_seconds_only() -> None:
+    old = both_up()
+    fresh = Engine(intent(), 100)
+    node = old.restarted(fresh, now=100)
+    up(fresh, T2, 101, A, B)
+    node.settle()
+    assert node.routes() == {A: "t1", B: "t1"}
+    fresh.tick(100 + DEAD_CHECK_TIME)
+    node.settle()
+    assert node.routes() == {A: "t2", B: "t2"}
+
+
+def test_an_unanswered_refresh_resets_instead_of_sweeping() -> None:
+    node = both_up()
+    node.engine.handle(MessagesLost(T1, 1), 5)
+    node.engine.outbox.clear()
+    node.engine.handle(SpeakerUp(Role.ACTIVE), 6)
+    assert Refresh(T1) in node.engine.outbox, "the connection came back: the request may have been lost"
+    node.engine.tick(6 + SELECTION_DEFERRAL_TIME)
+    node.settle()
+    assert node.routes() == {A: "t1", B: "t1"}
+    assert any(isinstance(e, Reset) and e.session == T1 for e in node.engine.outbox)
+
+
+def test_a_raised_limit_admits_what_was_shed() -> None:
+    node = Node(engine(max_prefixes=1))
+    up(node.engine, T1, 1, A, B)
+    node.engine.reconfigure(intent(max_prefixes=10), 5)
+    run(node.engine)
+    node.settle()
+    assert node.routes() == {A: "t1", B: "t1"}
+
+
+def test_operations_that_never_reached_the_kernel_are_planned_again() -> None:
+    node = Node(engine())
+    up(node.engine, T1, 1, A)
+    ops = node.engine.fib.plan()
+    assert ops
+    node.engine.fib.failed_to_send(ops)
+    node.settle()
+    assert node.routes() == {A: "t1"}

@@ -63,8 +63,7 @@ def policy(**more: object) -> AttributePolicy:
         "ebgp": True,
         "role": Role.ACTIVE,
         "prefer_active": True,
-        "next_hops": (parse_prefix("169.254.10.0/30"),),
-        "own_addresses": frozenset({parse_address("169.254.10.1")}),
+        "next_hops": (parse_prefix("169.254.10.2/32"), parse_prefix("fe80::/10")),
     }
     return AttributePolicy(**{**fields, **more})  # type: ignore[arg-type]
 
@@ -80,7 +79,10 @@ def attributes(next_hop: str = "169.254.10.2", *asns: int, local_pref: int | Non
         (attributes(), None),
         (attributes("169.254.10.2", 65500, 65530), Reason.AS_LOOP),
         (attributes("169.254.10.1"), Reason.INVALID_NEXT_HOP),
+        (attributes("169.254.10.0"), Reason.INVALID_NEXT_HOP),
+        (attributes("169.254.10.3"), Reason.INVALID_NEXT_HOP),
         (attributes("169.254.20.2"), Reason.INVALID_NEXT_HOP),
+        (attributes("fe80::1"), None),
         (attributes("2001:db8::1"), Reason.INVALID_NEXT_HOP),
     ],
 )

@@ -167,6 +167,7 @@ def test_sessions_of_the_hand_written_peer() -> None:
         peer_asn=65500,
         graceful_restart_time=60,
         graceful_restart_families=(Family.IPV4, Family.IPV6),
+        forwarding_preserved=(Family.IPV4, Family.IPV6),
         peer_capabilities=(
             "asn4",
             "enhanced-route-refresh",

@@ -24,8 +24,7 @@ def test_several_tables_share_the_system_rule() -> None:
     assert [r.table for r in wanted([202, 201, 202], []) if r.family is V4] == [254, 201, 202]
 
 
-def test_the_main_table_needs_no_rules() -> None:
-    assert wanted([254], [FAR]) == []
+def test_without_a_table_there_are_no_rules() -> None:
     assert wanted([], [FAR]) == []
 
 
