@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from bgpsvc.fib.lookup import set_rules
+from bgpsvc.fib.lookup import set_guards, set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import NEXTHOP_IDS, SetNexthop
 from bgpsvc.fib.prepare import prepare
 from bgpsvc.fib.rules import Rule
-from bgpsvc.model import Family, parse_address
+from bgpsvc.model import Family, Prefix, parse_address
 from tests.netns.namespaces import Namespace
 
 
@@ -46,6 +46,11 @@ class Gateway:
         """Give these tables their place in the lookup order."""
         with self.here.entered():
             return asyncio.run(set_rules(tables, [parse_address(text) for text in endpoints]))
+
+    def set_guards(self, table: int, wished: Collection[Prefix], present: Collection[Prefix]) -> None:
+        """Keep these networks out of the table's learned routes."""
+        with self.here.entered():
+            asyncio.run(set_guards(table, wished, present))
 
     def nexthop(self, number: int, tunnel: int, family: Family = Family.IPV4) -> SetNexthop:
         """The operation that makes the peer's end of a tunnel our nexthop of this number."""

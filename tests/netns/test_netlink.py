@@ -21,6 +21,7 @@ from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.nlsocket import Requester
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
+    METRIC_GUARD,
     METRIC_PRIMARY,
     NEXTHOP_IDS,
     AddressesChanged,
@@ -381,3 +382,21 @@ def test_closing_takes_nothing_back(gateway: Gateway) -> None:
     with again:
         assert len(again.routes(TABLE)) == 10
         assert len(again.nexthops()) == 6
+
+
+def test_guards_keep_the_vpc_out_of_less_specific_routes(gateway: Gateway, sniffer: Sniffer) -> None:
+    """An address of the VPC that no system route covers follows the main table, not what is learned."""
+    classes(gateway)
+    gateway.here.ip("route add default via 169.254.12.2 dev t2")
+    gateway.here.ip("-6 route add default via fd00:2::2 dev t2")
+    done(gateway, routes(1, (parse_prefix("20.0.0.0/8"),)), routes(61, (parse_prefix("2000::/3"),)))
+    gateway.set_rules(TABLE)
+    inside, outside = ["20.1.2.3", "2001:db8::1"], ["20.2.0.1", "2001:db9::1"]
+    vpc = [parse_prefix("20.1.0.0/16"), parse_prefix("2001:db8::/32")]
+    assert [sniffer.tunnel(address) for address in inside] == [1, 1]
+    gateway.set_guards(TABLE, vpc, [])
+    gateway.set_guards(TABLE, vpc, [])
+    assert [sniffer.tunnel(address) for address in (*inside, *outside)] == [2, 2, 1, 1]
+    assert {(p, METRIC_GUARD) for p in vpc} < set(gateway.kernel.routes(TABLE))
+    gateway.set_guards(TABLE, [], vpc)
+    assert [sniffer.tunnel(address) for address in inside] == [1, 1]
