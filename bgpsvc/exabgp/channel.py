@@ -18,6 +18,10 @@ class ChannelClosed(ConnectionError):
     """The relay is gone."""
 
 
+class ProtocolMismatch(RuntimeError):
+    """The relay is of another release, which was installed while we run: only a restart of us helps."""
+
+
 class Channel:
     """A connection to the relay of one speaker."""
 
@@ -30,7 +34,10 @@ class Channel:
 
     @classmethod
     async def connect(cls, path: Path, speaker_pid: int) -> Channel:
-        """Connect as soon as the relay of that speaker listens; waits for it as long as it takes."""
+        """Connect as soon as the relay of that speaker listens; waits for it as long as it takes.
+
+        ProtocolMismatch if it is not one that we understand.
+        """
         while True:
             channel = await cls._try(path, speaker_pid)
             if channel is not None:
@@ -71,7 +78,7 @@ class Channel:
             return None
         if int(words[1]) != relay.PROTOCOL:
             sock.close()
-            raise ChannelClosed(f"the relay speaks protocol {int(words[1])}, not {relay.PROTOCOL}")
+            raise ProtocolMismatch(f"the relay speaks protocol {int(words[1])}, not {relay.PROTOCOL}")
         return cls(sock, rest, int(words[2]))
 
     async def lines(self) -> AsyncIterator[list[bytes]]:

@@ -6,12 +6,14 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from bgpsvc.events import Advertisement
 from bgpsvc.exabgp import relay
 from bgpsvc.exabgp.config import SpeakerSession
+from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.supervise import (
     CEASE_ADMINISTRATIVE_RESET,
     OnEvents,
@@ -44,8 +46,10 @@ class Speakers:
         relay_limit: int = relay.DEFAULT_LIMIT,
     ) -> None:
         self._state_dir = state_dir.absolute()
+        self._failure = Failure()
         self._speakers = {
-            role: Speaker(role, self._state_dir, on_events, clock, relay_limit) for role in Role
+            role: Speaker(role, self._state_dir, on_events, self._failure, clock, relay_limit)
+            for role in Role
         }
         self._role_of: dict[SessionId, Role] = {}
         self._lock = -1
@@ -73,6 +77,21 @@ class Speakers:
         """Change to these sessions; only those that differ are reset. ReloadFailed if ExaBGP refuses."""
         self._role_of = {session.id: session.role for session in sessions}
         await asyncio.gather(*(speaker.apply(sessions) for speaker in self._speakers.values()))
+
+    async def forget(self, ids: Collection[SessionId]) -> None:
+        """The consumer made its records of these sessions anew: tell their state again, promptly.
+
+        `SessionResync` follows for those that are Established. Unknown ids are ignored. A session that
+        `apply` gives another id is treated so by itself.
+        """
+        await asyncio.gather(*(speaker.forget(ids) for speaker in self._speakers.values()))
+
+    async def failed(self) -> NoReturn:
+        """Waits until a task of a speaker fails, which only a defect makes happen; raises what ended it.
+
+        That speaker's events are not read any more. An exception of `on_events` is raised here too.
+        """
+        await self._failure.wait()
 
     def advertise(self, session: SessionId, routes: Mapping[Prefix, Advertisement]) -> None:
         """Make `routes` the whole set of prefixes announced on a session, now and after every restart.

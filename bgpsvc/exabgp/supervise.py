@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -37,6 +37,7 @@ from bgpsvc.exabgp.advertise import AdjRibOut
 from bgpsvc.exabgp.channel import Channel, ChannelClosed
 from bgpsvc.exabgp.codec import Decoder
 from bgpsvc.exabgp.config import SpeakerSession
+from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.process import Paths, SpeakerProcess, write_private
 from bgpsvc.model import Family, Prefix, Role, SessionId, parse_prefix
 
@@ -105,10 +106,12 @@ class Speaker:
         role: Role,
         state_dir: Path,
         on_events: OnEvents,
+        failure: Failure,
         clock: Callable[[], float] = time.time,
         relay_limit: int = relay.DEFAULT_LIMIT,
     ) -> None:
         self.role = role
+        self._failure = failure
         self._paths = Paths(state_dir, role)
         self._on_events = on_events
         self._clock = clock
@@ -152,7 +155,7 @@ class Speaker:
             log.info("adopted the %s speaker, pid %d", self.role.value, adopted.pid)
         self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._announce())]
         for task in self._tasks:
-            task.add_done_callback(_report_bug)
+            self._failure.watch(task)
         if adopted is not None and changed:
             await self._reload()
 
@@ -170,6 +173,17 @@ class Speaker:
         self._wanted.set()
         if changed and before and self._process is not None and self._process.running:
             await self._reload()
+
+    async def forget(self, ids: Collection[SessionId]) -> None:
+        """Tell the state of these sessions anew, as to somebody who knows nothing of them."""
+        mine = self._sessions.keys() & ids
+        if not mine:
+            return
+        self._decoder.forget(mine)
+        self._forget_established(mine)
+        # Without a connection the next one asks.
+        with contextlib.suppress(ChannelClosed):
+            await self._send([f"bgpsvc sync {next(self._tokens)}"])
 
     def advertise(self, session: SessionId, routes: Mapping[Prefix, Advertisement]) -> None:
         """Make this the whole set of prefixes that is announced on a session. KeyError if there is none."""
@@ -236,7 +250,13 @@ class Speaker:
             out.session = session
             outs[name] = out
         self._out = outs
+        self._forget_established(self._negotiated.keys() - self._sessions.keys())
         self._decoder.set_sessions({session.addresses: name for name, session in self._sessions.items()})
+
+    def _forget_established(self, ids: Collection[SessionId]) -> None:
+        for name in ids:
+            self._negotiated.pop(name, None)
+            self._end_of_rib.pop(name, None)
 
     def _write_configuration(self) -> bool:
         """True if the file is another one now."""
@@ -311,15 +331,19 @@ class Speaker:
             self._planned = False
 
     async def _attend(self, process: SpeakerProcess) -> None:
-        """Converse with a process until it has ended, then say so."""
+        """Converse with a process until it has ended, then say so. Raises what ended the conversation."""
         conversation = asyncio.create_task(self._converse(process))
+        ended = asyncio.create_task(process.wait())
         try:
-            await process.wait()
+            await asyncio.wait([conversation, ended], return_when=asyncio.FIRST_COMPLETED)
             # What it wrote last is still on its way through the relay.
             await asyncio.wait([conversation], timeout=relay.LINGER)
+            if conversation.done():
+                conversation.result()
         finally:
             conversation.cancel()
-            await asyncio.gather(conversation, return_exceptions=True)
+            ended.cancel()
+            await asyncio.gather(conversation, ended, return_exceptions=True)
         self._last_exit = process.exit_reason()
         self._since = self._clock()
         process.release()
@@ -356,6 +380,7 @@ class Speaker:
     async def _listen(self, channel: Channel) -> None:
         self._channel = channel
         greeting = asyncio.create_task(self._greet())
+        self._failure.watch(greeting)
         try:
             await self._deliver([SpeakerUp(self.role)])
             async for lines in channel.lines():
@@ -388,7 +413,7 @@ class Speaker:
             if line[:1] == b"{":
                 events += self._decoder.feed(line)
             elif line[:1] == b"#":
-                self._answer(line.decode("ascii", "replace"))
+                self._heard(line.decode("ascii", "replace"))
             if time.perf_counter() > deadline:
                 await self._deliver(events)
                 events = []
@@ -427,6 +452,13 @@ class Speaker:
         waiting = self._on_events(events)
         if waiting is not None:
             await waiting
+
+    def _heard(self, line: str) -> None:
+        try:
+            self._answer(line)
+        except (IndexError, ValueError):
+            # A relay that was killed took the first half of a line with it.
+            log.warning("not an answer of the %s speaker: %r", self.role.value, line[:200])
 
     def _answer(self, line: str) -> None:
         """A line that the launcher or the relay wrote, not ExaBGP."""
@@ -531,9 +563,3 @@ class Speaker:
             f"neighbor {peer} local-ip {local} announce eor {family.label} unicast"
             for family in negotiated.families
         )
-
-
-def _report_bug(task: asyncio.Task[None]) -> None:
-    """A task of a speaker never ends by itself: if it does, say so at once and not when it is awaited."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("a task of a speaker failed", exc_info=error)

@@ -393,3 +393,45 @@ def test_the_password_is_in_private_files_alone(where: Site) -> None:
         assert encoded in Paths(where.state_dir, Role.ACTIVE).configuration.read_text()
 
     run(where, scenario)
+
+
+def test_a_session_that_was_forgotten_is_told_again_at_once(where: Site) -> None:
+    """The daemon's record of it is new, the session is not."""
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1, OTHER])
+        with (
+            where.peer(answer_refresh=wire.update(GOOD, ["20.0.0.0/24"])) as peer,
+            where.peer(20),
+        ):
+            await seen.until_up(T1.id, OTHER.id)
+            await speakers.forget({T1.id, SessionId("nobody")})
+            await seen.until(lambda: seen.of(SessionResync), "the session as it is", seconds=3)
+            assert await speakers.refresh(T1.id) == "requested"
+            await seen.until(lambda: len(seen.of(EndOfRib)) == 2, "the refresh")
+            assert seen.prefixes() == {"20.0.0.0/24"}
+            assert not seen.of(SessionResync, OTHER.id)
+            assert (peer.log.established, peer.log.lost) == (1, 0)
+
+    run(where, scenario)
+
+
+def test_a_renamed_session_stays_up_and_goes_on_under_its_new_name(where: Site) -> None:
+    renamed = session(id=SessionId("renamed-tunnel1"))
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1])
+        speakers.advertise(T1.id, OWN)
+        with where.peer(answer_refresh=wire.update(GOOD, ["20.0.0.0/24"])) as peer:
+            await seen.until_up()
+            await seen.until(lambda: peer.log.routes, "our route")
+            await speakers.apply([renamed])
+            await seen.until(lambda: seen.of(SessionResync, renamed.id), "the new name", seconds=3)
+            assert await speakers.refresh(renamed.id) == "requested"
+            await seen.until(lambda: seen.prefixes(renamed.id) == {"20.0.0.0/24"}, "the refresh")
+            # What was announced under the old name is replaced.
+            speakers.advertise(renamed.id, {parse_prefix("10.2.0.0/16"): Advertisement()})
+            await seen.until(lambda: set(peer.log.routes) == {"10.2.0.0/16"}, "what is announced now")
+            assert (peer.log.established, peer.log.lost) == (1, 0)
+
+    run(where, scenario)

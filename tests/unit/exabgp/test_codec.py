@@ -416,3 +416,52 @@ def test_speed() -> None:
             made.feed(text)
         best = max(best, total / (time.process_time() - started))
     assert best > 400_000
+
+
+def established(counter: int, where: Decoder) -> list[BgpEvent]:
+    """What a `sync` tells of an Established session."""
+    content = '"state": "established", "negotiated": {"hold_time": 30}, "open": {}'
+    return where.feed(line(content, "sync", counter))
+
+
+def test_a_forgotten_session_is_told_again() -> None:
+    made = decoder()
+    made.feed(state("up"))
+    assert established(2, made) == []
+    made.forget({SessionId("another")})
+    assert established(3, made) == []
+    made.forget({NAME})
+    assert made.established() == ()
+    # The counter goes on: what is lost meanwhile is noticed.
+    assert [type(event) for event in established(5, made)] == [MessagesLost, SessionResync]
+    assert made.established() == (NAME,)
+    # What was on its way to the consumer's old record is not the end of the refresh that follows.
+    assert made.feed(line('"message": {"eor": {"afi": "ipv4", "safi": "unicast"}}', counter=6)) == []
+
+
+def test_a_renamed_session_is_told_under_its_new_name() -> None:
+    made = decoder()
+    made.feed(state("up"))
+    made.set_sessions({ADDRESSES: SessionId("new-tunnel1")})
+    (resync,) = established(2, made)
+    assert isinstance(resync, SessionResync)
+    assert resync.session == "new-tunnel1"
+
+
+def test_a_session_forgotten_while_it_comes_up_keeps_its_open() -> None:
+    made = decoder()
+    made.feed(line('"negotiated": {"hold_time": 9}', "negotiated", 1))
+    made.forget({NAME})
+    (up,) = made.feed(state("up", counter=2))
+    assert isinstance(up, SessionUp)
+    assert up.negotiated.hold_time == 9
+
+
+def test_the_state_below_established_is_told_again_too() -> None:
+    made = decoder()
+    made.feed(line('"state": "OPENSENT"', "fsm", 1))
+    assert made.feed(line('"state": "opensent"', "sync", 2)) == []
+    made.forget({NAME})
+    assert made.feed(line('"state": "opensent"', "sync", 3)) == [
+        SessionStateChanged(NAME, SessionState.OPENSENT)
+    ]
