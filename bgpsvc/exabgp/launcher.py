@@ -1,7 +1,7 @@
 """Starts ExaBGP with the changes that bgpsvc needs: `python -m bgpsvc.exabgp.launcher CONFIGURATION`.
 
 Each function below changes one thing and says why. ExaBGP stays the BGP speaker: sessions, timers,
-parsing and RFC 7606 are its own. With another release than the one they were written for nothing is
+and parsing are its own. With another release than the one they were written for nothing is
 changed and the launcher refuses to start: a silent half of these would be worse than none.
 
 Commands added to ExaBGP's API (all begin with `bgpsvc`), answered with lines that begin with `#`:
@@ -31,6 +31,7 @@ IP_FREEBIND = 15
 IPV6_FREEBIND = 78
 IP_MINTTL = 21
 IPV6_MINHOPCOUNT = 73
+CEASE_MAX_PREFIXES = 1
 CONNECT_TIMEOUT = 5.0
 CONNECT_RETRY = 1.0
 ROUTES_PER_LINE = 2000
@@ -108,12 +109,19 @@ def _write_event(peer: Any, kind: str, content: dict[str, str]) -> None:
 
 
 def say_why_sessions_end() -> None:
-    """The reason of a `down` line contains the error (`lost TCP session …`), which ExaBGP only logs."""
+    """The reason of a `down` line contains the error (`lost TCP session …`), which ExaBGP only logs.
+
+    And the peer is told why it is torn down for too many prefixes: with graceful restart configured
+    ExaBGP closes without a NOTIFICATION whatever the reason, and the peer would keep its routes.
+    """
+    from exabgp.bgp.message import Notify
     from exabgp.reactor.peer import Peer
 
     original = Peer._close
 
     def close(self: Any, message: str = "", error: Any = "") -> None:
+        if self._teardown == CEASE_MAX_PREFIXES and message.startswith("graceful restart"):
+            raise Notify(6, CEASE_MAX_PREFIXES)
         original(self, f"{message}: {error}" if error else message, error)
 
     Peer._close = close
@@ -387,8 +395,9 @@ def install() -> None:
 
     if release != SUPPORTED:
         raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
-    from bgpsvc.exabgp import fastpath
+    from bgpsvc.exabgp import fastpath, treatment
 
+    treatment.install()
     fastpath.install()
     connect_patiently()
     say_why_sessions_end()

@@ -92,18 +92,7 @@ def test_prefixes_beyond_the_maximum_are_shed(site: Site) -> None:
         assert not peer.log.of(wire.NOTIFICATION)
 
 
-@pytest.mark.parametrize(
-    "graceful_restart",
-    [
-        0,
-        pytest.param(
-            120,
-            marks=pytest.mark.xfail(
-                reason="ExaBGP closes without a NOTIFICATION wherever graceful restart is configured"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("graceful_restart", [0, 120])
 def test_the_other_option_tears_the_session_down(site: Site, graceful_restart: int) -> None:
     configure(site, max_prefixes=LIMIT, max_prefixes_action="teardown", graceful_restart=graceful_restart)
     with patient(site, 1) as peer:
