@@ -53,6 +53,7 @@ _STATES = {
 _LENGTHS = {str(length): bytes((length,)) for length in range(129)}
 _OCTET_MASKS = (0xFF, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
 _NOTIFICATION = re.compile(r"notification (sent|received) \((\d+),(\d+)\)(?:: (.*))?", re.DOTALL)
+_TREAT_AS_WITHDRAW = "treat-as-withdraw"
 _COLLISION = "closing outgoing connection as we have another incoming"
 # A connection lost without a NOTIFICATION, or closed by ourselves without one (RFC 4724 4.2).
 _TRANSPORT_LOST = ("closing connection", "graceful restarted negotiated", "process problem")
@@ -203,9 +204,7 @@ class Decoder:
         content = update.get("attribute", {})
         events: list[BgpEvent] = []
         if withdraw := update.get("withdraw"):
-            error = None
-            if content.get("error") == "treat-as-withdraw":
-                error = "the UPDATE's attributes are malformed (RFC 7606)"
+            error = _malformed(content.get("error", ""))
             gone = tuple(prefix for family, texts in withdraw.items() for prefix in _prefixes(family, texts))
             if gone:
                 events.append(Withdrawn(session.id, gone, error))
@@ -364,6 +363,14 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
             sorted({str(item.get("name", f"code {code}")) for code, item in capabilities.items()})
         ),
     )
+
+
+def _malformed(error: str) -> str | None:
+    """Why an UPDATE is treated as a withdrawal, from ExaBGP's `error`; None if it isn't."""
+    if not error.startswith(_TREAT_AS_WITHDRAW):
+        return None
+    _, _, reason = error.partition(": ")
+    return reason or "the UPDATE's attributes are malformed (RFC 7606)"
 
 
 def _known_families(texts: Iterable[str]) -> tuple[Family, ...]:

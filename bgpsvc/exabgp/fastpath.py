@@ -24,6 +24,8 @@ from exabgp.protocol.family import AFI, SAFI
 from exabgp.protocol.ip import NoNextHop
 from exabgp.reactor.api.response.json import JSON
 
+from bgpsvc.exabgp.treatment import judged
+
 _MAX_IPV4 = 32
 _ORIGINAL_UNPACK = Update.unpack_message.__func__
 _ORIGINAL_HEADER = JSON._header
@@ -80,6 +82,12 @@ def split(data: bytes) -> tuple[list[str], bytes, list[str]] | None:
 
 def unpack_message(cls: Any, data: bytes, direction: Any, negotiated: Any) -> Any:
     """In place of `Update.unpack_message`."""
+    update = parse(cls, data, direction, negotiated)
+    return judged(update, data, negotiated) if direction == Direction.IN else update
+
+
+def parse(cls: Any, data: bytes, direction: Any, negotiated: Any) -> Any:
+    """The shorter way if possible, else ExaBGP's."""
     if direction != Direction.IN or negotiated.addpath.receive(AFI.ipv4, SAFI.unicast):
         return _ORIGINAL_UNPACK(cls, data, direction, negotiated)
     parts = split(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,6 +58,58 @@ def test_malformed_update_withdraws_its_prefixes(attributes: bytes, where: Site)
             assert withdrawn.error
             assert not seen.of(SessionDown)
             assert peer.established
+
+    run(where, scenario)
+
+
+# What comes from far away, through peers that don't read it: each one used to end the session.
+DISCARDED = {
+    "20.1.0.0/24": wire.attribute(0xC0, 17, b"\2\5\0\0"),
+    "20.1.1.0/24": wire.attribute(0xC0, 18, b"\1\2\3"),
+    "20.1.2.0/24": wire.attribute(0xC0, 22, b"\x63"),
+    "20.1.3.0/24": wire.attribute(0x80, 9, b"\1\2\3\4\5"),
+    "20.1.4.0/24": wire.attribute(0x80, 10, b"\1"),
+    "20.1.5.0/24": wire.attribute(0x80, 26, b"\1\0\1"),
+}
+WITHDRAWN = {
+    "20.2.0.0/24": wire.attribute(0x40, 1, b"\0\0") + GOOD[4:],
+    "20.2.1.0/24": GOOD[:4] + wire.attribute(0x40, 2, b"\2\0") + wire.attributes([65500], HOP)[-7:],
+    "20.2.2.0/24": GOOD + wire.attribute(0xC0, 32, b"\1\2\3"),
+}
+
+
+def test_attributes_of_a_stranger_leave_the_session_alone(where: Site) -> None:
+    """RFC 7606 3 and 7; the table of all attributes is in the unit tests."""
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1])
+        with where.peer() as peer:
+            await seen.until_up()
+            peer.send(wire.update(GOOD, [*DISCARDED, *WITHDRAWN]))
+            await seen.until(lambda: len(seen.prefixes()) == len({*DISCARDED, *WITHDRAWN}), "good routes")
+            plain = seen.attributes("20.1.0.0/24")
+            changed = wire.attributes([65500, 65501], HOP, med=6)
+            for prefix, attribute in DISCARDED.items():
+                peer.send(wire.update(changed + attribute, [prefix]))
+            for prefix, attributes in WITHDRAWN.items():
+                peer.send(wire.update(attributes, [prefix]))
+            v6 = wire.mp_reach("fd00:10::2", ["2001:db8:1::/48", "2001:db8:2::/48"])
+            peer.send(wire.update(wire.attributes([65500], extra=v6)))
+            bad6 = wire.attribute(0xC0, 8, b"\1") + wire.mp_reach("fd00:10::2", ["2001:db8:1::/48"])
+            peer.send(wire.update(wire.attributes([65500], extra=bad6)) + wire.end_of_rib())
+            await seen.until(lambda: seen.of(EndOfRib), "End-of-RIB")
+            assert seen.prefixes() == {*DISCARDED, "2001:db8:2::/48"}
+            for prefix in DISCARDED:
+                assert seen.attributes(prefix) == dataclasses.replace(plain, med=6)
+            reasons = [event.error for event in seen.of(Withdrawn)]
+            assert [(reason or "").split()[0] for reason in reasons] == [
+                "ORIGIN",
+                "AS_PATH",
+                "LARGE_COMMUNITY",
+                "COMMUNITIES",
+            ]
+            assert not seen.of(SessionDown)
+            assert (peer.log.established, peer.log.lost) == (1, 0)
 
     run(where, scenario)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -33,7 +33,7 @@ class Negotiated:
     aigp = False
     cached_attributes = None
     cached_wire = b""
-    neighbor = None
+    neighbor: ClassVar = {"local-as": 65530, "peer-as": 65500}
     families = ((AFI.ipv4, SAFI.unicast), (AFI.ipv6, SAFI.unicast))
     nexthop = ()
 
@@ -69,7 +69,7 @@ def original(body: bytes) -> Any:
 def shortcut(body: bytes) -> Any:
     """The same through the shortcut; None if it leaves the UPDATE to ExaBGP."""
     try:
-        update = fastpath.unpack_message(Update, body, Direction.IN, Negotiated())
+        update = fastpath.parse(Update, body, Direction.IN, Negotiated())
     except Notify as notify:
         return (notify.code, notify.subcode)
     return orjson.loads(fastpath.message_json(update)) if isinstance(update, fastpath.PlainUpdate) else None
