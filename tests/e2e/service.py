@@ -389,7 +389,10 @@ def running(content: Mapping[str, Any] | None = None) -> Iterator[Site]:
 
 
 class NetlinkMonitor:
-    """All route and nexthop notifications of a namespace since it was made."""
+    """Notifications since it was made: of nexthops, and of routes of table or protocol 201.
+
+    Other routes the kernel makes by itself, IPv6 ones of an interface some time after it came up.
+    """
 
     GROUPS = (7, 11, 32)
     """RTNLGRP_IPV4_ROUTE, IPV6_ROUTE, NEXTHOP."""
@@ -417,8 +420,11 @@ class NetlinkMonitor:
                 return seen
             while data:
                 length, kind = struct.unpack_from("=IH", data)
-                # NHA_ID is the first attribute behind the two headers.
-                seen.append((self.NAMES[kind], struct.unpack_from("=I", data, 28)[0] if kind > 100 else 0))
+                if kind > 100:
+                    # NHA_ID is the first attribute behind the two headers.
+                    seen.append((self.NAMES[kind], struct.unpack_from("=I", data, 28)[0]))
+                elif 201 in data[20:22]:  # table, protocol
+                    seen.append((self.NAMES[kind], 0))
                 data = data[(length + 3) & ~3 :]
 
     def close(self) -> None:
