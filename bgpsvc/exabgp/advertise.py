@@ -24,9 +24,23 @@ class AdjRibOut:
     """
 
     def __init__(self, session: SpeakerSession) -> None:
-        self.session = session
+        self._session = session
         self.desired: Mapping[Prefix, Advertisement] | None = None
         self.sent: dict[Prefix, Advertisement | None] = {}
+
+    @property
+    def session(self) -> SpeakerSession:
+        """Its settings. What was announced with another next hop of our own has to be announced again."""
+        return self._session
+
+    @session.setter
+    def session(self, session: SpeakerSession) -> None:
+        before = {family: self.next_hop(family) for family in Family}
+        self._session = session
+        moved = {family for family in Family if self.next_hop(family) != before[family]}
+        for prefix in self.sent:
+            if prefix_family(prefix) in moved:
+                self.sent[prefix] = None
 
     def listed(self, prefixes: set[Prefix], certain: bool) -> None:
         """ExaBGP has exactly these prefixes; unless `certain`, commands may have been lost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +142,16 @@ def test_the_commands_lead_to_what_is_desired(
     carry_out(rib)
     assert rib.sent == after
     assert carry_out(rib) == []
+
+
+def test_another_next_hop_of_our_own_is_announced() -> None:
+    rib = AdjRibOut(EBGP)
+    rib.desired = {P1: Advertisement(), P6: Advertisement()}
+    for _, prefixes, advertisement in list(rib.changes()):
+        rib.done(prefixes, advertisement)
+    rib.session = dataclasses.replace(EBGP, hold_time=9)
+    assert not list(rib.changes())
+    rib.session = dataclasses.replace(EBGP, local_address_v6="fd00:10::3")
+    ((command, prefixes, _),) = rib.changes()
+    assert prefixes == [P6]
+    assert "next-hop fd00:10::3 nlri 2001:db8::/32" in command
