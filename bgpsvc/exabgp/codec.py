@@ -139,6 +139,10 @@ class Decoder:
         """Sessions that are Established as far as is known."""
         return tuple(known.id for known in self._sessions.values() if known.established)
 
+    def counter(self, session: SessionId) -> int | None:
+        """Of the session's last line; None before the first."""
+        return next((known.counter for known in self._sessions.values() if known.id == session), None)
+
     def expect_refresh(self, session: SessionId, families: Iterable[Family]) -> None:
         """A refresh is being asked for: no End-of-RIB from before may pass for its end."""
         for known in self._sessions.values():

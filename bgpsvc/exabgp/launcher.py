@@ -10,12 +10,13 @@ Commands added to ExaBGP's API (all begin with `bgpsvc`), answered with lines th
     bgpsvc mark TOKEN     `#marked TOKEN ERRORS` when all commands before it are done
     bgpsvc routes TOKEN   `#routes LOCAL PEER PREFIX…` lines with what is in Adj-RIB-Out, then `#routed TOKEN`
 
-and `#reloaded ok` or `#reloaded failed` after each reload of the configuration.
+and `#reloaded ok DIGEST` or `#reloaded failed DIGEST` after each reload of the configuration.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import random
@@ -184,6 +185,11 @@ def inject_without_copying() -> None:
     Neighbor.remove_self = remove_self
 
 
+def digest(configuration: bytes) -> str:
+    """Names a configuration; it goes where the text with its passwords must not go."""
+    return hashlib.sha256(configuration).hexdigest()
+
+
 def reload_at_once() -> None:
     """A reload happens, and says so.
 
@@ -196,9 +202,11 @@ def reload_at_once() -> None:
     original = Reactor.reload
 
     def reload(self: Any) -> bool:
+        with open(self.configuration._configurations[0], "rb") as file:
+            read = digest(file.read())
         done = bool(original(self))
         for process in list(self.processes._process):
-            self.processes.write(process, f"#reloaded {'ok' if done else 'failed'}")
+            self.processes.write(process, f"#reloaded {'ok' if done else 'failed'} {read}")
         return done
 
     Reactor.reload = reload

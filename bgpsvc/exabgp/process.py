@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bgpsvc.exabgp import launcher, relay
 from bgpsvc.model import Role
 
 STOP_TIMEOUT = 2.0
 ERROR_TAIL = 2000
+log = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -75,9 +78,17 @@ def write_private(path: Path, text: str) -> None:
 class SpeakerProcess:
     """A running (or just ended) speaker. Make one with `start` or `adopt`."""
 
-    def __init__(self, pid: int, pidfd: int, child: subprocess.Popen[bytes] | None, paths: Paths) -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        child: subprocess.Popen[bytes] | None,
+        paths: Paths,
+        record: dict[str, Any],
+    ) -> None:
         self.pid = pid
         self.child = child
+        self._record = record
         self._pidfd = pidfd
         self._paths = paths
         self._ended = asyncio.Event()
@@ -87,6 +98,7 @@ class SpeakerProcess:
     @classmethod
     def start(cls, paths: Paths, relay_limit: int) -> SpeakerProcess:
         """Start ExaBGP on the configuration that is there. OSError if that is impossible."""
+        taken = launcher.digest(paths.configuration.read_bytes())
         write_private(paths.environment, "")
         os.close(os.open(paths.log, os.O_WRONLY | os.O_CREAT, 0o600))
         with open(os.open(paths.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as errors:
@@ -100,14 +112,21 @@ class SpeakerProcess:
                 # A ^C or a closed terminal of the daemon is none of the speaker's business.
                 start_new_session=True,
             )
-        record = {
-            "pid": child.pid,
-            "start": _start_time(child.pid),
-            "boot": _boot_id(),
-            "relay": relay.PROTOCOL,
-        }
-        write_private(paths.record, json.dumps(record))
-        return cls(child.pid, os.pidfd_open(child.pid), child, paths)
+        try:
+            record = {
+                "pid": child.pid,
+                "start": _start_time(child.pid),
+                "boot": _boot_id(),
+                "relay": relay.PROTOCOL,
+                "configuration": taken,
+            }
+            write_private(paths.record, json.dumps(record))
+            return cls(child.pid, os.pidfd_open(child.pid), child, paths, record)
+        except BaseException:
+            # Nobody would know of it any more, and it would keep the port.
+            child.kill()
+            child.wait()
+            raise
 
     @classmethod
     def adopt(cls, paths: Paths) -> SpeakerProcess | None:
@@ -130,7 +149,21 @@ class SpeakerProcess:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return None
-        return cls(pid, pidfd, None, paths)
+        return cls(pid, pidfd, None, paths, record)
+
+    @property
+    def taken(self) -> str | None:
+        """Digest of the configuration that it runs on, as far as is known."""
+        value = self._record.get("configuration")
+        return value if isinstance(value, str) else None
+
+    def took(self, digest: str) -> None:
+        """It runs on another configuration now. Recorded, so that a later daemon need not load it again."""
+        self._record["configuration"] = digest
+        try:
+            write_private(self._paths.record, json.dumps(self._record))
+        except OSError as error:
+            log.warning("%s can't be written, so the next daemon reloads: %s", self._paths.record, error)
 
     @property
     def running(self) -> bool:

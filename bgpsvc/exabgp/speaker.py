@@ -74,7 +74,10 @@ class Speakers:
         await asyncio.gather(*(speaker.start(sessions) for speaker in self._speakers.values()))
 
     async def apply(self, sessions: Sequence[SpeakerSession]) -> None:
-        """Change to these sessions; only those that differ are reset. ReloadFailed if ExaBGP refuses."""
+        """Change to these sessions; only those that differ are reset.
+
+        ReloadFailed if ExaBGP did not take them: it goes on with those before, and is asked again later.
+        """
         self._role_of = {session.id: session.role for session in sessions}
         await asyncio.gather(*(speaker.apply(sessions) for speaker in self._speakers.values()))
 
@@ -105,13 +108,18 @@ class Speakers:
     async def refresh(self, session: SessionId, family: Family | None = None) -> RefreshOutcome:
         """Ask the peer for all its routes again, of one family or all.
 
-        Without the route refresh capability of the peer the session is reset instead. KeyError if
-        there is no such session, ChannelClosed if the speaker isn't connected.
+        Without the route refresh capability of the peer the session is reset instead. What can't be asked
+        for now (`pending`: the speaker isn't connected, or was asked the same less than a second ago) waits;
+        so it does if the session is `not_established`, until it is found so, goes down or comes up. KeyError
+        if there is no such session.
         """
         return await self._of(session).refresh(session, family)
 
     async def reset(self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET) -> None:
-        """End a session with a Cease of this subcode (RFC 4486); it comes back. Errors as for `refresh`."""
+        """End a session with a Cease of this subcode (RFC 4486); it comes back.
+
+        KeyError if there is no such session, ChannelClosed if the speaker isn't connected.
+        """
         await self._of(session).reset(session, reason, subcode)
 
     def status(self) -> dict[Role, SpeakerStatus]:

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -32,17 +32,19 @@ from bgpsvc.events import (
     SpeakerDown,
     SpeakerUp,
 )
-from bgpsvc.exabgp import config, relay
+from bgpsvc.exabgp import config, launcher, relay
 from bgpsvc.exabgp.advertise import AdjRibOut
+from bgpsvc.exabgp.answers import Answers, Reloaded
 from bgpsvc.exabgp.channel import Channel, ChannelClosed
 from bgpsvc.exabgp.codec import Decoder
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.process import Paths, SpeakerProcess, write_private
-from bgpsvc.model import Family, Prefix, Role, SessionId, parse_prefix
+from bgpsvc.exabgp.refresh import Refreshes
+from bgpsvc.model import Family, Prefix, Role, SessionId
 
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
-RefreshOutcome = Literal["requested", "reset", "not_established"]
+RefreshOutcome = Literal["requested", "reset", "pending", "not_established"]
 
 TURN = 0.01
 BACKOFF_FIRST = 0.1
@@ -50,6 +52,8 @@ BACKOFF_MOST = 30.0
 HEALTHY_AFTER = 60.0
 SYNC_INTERVAL = 15.0
 RELOAD_TIMEOUT = 8.0
+RELOAD_RETRY_FIRST = 1.0
+RELOAD_RETRY_MOST = 60.0
 ANSWER_TIMEOUT = 60.0
 RETRY_AFTER_ERROR = 1.0
 COMMANDS_IN_FLIGHT = 40
@@ -79,25 +83,6 @@ class ReloadFailed(RuntimeError):
     """ExaBGP did not take the configuration; it goes on with the one before."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """Answers that we wait for, by token, and the Adj-RIB-Out listing that is being received."""
-
-    tokens: dict[str, asyncio.Future[int]] = field(default_factory=dict)
-    reload: asyncio.Future[bool] | None = None
-    listing: dict[tuple[str, str], set[Prefix]] = field(default_factory=dict)
-
-    def fail(self) -> None:
-        for future in self.tokens.values():
-            if not future.done():
-                future.set_exception(ChannelClosed("the relay is gone"))
-        if self.reload is not None and not self.reload.done():
-            self.reload.set_exception(ChannelClosed("the relay is gone"))
-        self.tokens.clear()
-        self.reload = None
-        self.listing.clear()
-
-
 class Speaker:
     """The speaker of one role. Not running as long as it has no sessions."""
 
@@ -123,13 +108,19 @@ class Speaker:
         self._decoder = Decoder({})
         self._process: SpeakerProcess | None = None
         self._channel: Channel | None = None
-        self._waiting = _Waiting()
+        self._waiting = Answers()
+        self._refreshes = Refreshes()
         self._tokens = (f"{os.getpid()}-{time.monotonic_ns()}-{number}" for number in itertools.count())
         self._wanted = asyncio.Event()
         self._dirty = asyncio.Event()
         self._relist = False
         self._lost = asyncio.Event()
         self._announcing = asyncio.Lock()
+        self._configuring = asyncio.Lock()
+        self._overdue = asyncio.Event()
+        self._refresh_due = asyncio.Event()
+        self._syncs: set[str] = set()
+        self._synced = False
         self._tasks: list[asyncio.Task[None]] = []
         self._since = clock()
         self._restarts = 0
@@ -147,32 +138,37 @@ class Speaker:
             await adopted.stop()
             adopted = None
         if self._sessions:
-            changed = self._write_configuration()
+            self._write_configuration()
             self._wanted.set()
         if adopted is not None:
             self._process = adopted
             self._since = self._clock()
             log.info("adopted the %s speaker, pid %d", self.role.value, adopted.pid)
-        self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._announce())]
+        works = (self._supervise, self._announce, self._keep_configured, self._keep_refreshing)
+        self._tasks = [asyncio.create_task(work()) for work in works]
         for task in self._tasks:
             self._failure.watch(task)
-        if adopted is not None and changed:
-            await self._reload()
+        if adopted is not None:
+            try:
+                async with self._configuring:
+                    await self._configure()
+            except ReloadFailed as error:
+                log.error("the %s speaker goes on as it was: %s", self.role.value, error)
 
     async def apply(self, sessions: Sequence[SpeakerSession]) -> None:
-        """Take over a changed set of sessions. ReloadFailed if ExaBGP refuses it."""
-        before = dict(self._sessions)
-        self._set_sessions(sessions)
-        if not self._sessions:
+        """Take over a changed set of sessions. ReloadFailed if ExaBGP did not; it is tried again."""
+        async with self._configuring:
+            self._set_sessions(sessions)
+            if self._sessions:
+                await self._configure()
+                # A next hop may be another one now.
+                self._dirty.set()
+                return
+            self._overdue.clear()
             self._wanted.clear()
             if self._process is not None:
                 self._planned = True
                 await self._process.stop()
-            return
-        changed = self._write_configuration()
-        self._wanted.set()
-        if changed and before and self._process is not None and self._process.running:
-            await self._reload()
 
     async def forget(self, ids: Collection[SessionId]) -> None:
         """Tell the state of these sessions anew, as to somebody who knows nothing of them."""
@@ -183,7 +179,7 @@ class Speaker:
         self._forget_established(mine)
         # Without a connection the next one asks.
         with contextlib.suppress(ChannelClosed):
-            await self._send([f"bgpsvc sync {next(self._tokens)}"])
+            await self._sync()
 
     def advertise(self, session: SessionId, routes: Mapping[Prefix, Advertisement]) -> None:
         """Make this the whole set of prefixes that is announced on a session. KeyError if there is none."""
@@ -191,21 +187,53 @@ class Speaker:
         self._dirty.set()
 
     async def refresh(self, session: SessionId, family: Family | None) -> RefreshOutcome:
-        """Ask the peer for its routes again (RFC 2918); a peer that can't is reset instead."""
-        local, peer = self._sessions[session].addresses
-        negotiated = self._negotiated.get(session)
-        if self._channel is None or negotiated is None:
-            return "not_established"
-        if not negotiated.route_refresh:
-            await self.reset(session, "the peer has no route refresh")
-            return "reset"
-        families = negotiated.families if family is None else (family,)
+        """Ask the peer for its routes again (RFC 2918); a peer that can't is reset instead.
+
+        What can't be asked for now waits until it can, or until the session goes down or comes up.
+        """
+        families = tuple(Family) if family is None else (family,)
+        self._refreshes.want(self._sessions[session].id, families)
+        # Also if it has to wait: no end of an earlier one may pass for its end.
         self._decoder.expect_refresh(session, families)
-        await self._send(
-            f"neighbor {peer} local-ip {local} announce route-refresh {item.label} unicast"
-            for item in families
-        )
-        return "requested"
+        return await self._send_refresh(session)
+
+    async def _send_refresh(self, session: SessionId) -> RefreshOutcome:
+        negotiated = self._negotiated.get(session)
+        if negotiated is None:
+            return "not_established"
+        if not self._synced:
+            return "pending"
+        try:
+            if not negotiated.route_refresh:
+                await self.reset(session, "the peer has no route refresh")
+                self._refreshes.drop([session])
+                return "reset"
+            now = time.monotonic()
+            families, delay = self._refreshes.take(
+                session, negotiated.families, self._decoder.counter(session), now
+            )
+            if delay is not None:
+                asyncio.get_running_loop().call_later(delay, self._refresh_due.set)
+            local, peer = self._sessions[session].addresses
+            try:
+                await self._send(
+                    f"neighbor {peer} local-ip {local} announce route-refresh {family.label} unicast"
+                    for family in families
+                )
+            except ChannelClosed:
+                self._refreshes.failed(session, families)
+                raise
+        except ChannelClosed:
+            return "pending"
+        return "requested" if delay is None else "pending"
+
+    async def _keep_refreshing(self) -> None:
+        """Send what had to wait."""
+        while True:
+            await self._refresh_due.wait()
+            self._refresh_due.clear()
+            for session in self._refreshes.waiting():
+                await self._send_refresh(session)
 
     async def reset(self, session: SessionId, reason: str, subcode: int = CEASE_ADMINISTRATIVE_RESET) -> None:
         """End the session with a Cease of this subcode (RFC 4486); it comes back by itself."""
@@ -251,6 +279,7 @@ class Speaker:
             outs[name] = out
         self._out = outs
         self._forget_established(self._negotiated.keys() - self._sessions.keys())
+        self._refreshes.drop(set(self._refreshes.sessions()) - self._sessions.keys())
         self._decoder.set_sessions({session.addresses: name for name, session in self._sessions.items()})
 
     def _forget_established(self, ids: Collection[SessionId]) -> None:
@@ -258,43 +287,82 @@ class Speaker:
             self._negotiated.pop(name, None)
             self._end_of_rib.pop(name, None)
 
-    def _write_configuration(self) -> bool:
-        """True if the file is another one now."""
+    def _write_configuration(self) -> str:
+        """Make the file what it shall be; its digest."""
         text = config.render(
             self.role, self._sessions.values(), sys.executable, str(Path(relay.__file__).resolve())
         )
         path = self._paths.configuration
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return False
-        write_private(path, text)
-        return True
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_private(path, text)
+        return launcher.digest(text.encode())
 
-    async def _reload(self) -> None:
-        """Have ExaBGP read its configuration, and see what it still announces."""
+    async def _configure(self) -> None:
+        """Have ExaBGP run on the present sessions. The caller holds `_configuring`.
+
+        The file alone says nothing: what counts is what ExaBGP said that it took. ReloadFailed if it
+        took it not; then it is tried again later.
+        """
+        try:
+            wanted = self._write_configuration()
+        except OSError as error:
+            self._overdue.set()
+            raise ReloadFailed(f"the configuration can't be written: {error}") from error
+        self._wanted.set()
+        self._overdue.set()
+        await self._reload(wanted)
+        self._overdue.clear()
+
+    async def _keep_configured(self) -> None:
+        """Try again what ExaBGP has not taken."""
+        backoff = RELOAD_RETRY_FIRST
+        while True:
+            await self._overdue.wait()
+            await asyncio.sleep(backoff)
+            async with self._configuring:
+                try:
+                    # Somebody else may have come first.
+                    if self._overdue.is_set():
+                        await self._configure()
+                        log.info("the %s speaker took its configuration", self.role.value)
+                    backoff = RELOAD_RETRY_FIRST
+                except ReloadFailed as error:
+                    backoff = min(backoff * 2, RELOAD_RETRY_MOST)
+                    log.warning("%s; again in %.0f s", error, backoff)
+
+    async def _reload(self, wanted: str) -> None:
+        """Have ExaBGP read the configuration with this digest, and see what it still announces."""
         deadline = time.monotonic() + RELOAD_TIMEOUT
         async with self._announcing:
             while time.monotonic() < deadline:
                 process = self._process
-                if process is None or not process.running:
-                    # It starts again by itself, with the new configuration.
+                if process is None or not process.running or process.taken == wanted:
+                    # If it does not run it starts by itself, with the new configuration.
                     return
                 if self._channel is None:
                     await asyncio.sleep(0.02)
                     continue
                 try:
-                    if not await self._signal_reload(process):
+                    answer = await self._signal_reload(process)
+                    if answer.digest != wanted:
+                        # Of an earlier signal.
+                        continue
+                    if not answer.taken:
                         raise ReloadFailed(f"ExaBGP refused its configuration, see {self._paths.log}")
+                    process.took(wanted)
                     await self._list_routes(certain=True)
-                    await self._send([f"bgpsvc sync {next(self._tokens)}"])
+                    await self._sync()
                 except (ChannelClosed, NoAnswer):
+                    self._relist = True
                     continue
-                self._dirty.set()
+                finally:
+                    self._dirty.set()
                 return
         raise ReloadFailed(f"ExaBGP did not read its configuration within {RELOAD_TIMEOUT:.0f} s")
 
-    async def _signal_reload(self, process: SpeakerProcess) -> bool:
+    async def _signal_reload(self, process: SpeakerProcess) -> Reloaded:
         """USR1, and ExaBGP's answer. NoAnswer after a while: signals that come close together are lost."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Reloaded] = asyncio.get_running_loop().create_future()
         self._waiting.reload = future
         process.signal(signal.SIGUSR1)
         try:
@@ -351,6 +419,7 @@ class Speaker:
         self._decoder.reset()
         self._negotiated.clear()
         self._end_of_rib.clear()
+        self._refreshes.drop(self._refreshes.sessions())
         log.log(
             logging.INFO if self._planned else logging.ERROR,
             "the %s speaker, pid %d, %s",
@@ -379,6 +448,7 @@ class Speaker:
 
     async def _listen(self, channel: Channel) -> None:
         self._channel = channel
+        self._syncs.clear()
         greeting = asyncio.create_task(self._greet())
         self._failure.watch(greeting)
         try:
@@ -389,13 +459,14 @@ class Speaker:
             greeting.cancel()
             await asyncio.gather(greeting, return_exceptions=True)
             self._channel = None
+            self._synced = False
             self._waiting.fail()
             channel.close()
 
     async def _greet(self) -> None:
         """Ask for the state of all sessions and what is announced, and for the state now and then."""
         with contextlib.suppress(ChannelClosed):
-            await self._send([f"bgpsvc sync {next(self._tokens)}"])
+            await self._sync()
             self._relist = True
             self._dirty.set()
             while True:
@@ -403,7 +474,7 @@ class Speaker:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SYNC_INTERVAL):
                         await self._lost.wait()
-                await self._send([f"bgpsvc sync {next(self._tokens)}"])
+                await self._sync()
 
     async def _handle(self, lines: Sequence[bytes]) -> None:
         """Decode a portion, in turns of `TURN` seconds between which everybody else may run."""
@@ -441,7 +512,10 @@ class Speaker:
         if not events:
             return
         for event in events:
+            if isinstance(event, SessionUp | SessionDown):
+                self._refreshes.drop([event.session])
             if isinstance(event, SessionUp | SessionResync):
+                self._refresh_due.set()
                 self._negotiated[event.session] = event.negotiated
                 self._end_of_rib[event.session] = time.monotonic() + END_OF_RIB_PATIENCE
                 self._dirty.set()
@@ -463,21 +537,18 @@ class Speaker:
     def _answer(self, line: str) -> None:
         """A line that the launcher or the relay wrote, not ExaBGP."""
         word, *rest = line.split(" ")
-        if word == "#routes":
-            self._waiting.listing.setdefault((rest[0], rest[1]), set()).update(map(parse_prefix, rest[2:]))
-        elif word in ("#marked", "#routed", "#synced"):
-            future = self._waiting.tokens.pop(rest[0], None)
-            if future is not None and not future.done():
-                future.set_result(int(rest[1]) if len(rest) > 1 else 0)
-        elif word == "#reloaded":
-            future_reload, self._waiting.reload = self._waiting.reload, None
-            if future_reload is not None and not future_reload.done():
-                future_reload.set_result(rest[0] == "ok")
+        if word == "#synced":
+            if rest[0] in self._syncs:
+                self._syncs.clear()
+                self._synced = True
+                self._refresh_due.set()
         elif word == "#lost":
             log.warning(
                 "%s lines of the %s speaker did not fit into the relay's memory", rest[1], self.role.value
             )
             self._lost.set()
+        else:
+            self._waiting.hear(word, rest)
 
     # Commands -------------------------------------------------------------------------------
 
@@ -485,6 +556,12 @@ class Speaker:
         if self._channel is None:
             raise ChannelClosed("the speaker is not connected")
         await self._channel.send("".join(f"{command}\n" for command in commands))
+
+    async def _sync(self) -> None:
+        """Have the state of all sessions told, between the lines of what happens."""
+        token = next(self._tokens)
+        self._syncs.add(token)
+        await self._send([f"bgpsvc sync {token}"])
 
     async def _ask(self, command: str) -> int:
         """Send `bgpsvc COMMAND TOKEN` and wait for its answer: the number of failed commands, or 0."""

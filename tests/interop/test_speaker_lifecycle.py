@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import AF_INET6, inet_ntop
 
 import pytest
 
@@ -22,8 +23,10 @@ from bgpsvc.events import (
     SpeakerDown,
     SpeakerUp,
 )
+from bgpsvc.exabgp import supervise
 from bgpsvc.exabgp.process import Paths
 from bgpsvc.exabgp.speaker import Speakers, StateDirInUse
+from bgpsvc.exabgp.supervise import ReloadFailed
 from bgpsvc.model import Role, SessionId, parse_prefix
 from tests.fakes import bgp_wire as wire
 from tests.fakes.bgp_peer import BgpPeer
@@ -432,6 +435,64 @@ def test_a_renamed_session_stays_up_and_goes_on_under_its_new_name(where: Site) 
             # What was announced under the old name is replaced.
             speakers.advertise(renamed.id, {parse_prefix("10.2.0.0/16"): Advertisement()})
             await seen.until(lambda: set(peer.log.routes) == {"10.2.0.0/16"}, "what is announced now")
+            assert (peer.log.established, peer.log.lost) == (1, 0)
+
+    run(where, scenario)
+
+
+def test_a_speaker_that_did_not_read_its_configuration_reads_it_later(
+    where: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, it answers no signal. The session is the new one soon after it goes on."""
+    monkeypatch.setattr(supervise, "RELOAD_TIMEOUT", 1.0)
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1])
+        with where.peer():
+            await seen.until_up()
+            (pid,) = where.pids(Role.ACTIVE)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(ReloadFailed):
+                    await speakers.apply([session(hold_time=12)])
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await seen.until(lambda: len(seen.of(SessionUp)) == 2, "the new configuration")
+            assert seen.of(SessionUp)[1].negotiated.hold_time == 12
+            assert where.pids(Role.ACTIVE) == [pid]
+
+    run(where, scenario)
+
+
+def test_a_new_daemon_notices_what_was_never_read(where: Site) -> None:
+    """Killed between writing the file and ExaBGP's answer, the daemon leaves a file that looks right."""
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([session(hold_time=12)])
+        await seen.until(lambda: seen.of(SessionUp), "the session with the new hold time")
+        assert seen.of(SessionUp)[0].negotiated.hold_time == 12
+
+    with where.peer():
+        with owner(where.gateway, where.state_dir, [T1]) as daemon:
+            wait_until(lambda: daemon["SessionUp"] == 1, "the session", 20)
+        path = Paths(where.state_dir, Role.ACTIVE).configuration
+        path.write_text(path.read_text().replace("hold-time 30;", "hold-time 12;"))
+        run(where, scenario)
+
+
+def test_another_next_hop_is_announced_without_a_reset(where: Site) -> None:
+    route = parse_prefix("2001:db8::/32")
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1])
+        speakers.advertise(T1.id, {route: Advertisement()})
+        with where.peer() as peer:
+            await seen.until_up()
+            await seen.until(lambda: len(updates(peer)) == 1, "our route")
+            await speakers.apply([session(local_address_v6="fd00:10::3")])
+            await seen.until(lambda: len(updates(peer)) == 2, "our route again")
+            hops = [inet_ntop(AF_INET6, m.attributes[14][4:20]) for m in updates(peer)]
+            assert hops == ["fd00:10::1", "fd00:10::3"]
             assert (peer.log.established, peer.log.lost) == (1, 0)
 
     run(where, scenario)

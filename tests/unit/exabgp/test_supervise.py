@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from bgpsvc.events import BgpEvent, SpeakerUp
-from bgpsvc.exabgp import relay
+from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerUp
+from bgpsvc.exabgp import launcher, relay, supervise
 from bgpsvc.exabgp.channel import ProtocolMismatch
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.speaker import Speakers
-from bgpsvc.model import Role, SessionId
+from bgpsvc.exabgp.supervise import ReloadFailed
+from bgpsvc.model import Family, Role, SessionId
 
 T1 = SpeakerSession(
     SessionId("c1-tunnel1"), Role.ACTIVE, "169.254.10.1", "169.254.10.2", 65530, 65500, "10.0.0.1"
@@ -32,6 +34,12 @@ class Process:
     def __init__(self) -> None:
         self.pid = PID
         self.ended = asyncio.Event()
+        self.taken: str | None = None
+        self.signals = 0
+        self.on_signal: Callable[[], None] = lambda: None
+
+    def took(self, digest: str) -> None:
+        self.taken = digest
 
     @property
     def running(self) -> bool:
@@ -44,7 +52,8 @@ class Process:
         self.ended.set()
 
     def signal(self, number: int) -> None:
-        """Nothing that is sent has an effect."""
+        self.signals += 1
+        self.on_signal()
 
     def exit_reason(self) -> str:
         return "ended by the test"
@@ -60,6 +69,7 @@ class Relay:
         self.protocol = protocol
         self.accepted: list[asyncio.StreamWriter] = []
         self.commands: list[str] = []
+        self.answers_sync = True
         self._path = path
         self._counter = 0
 
@@ -70,7 +80,17 @@ class Relay:
         writer.write(b"#relay %d 1 %d\n" % (self.protocol, PID))
         self.accepted.append(writer)
         while line := await reader.readline():
-            self.commands.append(line.decode().rstrip())
+            command = line.decode().rstrip()
+            self.commands.append(command)
+            word, _, token = command.removeprefix("bgpsvc ").partition(" ")
+            if word == "sync" and self.answers_sync:
+                self.say(f"#synced {token}")
+            elif word == "routes":
+                self.say(f"#routed {token}")
+
+    def refreshes(self) -> list[str]:
+        """The families that were asked for."""
+        return [command.split()[-2] for command in self.commands if "route-refresh" in command]
 
     def send(self, kind: str, content: dict[str, Any]) -> None:
         """One JSON line of the session, with the next counter."""
@@ -85,6 +105,10 @@ class Relay:
     def say(self, text: str) -> None:
         """A line as the launcher writes them."""
         self.accepted[-1].write(text.encode() + b"\n")
+
+
+def digest_of(configuration: Path) -> str:
+    return launcher.digest(configuration.read_bytes())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -104,7 +128,8 @@ async def speaking(
     """Speakers of which the active one runs, with its relay."""
     process = Process()
 
-    def start(*_: object) -> Process:
+    def start(paths: Paths, _: int) -> Process:
+        process.taken = digest_of(paths.configuration)
         return process
 
     monkeypatch.setattr(SpeakerProcess, "start", start)
@@ -179,12 +204,160 @@ def test_half_a_line_of_a_relay_that_died_is_no_answer(
         async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, _):
             failed = asyncio.create_task(speakers.failed())
             await until(lambda: any("bgpsvc sync" in c for c in played.commands), "the first question")
-            for fragment in ("#", "#marked", "#reloaded", "#routes 1.1.1.1 2.2.2.2 nonsense", "#lost x"):
+            for fragment in (
+                "#",
+                "#marked",
+                "#reloaded",
+                "#routes 1.1.1.1 2.2.2.2 nonsense",
+                "#lost x",
+                "#synced",
+            ):
                 played.say(fragment)
             played.commands.clear()
             await speakers.forget([T1.id])
             await until(lambda: played.commands, "the question")
             assert not failed.done()
             failed.cancel()
+
+    asyncio.run(scenario())
+
+
+# Reloads ----------------------------------------------------------------------------------------
+
+
+def test_a_reload_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is the new one already; that ExaBGP took it, is another thing."""
+    monkeypatch.setattr(supervise, "RELOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(supervise, "RELOAD_RETRY_FIRST", 0.05)
+    configuration = Paths(tmp_path, Role.ACTIVE).configuration
+    changed = dataclasses.replace(T1, hold_time=9)
+
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, process):
+            await until(lambda: played.accepted, "connected")
+            with pytest.raises(ReloadFailed, match="did not read"):
+                await speakers.apply([changed])
+            # The same again is not "unchanged".
+            with pytest.raises(ReloadFailed):
+                await speakers.apply([changed])
+            process.on_signal = lambda: played.say("#reloaded failed " + digest_of(configuration))
+            with pytest.raises(ReloadFailed, match="refused"):
+                await speakers.apply([changed])
+            # An answer to an earlier signal is not the answer.
+            process.on_signal = lambda: played.say("#reloaded ok " + launcher.digest(b"another"))
+            with pytest.raises(ReloadFailed, match="did not read"):
+                await speakers.apply([changed])
+            assert process.taken != digest_of(configuration)
+            process.on_signal = lambda: played.say("#reloaded ok " + digest_of(configuration))
+            await until(lambda: process.taken == digest_of(configuration), "it was tried again by itself")
+            signals = process.signals
+            await speakers.apply([changed])
+            assert process.signals == signals, "unchanged"
+
+    asyncio.run(scenario())
+
+
+def test_changes_come_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = Paths(tmp_path, Role.ACTIVE).configuration
+    read: list[str] = []
+
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, process):
+            await until(lambda: played.accepted, "connected")
+
+            def answer() -> None:
+                read.append(configuration.read_text())
+                asyncio.get_running_loop().call_later(
+                    0.05, played.say, "#reloaded ok " + launcher.digest(read[-1].encode())
+                )
+
+            process.on_signal = answer
+            times = (9, 10, 11)
+            await asyncio.gather(
+                *(speakers.apply([dataclasses.replace(T1, hold_time=time)]) for time in times)
+            )
+            assert [f"hold-time {time};" in text for time, text in zip(times, read, strict=True)] == [
+                True
+            ] * 3
+
+    asyncio.run(scenario())
+
+
+def test_a_full_disk_is_no_accepted_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "RELOAD_RETRY_FIRST", 0.05)
+    configuration = Paths(tmp_path, Role.ACTIVE).configuration
+    full = True
+    write = supervise.write_private
+
+    def write_unless_full(path: Path, text: str) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    async def scenario() -> None:
+        nonlocal full
+        full = False
+        async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, process):
+            await until(lambda: played.accepted, "connected")
+            process.on_signal = lambda: played.say("#reloaded ok " + digest_of(configuration))
+            monkeypatch.setattr(supervise, "write_private", write_unless_full)
+            full = True
+            with pytest.raises(ReloadFailed, match="No space left"):
+                await speakers.apply([dataclasses.replace(T1, hold_time=9)])
+            full = False
+            await until(lambda: "hold-time 9;" in configuration.read_text(), "written")
+            await until(lambda: process.taken == digest_of(configuration), "and read")
+
+    asyncio.run(scenario())
+
+
+# Refreshes --------------------------------------------------------------------------------------
+
+UP = {
+    "state": "established",
+    "negotiated": {"hold_time": 30, "families": ["ipv4 unicast", "ipv6 unicast"], "refresh": "enhanced"},
+    "open": {},
+}
+
+
+def test_a_refresh_waits_for_the_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, _):
+            await until(lambda: played.commands, "the first question")
+            assert await speakers.refresh(T1.id) == "not_established"
+            played.send("sync", UP)
+            await until(lambda: sorted(played.refreshes()) == ["ipv4", "ipv6"], "known as established")
+            # The relay dies. What is asked for meanwhile goes out when the state is known again.
+            played.answers_sync = False
+            played.accepted[0].transport.abort()
+            played.commands.clear()
+            await until(lambda: any("bgpsvc sync" in c for c in played.commands), "the next connection")
+            assert await speakers.refresh(T1.id, Family.IPV4) == "pending"
+            assert played.refreshes() == []
+            played.send("sync", UP)
+            token = next(c for c in played.commands if "bgpsvc sync" in c).split()[-1]
+            played.say(f"#synced {token}")
+            await until(lambda: played.refreshes() == ["ipv4"], "once")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("state", ["up", "down"])
+def test_a_refresh_is_dropped_with_the_session(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[BgpEvent] = []
+
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, seen.extend) as (speakers, played, _):
+            await until(lambda: played.commands, "the first question")
+            assert await speakers.refresh(T1.id) == "not_established"
+            played.send("state", {"state": state, "reason": "test"})
+            await until(lambda: isinstance(seen[-1], SessionUp | SessionDown), "the news")
+            played.send("sync", UP)
+            await speakers.forget([T1.id])
+            played.send("sync", UP)
+            await until(lambda: isinstance(seen[-1], SessionResync), "Established")
+            assert played.refreshes() == []
 
     asyncio.run(scenario())
