@@ -358,6 +358,9 @@ def test_a_refresh_is_dropped_with_the_session(
             await speakers.forget([T1.id])
             played.send("sync", UP)
             await until(lambda: isinstance(seen[-1], SessionResync), "Established")
-            assert played.refreshes() == []
+            await speakers.refresh(T1.id, Family.IPV6)
+            await until(lambda: "ipv6" in played.refreshes(), "what is wanted now")
+            assert played.refreshes() == ["ipv6"]
+            assert not any("teardown" in command for command in played.commands)
 
     asyncio.run(scenario())
