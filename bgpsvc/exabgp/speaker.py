@@ -79,7 +79,13 @@ class Speakers:
         ReloadFailed if ExaBGP did not take them: it goes on with those before, and is asked again later.
         """
         self._role_of = {session.id: session.role for session in sessions}
-        await asyncio.gather(*(speaker.apply(sessions) for speaker in self._speakers.values()))
+        # Both to the end: a speaker that refuses must not leave the other one half way.
+        results = await asyncio.gather(
+            *(speaker.apply(sessions) for speaker in self._speakers.values()), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def forget(self, ids: Collection[SessionId]) -> None:
         """The consumer made its records of these sessions anew: tell their state again, promptly.
