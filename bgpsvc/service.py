@@ -169,8 +169,8 @@ class BgpService:
             self.engine.advertise_all()
             self._drain()
             self._wake.set()
-        # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
-        await self._speakers.forget(made_anew)
+            # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
+            await self._speakers.forget(made_anew)
         self._note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
 
     def _apply_modes(self) -> None:
@@ -182,6 +182,11 @@ class BgpService:
         """Note that a configuration was refused and the running one stays."""
         text = f"the configuration was refused, the running one stays: {problems[0]}"
         self._note(Log("config.rejected", "error", "configuration", text, {"problems": list(problems)}))
+
+    def incomplete_reload(self, problem: str) -> None:
+        """Note that a configuration is in force but for a part that did not take it yet."""
+        text = f"the configuration is in force, but a part did not take it yet: {problem}"
+        self._note(Log("config.reloaded", "error", "configuration", text, {"problem": problem}))
 
     async def _take_over_kernel(self) -> None:
         """Lookup order and guards first, then what the kernel holds of ours."""

@@ -155,11 +155,15 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
 async def _reload(service: BgpService, config: Path) -> None:
     try:
         loaded = load_file(config)
-        await service.reload(loaded.intent)
     except ConfigError as error:
         service.reject_reload([str(problem) for problem in error.problems])
-    except (OSError, ReloadFailed) as error:
+        return
+    except OSError as error:
         service.reject_reload([str(error)])
-    else:
-        for warning in loaded.warnings:
-            log.warning("%s", warning)
+        return
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    try:
+        await service.reload(loaded.intent)
+    except (OSError, ReloadFailed) as error:
+        service.incomplete_reload(str(error))
