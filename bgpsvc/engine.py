@@ -54,14 +54,11 @@ from bgpsvc.resources import Intent
 from bgpsvc.rib import AdjRibIn, ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
 from bgpsvc.switchboard import Switchboard
+from bgpsvc.takeover import Takeover
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
 from bgpsvc.views import EventKind
 
-SYNC_TIME = 60.0
-"""Seconds after the start at which routes of a former life are swept, End-of-RIB or not."""
 _FINISHED = object()
-DEAD_CHECK_TIME = 10.0
-"""Seconds after the start that a session gets before held routes over its tunnel lose protection."""
 CEASE_ADMIN_RESET = 4
 
 
@@ -78,12 +75,11 @@ class Engine:
         self.connected: tuple[Prefix, ...] = ()
         self.modes: dict[str, SwitchMode] = {}
         self._intake = Intake(self.sessions, self.tunnels, self.gateways, self.outbox)
+        self.takeover = Takeover(self.fib, self.gateways, self.tunnels, self.links, self.outbox)
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
         self.intent = intent
         self._ids = Ids()
         self._jobs: deque[Iterator[None]] = deque()
-        self._sync_deadline: float | None = None
-        self._dead_check: float | None = None
         self.reconfigure(intent, now)
 
     # Configuration ----------------------------------------------------------------------------
@@ -116,8 +112,7 @@ class Engine:
                 self.gateways[name].connected = self.connected
                 self.gateways[name].rebuild_filter()
                 if self.gateways[name].table.held:
-                    self._sync_deadline = now + SYNC_TIME
-                    self._dead_check = now + DEAD_CHECK_TIME
+                    self.takeover.begin(now)
         for name in [n for n in self.modes if n not in {c.name for c in intent.vpn_connections}]:
             del self.modes[name]
         self.switchboard.configure(c.name for c in intent.vpn_connections)
@@ -398,48 +393,7 @@ class Engine:
         if tunnel.synced_at is None:
             tunnel.synced_at = now
         self._reassess(session.settings.connection, now)
-        self._release_when_synced()
-        if self._dead_check is None:
-            self._mark_dead_links()
-
-    def _mark_dead_links(self) -> None:
-        """While tables are held: routes of a former life over tunnels that are down need no protection."""
-        if self._sync_deadline is None:
-            return
-        down = {
-            self.links[tunnel.interface][0]
-            for tunnel in self.tunnels.values()
-            if tunnel.state is TunnelState.DOWN and tunnel.interface in self.links
-        }
-        self.fib.mark_dead(self.fib.over_links(down))
-
-    def _release_when_synced(self) -> None:
-        if self._sync_deadline is None or not self.sessions:
-            return
-        if all(s.established and s.all_families_ended for s in self.sessions.values()):
-            self._release("every session sent End-of-RIB")
-
-    def _release(self, why: str) -> None:
-        self._sync_deadline = self._dead_check = None
-        leftovers = 0
-        for gateway in self.gateways.values():
-            table = gateway.table
-            if not table.held:
-                continue
-            leftovers += sum(1 for p in table.primary if gateway.desired(p)[0] is None)
-            self.fib.release(table)
-        self._log(
-            "fib.sweep", "info", "fib", f"{why}: {leftovers} leftover routes are swept", leftovers=leftovers
-        )
-
-    def tables_loaded(self) -> None:
-        """The kernel's state was taken over: a table without routes of ours has nothing to hold or sweep."""
-        held = [g.table for g in self.gateways.values() if g.table.held]
-        for table in held:
-            if not table.primary and not table.backup:
-                self.fib.release(table)
-        if not any(table.held for table in held):
-            self._sync_deadline = self._dead_check = None
+        self.takeover.synced(self.sessions.values())
 
     # Tunnels and switching --------------------------------------------------------------------
 
@@ -544,9 +498,7 @@ class Engine:
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called next, None if never."""
-        times = [
-            t for t in (self._sync_deadline, self._dead_check, self.switchboard.deadline()) if t is not None
-        ]
+        times = [t for t in (self.takeover.deadline(), self.switchboard.deadline()) if t is not None]
         times += [s.refresh_deadline for s in self.sessions.values() if s.refresh_deadline is not None]
         times += [t.graceful_until for t in self.tunnels.values() if t.graceful_until is not None]
         return min(times, default=None)
@@ -565,11 +517,7 @@ class Engine:
                 self._refresh_overdue(session, now)
         for connection in self.switchboard.due(now):
             self._reassess(connection, now)
-        if self._dead_check is not None and now >= self._dead_check:
-            self._dead_check = None
-            self._mark_dead_links()
-        if self._sync_deadline is not None and now >= self._sync_deadline:
-            self._release(f"{SYNC_TIME:g} s after the start")
+        self.takeover.tick(now)
 
     def _refresh_overdue(self, session: Session, now: float) -> None:
         """No End-of-RIB came (RFC 4724 4.1: the deferral time); a table still arriving gets longer."""

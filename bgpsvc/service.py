@@ -195,7 +195,7 @@ class BgpService:
         await self._set_guards(
             {n: [p for p, metric in routes if metric == METRIC_GUARD] for n, routes in tables.items()}
         )
-        self.engine.tables_loaded()
+        self.engine.takeover.loaded()
 
     async def _set_rules(self) -> None:
         endpoints = {customer.address.packed for customer in self.engine.intent.customer_gateways}

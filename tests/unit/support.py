@@ -84,7 +84,7 @@ def engine(now: float = 0.0, links_up: bool = True, **more: object) -> Engine:
     made = Engine(intent(**more), now)  # type: ignore[arg-type]
     for name, ifindex in IFINDEX.items():
         made.handle(LinkChanged(name, ifindex, links_up), now)
-    made.tables_loaded()
+    made.takeover.loaded()
     return made
 
 

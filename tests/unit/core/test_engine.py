@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from bgpsvc.effects import Advertise, Log, Refresh, Reset
-from bgpsvc.engine import DEAD_CHECK_TIME, SYNC_TIME, Engine
+from bgpsvc.engine import Engine
 from bgpsvc.events import (
     Announced,
     ConnectedChanged,
@@ -32,6 +32,7 @@ from bgpsvc.model import (
     parse_prefix,
 )
 from bgpsvc.resources import Intent, Vpc
+from bgpsvc.takeover import DEAD_CHECK_TIME, SYNC_TIME
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, TunnelState
 from tests.unit.core.harness import Node
 from tests.unit.support import (
@@ -501,7 +502,7 @@ def test_a_table_added_by_a_reload_is_released_like_any_other() -> None:
     node = both_up()
     anew = node.engine.reconfigure(other_table(202), 5)
     assert anew == {T1, T2}
-    node.engine.tables_loaded()
+    node.engine.takeover.loaded()
     for session in (T1, T2):
         up(node.engine, session, 6, A, B)
     node.settle()
@@ -518,7 +519,7 @@ def test_a_table_with_leftovers_added_by_a_reload_is_swept_at_the_deadline() -> 
     node.engine.reconfigure(other_table(202), 5)
     table = node.engine.fib.tables[202]
     table.primary[parse_prefix("203.0.113.0/24")] = next(iter(node.engine.fib.groups))
-    node.engine.tables_loaded()
+    node.engine.takeover.loaded()
     assert table.held
     node.engine.tick(5 + SYNC_TIME)
     assert not table.held
