@@ -17,7 +17,6 @@ Session loss and return, the heart of it:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -42,7 +41,8 @@ from bgpsvc.events import (
 )
 from bgpsvc.fib.plan import Fib
 from bgpsvc.gateway import Gateway, Ids
-from bgpsvc.intake import Intake, pieces
+from bgpsvc.intake import Intake
+from bgpsvc.jobs import Jobs, pieces
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -58,7 +58,6 @@ from bgpsvc.takeover import Takeover
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
 from bgpsvc.views import EventKind
 
-_FINISHED = object()
 CEASE_ADMIN_RESET = 4
 
 
@@ -79,7 +78,7 @@ class Engine:
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
         self.intent = intent
         self._ids = Ids()
-        self._jobs: deque[Iterator[None]] = deque()
+        self._jobs = Jobs(self.sessions)
         self.reconfigure(intent, now)
 
     # Configuration ----------------------------------------------------------------------------
@@ -170,7 +169,7 @@ class Engine:
         if gateway.propagate != gateway.config.auto_propagate:
             self._propagate(gateway, gateway.config.auto_propagate)
         gateway.table.mark(gateway.rib.rerank())
-        self._jobs.append(self._intake.refilter(gateway))
+        self._jobs.add(self._intake.refilter(gateway))
 
     # Events -----------------------------------------------------------------------------------
 
@@ -203,7 +202,7 @@ class Engine:
                 self._intake.withdrawn(session, event)
             case EndOfRib():
                 session.counters.end_of_rib += 1
-                self._queue(session, self._family_ended(session, event.family, now))
+                self._jobs.add_for(session, self._family_ended(session, event.family, now))
             case SessionUp():
                 self._session_up(session, event.negotiated, now)
             case SessionResync():
@@ -250,10 +249,10 @@ class Engine:
         """Stale paths that nothing will make fresh, or whose forwarding the peer did not keep."""
         for family in Family:
             if family not in negotiated.families:
-                self._queue(session, self._sweep(session, family))
+                self._jobs.add_for(session, self._intake.sweep(session, family))
             elif session.keep_stale and family not in negotiated.forwarding_preserved:
                 # RFC 4724 4.2: without the F bit its stale routes go at once.
-                self._queue(session, self._sweep(session, family))
+                self._jobs.add_for(session, self._intake.sweep(session, family))
         if session.all_families_ended:
             self._synced(session, now)
 
@@ -295,7 +294,7 @@ class Engine:
         tunnel.graceful_until = None if restart_time is None else now + restart_time
         self._reassess(session.settings.connection, now)
         if restart_time is None:
-            self._jobs.append(self._purge(session))
+            self._jobs.add(self._intake.purge(session))
 
     @staticmethod
     def _graceful_restart_time(session: Session) -> float | None:
@@ -351,36 +350,8 @@ class Engine:
 
     # Stale paths ------------------------------------------------------------------------------
 
-    def _queue(self, session: Session, job: Iterator[None]) -> None:
-        """Background work that is void once the session came, went or was refreshed meanwhile."""
-        # The epoch is taken here: a generator begins to run only when its turn comes.
-        self._jobs.append(self._while_current(session, session.epoch, job))
-
-    def _while_current(self, session: Session, epoch: int, job: Iterator[None]) -> Iterator[None]:
-        while self.sessions.get(session.id) is session and session.epoch == epoch:
-            if next(job, _FINISHED) is _FINISHED:
-                return
-            yield
-
-    def _purge(self, session: Session) -> Iterator[None]:
-        for piece in pieces(list(session.adj.stale)):
-            # Whatever happened meanwhile, what is an orphan now must go; but not of a removed session.
-            gateway = self.gateways.get(session.settings.gateway)
-            if gateway is None or self.sessions.get(session.id) is not session or session.keep_stale:
-                return
-            self._intake.purge_orphans(gateway, piece)
-            yield
-
-    def _sweep(self, session: Session, family: Family) -> Iterator[None]:
-        gateway = self.gateways[session.settings.gateway]
-        for piece in pieces(session.adj.stale_of(family)):
-            still = [prefix for prefix in piece if prefix in session.adj.stale]
-            self._intake.withdraw(gateway, session, still)
-            self._intake.purge_orphans(gateway, still)
-            yield
-
     def _family_ended(self, session: Session, family: Family, now: float) -> Iterator[None]:
-        yield from self._sweep(session, family)
+        yield from self._intake.sweep(session, family)
         session.end_of_rib.add(family)
         if session.established and session.all_families_ended:
             self._synced(session, now)
@@ -408,11 +379,9 @@ class Engine:
             if self.tunnels[session].state is TunnelState.DOWN:
                 self.fib.mark_dead(gateway.nexthop_ids(session))
                 # What this tunnel backed, stale paths of its neighbours included, must go.
-                self._jobs.extend(
-                    self._purge(s)
-                    for s in self.sessions.values()
-                    if s.adj.stale and s.settings.gateway == gateway.name
-                )
+                for other in self.sessions.values():
+                    if other.adj.stale and other.settings.gateway == gateway.name:
+                        self._jobs.add(self._intake.purge(other))
             else:
                 self.fib.mark_alive(gateway.nexthop_ids(session))
         self._repoint(changed)
@@ -425,7 +394,7 @@ class Engine:
             gateway = self.gateways.get(name)
             if gateway is not None:
                 for forwarding in gateway.repoint(members):
-                    self._jobs.append(self._mark_class(gateway, forwarding))
+                    self._jobs.add(self._mark_class(gateway, forwarding))
 
     def _mark_class(self, gateway: Gateway, forwarding: ForwardingClass) -> Iterator[None]:
         """The class became usable or unusable: its routes come or go, in bounded batches."""
@@ -492,7 +461,7 @@ class Engine:
         for gateway in self.gateways.values():
             gateway.connected = event.prefixes
             gateway.rebuild_filter()
-            self._jobs.append(self._intake.refilter(gateway))
+            self._jobs.add(self._intake.refilter(gateway))
 
     # Time and background work -----------------------------------------------------------------
 
@@ -534,15 +503,11 @@ class Engine:
         if session.negotiated is not None:
             for family in session.negotiated.families:
                 if family not in session.end_of_rib:
-                    self._queue(session, self._family_ended(session, family, now))
+                    self._jobs.add_for(session, self._family_ended(session, family, now))
 
     def work(self) -> bool:
         """Do one bounded piece of background work; False if there is none."""
-        while self._jobs:
-            if next(self._jobs[0], _FINISHED) is not _FINISHED:
-                return True
-            self._jobs.popleft()
-        return False
+        return self._jobs.work()
 
     @property
     def busy(self) -> bool:

@@ -9,32 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeVar
 
 from bgpsvc.effects import Effect, Log, Refresh, Reset
 from bgpsvc.events import Announced, Withdrawn
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import Attributes, Prefix, Reason, SessionId
+from bgpsvc.jobs import pieces
+from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Tunnel, TunnelState
 
-T = TypeVar("T")
-
-PIECE = 2000
-"""Prefixes that one piece of background work looks at."""
 CEASE_MAX_PREFIXES = 1
 """RFC 4486: Maximum Number of Prefixes Reached."""
-
-
-def pieces(items: list[T]) -> Iterator[list[T]]:
-    """The items in portions of at most `PIECE`, each spread over all of them.
-
-    Tables are often in address order, in which the kernel's IPv4 trie takes deletions ten times
-    slower than in one that jumps about.
-    """
-    portions = -(-len(items) // PIECE)
-    for first in range(portions):
-        yield items[first::portions]
 
 
 class Intake:
@@ -187,6 +172,25 @@ class Intake:
         if self._tunnels[session.id].state is TunnelState.DOWN:
             return False
         return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
+
+    def purge(self, session: Session) -> Iterator[None]:
+        """Remove the session's stale paths that nobody backs, in bounded pieces."""
+        for piece in pieces(list(session.adj.stale)):
+            # Whatever happened meanwhile, what is an orphan now must go; but not of a removed session.
+            gateway = self._gateways.get(session.settings.gateway)
+            if gateway is None or self._sessions.get(session.id) is not session or session.keep_stale:
+                return
+            self.purge_orphans(gateway, piece)
+            yield
+
+    def sweep(self, session: Session, family: Family) -> Iterator[None]:
+        """Remove the session's stale paths of a family, in bounded pieces."""
+        gateway = self._gateways[session.settings.gateway]
+        for piece in pieces(session.adj.stale_of(family)):
+            still = [prefix for prefix in piece if prefix in session.adj.stale]
+            self.withdraw(gateway, session, still)
+            self.purge_orphans(gateway, still)
+            yield
 
     def refilter(self, gateway: Gateway) -> Iterator[None]:
         """The policy changed: judge everything again, in bounded pieces."""
