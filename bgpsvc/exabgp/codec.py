@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import orjson
@@ -38,10 +37,10 @@ from bgpsvc.events import (
     Withdrawn,
 )
 from bgpsvc.exabgp.attributes import MalformedAttributes, attributes_of
-from bgpsvc.model import Attributes, Family, Prefix, SessionId, SessionState
+from bgpsvc.exabgp.nlri import FAMILIES, known_families, packed_prefixes
+from bgpsvc.model import Attributes, Family, SessionId, SessionState
 
 INTERNED = 100_000
-_FAMILIES = {"ipv4 unicast": Family.IPV4, "ipv6 unicast": Family.IPV6}
 _STATES = {
     "idle": SessionState.IDLE,
     "active": SessionState.ACTIVE,
@@ -50,8 +49,6 @@ _STATES = {
     "openconfirm": SessionState.OPENCONFIRM,
     "established": SessionState.ESTABLISHED,
 }
-_LENGTHS = {str(length): bytes((length,)) for length in range(129)}
-_OCTET_MASKS = (0xFF, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
 _NOTIFICATION = re.compile(r"notification (sent|received) \((\d+),(\d+)\)(?:: (.*))?", re.DOTALL)
 _TREAT_AS_WITHDRAW = "treat-as-withdraw"
 _COLLISION = "closing outgoing connection as we have another incoming"
@@ -200,7 +197,7 @@ class Decoder:
     def _update(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
         message = neighbor["message"]
         if "eor" in message:
-            family = _FAMILIES.get(f"{message['eor']['afi']} {message['eor']['safi']}")
+            family = FAMILIES.get(f"{message['eor']['afi']} {message['eor']['safi']}")
             if family is None or family in session.awaited:
                 return []
             return [EndOfRib(session.id, family)]
@@ -209,13 +206,15 @@ class Decoder:
         events: list[BgpEvent] = []
         if withdraw := update.get("withdraw"):
             error = _malformed(content.get("error", ""))
-            gone = tuple(prefix for family, texts in withdraw.items() for prefix in _prefixes(family, texts))
+            gone = tuple(
+                prefix for family, texts in withdraw.items() for prefix in packed_prefixes(family, texts)
+            )
             if gone:
                 events.append(Withdrawn(session.id, gone, error))
         ibgp = neighbor["asn"]["local"] == neighbor["asn"]["peer"]
         for family, hops in update.get("announce", {}).items():
             for next_hop, texts in hops.items():
-                prefixes = _prefixes(family, texts)
+                prefixes = packed_prefixes(family, texts)
                 if not prefixes:
                     continue
                 attributes = self._attributes(content, next_hop, ibgp)
@@ -244,7 +243,7 @@ class Decoder:
 
     def _refresh(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
         refresh = neighbor["route-refresh"]
-        family = _FAMILIES.get(f"{refresh['afi']} {refresh['safi']}")
+        family = FAMILIES.get(f"{refresh['afi']} {refresh['safi']}")
         # `query` is the peer's, ExaBGP answers it.
         if family is None or refresh["subtype"] == "query":
             return []
@@ -352,7 +351,7 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
     flags: dict[str, Any] = {} if restart is None else restart["address-family-flags"]
     return Negotiated(
         hold_time=negotiated.get("hold_time", 0),
-        families=_known_families(negotiated.get("families", ())),
+        families=known_families(negotiated.get("families", ())),
         asn4=negotiated.get("asn4", True),
         route_refresh=negotiated.get("refresh", "absent") != "absent",
         enhanced_refresh=negotiated.get("refresh") == "enhanced",
@@ -360,9 +359,9 @@ def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> N
         peer_router_id=opened.get("router_id"),
         peer_asn=capabilities.get("65", {}).get("asn4", opened.get("asn")),
         graceful_restart_time=None if restart is None else restart["time"],
-        graceful_restart_families=_known_families(family.replace("/", " ") for family in flags),
+        graceful_restart_families=known_families(family.replace("/", " ") for family in flags),
         # ExaBGP calls the F bit of RFC 4724 3 `restart`.
-        forwarding_preserved=_known_families(f.replace("/", " ") for f, set_ in flags.items() if set_),
+        forwarding_preserved=known_families(f.replace("/", " ") for f, set_ in flags.items() if set_),
         peer_capabilities=tuple(
             sorted({str(item.get("name", f"code {code}")) for code, item in capabilities.items()})
         ),
@@ -375,32 +374,3 @@ def _malformed(error: str) -> str | None:
         return None
     _, _, reason = error.partition(": ")
     return reason or "the UPDATE's attributes are malformed (RFC 7606)"
-
-
-def _known_families(texts: Iterable[str]) -> tuple[Family, ...]:
-    return tuple(_FAMILIES[text] for text in texts if text in _FAMILIES)
-
-
-def _prefixes(family: str, texts: list[Any]) -> tuple[Prefix, ...]:
-    """NLRI texts (ExaBGP's compact form) to packed prefixes; none if the family isn't one of ours."""
-    known = _FAMILIES.get(family)
-    if known is None:
-        return ()
-    kind = AF_INET if known is Family.IPV4 else AF_INET6
-    lengths, pack, found = _LENGTHS, inet_pton, []
-    for text in texts:
-        address, _, length = text.partition("/")
-        found.append(pack(kind, address) + lengths[length])
-    return tuple(map(_clear_host_bits, found))  # type: ignore[arg-type]
-
-
-def _clear_host_bits(prefix: Prefix) -> Prefix:
-    """RFC 4271 4.3: the bits behind the prefix's length have no meaning, and peers may set them."""
-    length = prefix[-1]
-    if length % 8 == 0 or not prefix[length // 8] & ~_OCTET_MASKS[length % 8] & 0xFF:
-        return prefix
-    return Prefix(
-        prefix[: length // 8]
-        + bytes((prefix[length // 8] & _OCTET_MASKS[length % 8],))
-        + prefix[length // 8 + 1 :]
-    )

@@ -4,27 +4,21 @@ Each function below changes one thing and says why. ExaBGP stays the BGP speaker
 and parsing are its own. With another release than the one they were written for nothing is
 changed and the launcher refuses to start: a silent half of these would be worse than none.
 
-Commands added to ExaBGP's API (all begin with `bgpsvc`), answered with lines that begin with `#`:
-
-    bgpsvc sync TOKEN     per session one JSON line of type `sync` with its state, then `#synced TOKEN`
-    bgpsvc mark TOKEN     `#marked TOKEN ERRORS` when all commands before it are done
-    bgpsvc routes TOKEN   `#routes LOCAL PEER PREFIX…` lines with what is in Adj-RIB-Out, then `#routed TOKEN`
-
-and `#reloaded ok DIGEST` or `#reloaded failed DIGEST` after each reload of the configuration.
+ExaBGP's API gets the commands of `api_commands`, and tells of each reload of the configuration with
+`#reloaded ok DIGEST` or `#reloaded failed DIGEST`.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import os
 import random
 import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 SUPPORTED = "5.0.15"
@@ -35,7 +29,6 @@ IPV6_MINHOPCOUNT = 73
 CEASE_MAX_PREFIXES = 1
 CONNECT_TIMEOUT = 5.0
 CONNECT_RETRY = 1.0
-ROUTES_PER_LINE = 2000
 
 
 def connect_patiently() -> None:
@@ -236,22 +229,6 @@ def run_callbacks_directly() -> None:
     ASYNC.run = run
 
 
-def count_errors() -> None:
-    """Counts failed commands, for `bgpsvc mark`: ExaBGP's own answers are nameless and out of order."""
-    from exabgp.reactor.api.processes import Processes
-
-    original = Processes.answer_error
-
-    def answer_error(self: Any, service: str) -> None:
-        errors[service] = errors.get(service, 0) + 1
-        original(self, service)
-
-    Processes.answer_error = answer_error
-
-
-errors: dict[str, int] = {}
-
-
 def always_take_part_in_end_of_rib() -> None:
     """Announce the graceful restart capability also where it is off: then without any family.
 
@@ -315,72 +292,6 @@ def forget_ttl_security_that_was_removed() -> None:
     Listener.listen_on = listen_on
 
 
-def add_commands() -> None:
-    """`bgpsvc …` in ExaBGP's API."""
-    from exabgp.reactor.api.command.command import Command
-
-    subcommands: dict[str, Callable[[Any, str, str], Iterator[bool]]] = {
-        "sync": _sync,
-        "mark": _mark,
-        "routes": _routes,
-    }
-
-    def bgpsvc(self: Any, reactor: Any, service: str, line: str, use_json: bool) -> bool:
-        words = line.split()
-        if len(words) != 3 or words[1] not in subcommands:
-            reactor.processes.answer_error(service)
-            return False
-        reactor.asynchronous.schedule(service, line, subcommands[words[1]](reactor, service, words[2]))
-        return True
-
-    Command.register("bgpsvc", False, None, True)(bgpsvc)
-
-
-def _sync(reactor: Any, service: str, token: str) -> Iterator[bool]:
-    for peer in list(reactor._peers.values()):
-        encoder = reactor.processes._encoder[service]
-        content = {"state": peer.fsm.name().lower()}
-        proto = peer.proto
-        if peer.established() and proto is not None:
-            content |= encoder._negotiated(proto.negotiated)
-            content["open"] = encoder._json(_open_json(encoder, proto.negotiated.received_open))
-        line = encoder._header(
-            encoder._neighbor(peer.neighbor, None, encoder._kv(content)),
-            "",
-            "",
-            peer.neighbor,
-            message_type="sync",
-        )
-        reactor.processes.write(service, line)
-        yield False
-    reactor.processes.write(service, f"#synced {token}")
-
-
-def _open_json(encoder: Any, message: Any) -> str:
-    capabilities = encoder._json_kv(message.capabilities)
-    return (
-        f'{{ "version": {int(message.version)}, "asn": {int(message.asn)}, '
-        f'"hold_time": {int(message.hold_time)}, "router_id": {json.dumps(str(message.router_id))}, '
-        f'"capabilities": {{ {capabilities} }} }}'
-    )
-
-
-def _mark(reactor: Any, service: str, token: str) -> Iterator[bool]:
-    reactor.processes.write(service, f"#marked {token} {errors.pop(service, 0)}")
-    yield False
-
-
-def _routes(reactor: Any, service: str, token: str) -> Iterator[bool]:
-    for peer in list(reactor._peers.values()):
-        neighbor = peer.neighbor
-        head = f"#routes {neighbor['local-address']} {neighbor['peer-address']}"
-        prefixes = [str(change.nlri.cidr) for change in neighbor.rib.outgoing.cached_changes(None)]
-        for start in range(0, len(prefixes), ROUTES_PER_LINE):
-            reactor.processes.write(service, f"{head} {' '.join(prefixes[start : start + ROUTES_PER_LINE])}")
-            yield False
-    reactor.processes.write(service, f"#routed {token}")
-
-
 def quiet_debug_log() -> None:
     """Below the configured level a log call costs nothing; there are several per prefix."""
     from exabgp.environment import getenv
@@ -403,7 +314,7 @@ def install() -> None:
 
     if release != SUPPORTED:
         raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
-    from bgpsvc.exabgp import fastpath, treatment
+    from bgpsvc.exabgp import api_commands, fastpath, treatment
 
     treatment.install()
     fastpath.install()
@@ -415,11 +326,10 @@ def install() -> None:
     inject_without_copying()
     reload_at_once()
     run_callbacks_directly()
-    count_errors()
     always_take_part_in_end_of_rib()
     answer_only_requests_for_refresh()
     forget_ttl_security_that_was_removed()
-    add_commands()
+    api_commands.install()
     quiet_debug_log()
 
 

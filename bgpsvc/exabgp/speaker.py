@@ -13,14 +13,10 @@ from typing import NoReturn
 from bgpsvc.events import Advertisement
 from bgpsvc.exabgp import relay
 from bgpsvc.exabgp.config import SpeakerSession
+from bgpsvc.exabgp.dialogue import CEASE_ADMINISTRATIVE_RESET
 from bgpsvc.exabgp.failure import Failure
-from bgpsvc.exabgp.supervise import (
-    CEASE_ADMINISTRATIVE_RESET,
-    OnEvents,
-    RefreshOutcome,
-    Speaker,
-    SpeakerStatus,
-)
+from bgpsvc.exabgp.refresher import RefreshOutcome
+from bgpsvc.exabgp.supervise import OnEvents, Speaker, SpeakerStatus
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 LOCK = "speakers.lock"

@@ -23,10 +23,10 @@ from bgpsvc.events import (
     SpeakerDown,
     SpeakerUp,
 )
-from bgpsvc.exabgp import supervise
+from bgpsvc.exabgp import reloader
 from bgpsvc.exabgp.process import Paths
+from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers, StateDirInUse
-from bgpsvc.exabgp.supervise import ReloadFailed
 from bgpsvc.model import Role, SessionId, parse_prefix
 from tests.fakes import bgp_wire as wire
 from tests.fakes.bgp_peer import BgpPeer
@@ -444,7 +444,7 @@ def test_a_speaker_that_did_not_read_its_configuration_reads_it_later(
     where: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped, it answers no signal. The session is the new one soon after it goes on."""
-    monkeypatch.setattr(supervise, "RELOAD_TIMEOUT", 1.0)
+    monkeypatch.setattr(reloader, "RELOAD_TIMEOUT", 1.0)
 
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([T1])

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerUp
-from bgpsvc.exabgp import launcher, relay, supervise
+from bgpsvc.exabgp import launcher, relay, reloader
 from bgpsvc.exabgp.channel import ProtocolMismatch
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
+from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers
-from bgpsvc.exabgp.supervise import ReloadFailed
 from bgpsvc.model import Family, Role, SessionId
 
 T1 = SpeakerSession(
@@ -227,8 +227,8 @@ def test_half_a_line_of_a_relay_that_died_is_no_answer(
 
 def test_a_reload_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is the new one already; that ExaBGP took it, is another thing."""
-    monkeypatch.setattr(supervise, "RELOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(supervise, "RELOAD_RETRY_FIRST", 0.05)
+    monkeypatch.setattr(reloader, "RELOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr(reloader, "RELOAD_RETRY_FIRST", 0.05)
     configuration = Paths(tmp_path, Role.ACTIVE).configuration
     changed = dataclasses.replace(T1, hold_time=9)
 
@@ -284,10 +284,10 @@ def test_changes_come_one_after_the_other(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_full_disk_is_no_accepted_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervise, "RELOAD_RETRY_FIRST", 0.05)
+    monkeypatch.setattr(reloader, "RELOAD_RETRY_FIRST", 0.05)
     configuration = Paths(tmp_path, Role.ACTIVE).configuration
     full = True
-    write = supervise.write_private
+    write = reloader.write_private
 
     def write_unless_full(path: Path, text: str) -> None:
         if full:
@@ -300,7 +300,7 @@ def test_a_full_disk_is_no_accepted_configuration(tmp_path: Path, monkeypatch: p
         async with speaking(tmp_path, monkeypatch, lambda _: None) as (speakers, played, process):
             await until(lambda: played.accepted, "connected")
             process.on_signal = lambda: played.say("#reloaded ok " + digest_of(configuration))
-            monkeypatch.setattr(supervise, "write_private", write_unless_full)
+            monkeypatch.setattr(reloader, "write_private", write_unless_full)
             full = True
             with pytest.raises(ReloadFailed, match="No space left"):
                 await speakers.apply([dataclasses.replace(T1, hold_time=9)])
