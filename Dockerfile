@@ -28,6 +28,8 @@ RUN apt-get update \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/bgpsvc /opt/bgpsvc
 ENV PATH=/opt/bgpsvc/bin:$PATH PYTHONUNBUFFERED=1
+# Keys and control sockets: the daemon refuses a directory that others could read.
+RUN install --directory --mode=0700 /var/lib/bgpsvc
 VOLUME /var/lib/bgpsvc
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8179/healthz', timeout=4)"]

@@ -49,6 +49,8 @@ def create_app(service: Service, *, version: str, keep_alive: float = KEEP_ALIVE
         # The usual pages load their scripts from elsewhere; a gateway often has no way there.
         docs_url=None,
         redoc_url=None,
+        # A path has one spelling; a redirect would turn the error of a client into a second request.
+        redirect_slashes=False,
         responses=problems.documented_default(),
     )
     app.state.service = service

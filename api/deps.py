@@ -18,6 +18,8 @@ from bgpsvc.views import InvalidQuery, Page, PreconditionFailed, Service
 T = TypeVar("T")
 
 MAX_LIMIT = 1000
+MAX_ID = 2**63 - 1
+"""Ids of events are far below; a larger number is a mistake, and no index could be that large."""
 DEFAULT_LIMIT = 100
 
 
@@ -46,6 +48,19 @@ class PageQuery(BaseModel):
 
 
 PageDep = Annotated[PageQuery, Query()]
+
+
+class NoQuery(BaseModel):
+    """The query of an operation that has no parameters: whatever is given was meant for something else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def no_query(_query: Annotated[NoQuery, Query()]) -> None:
+    """Dependency of operations without query parameters: refuses any."""
+
+
+NO_QUERY = Depends(no_query)
 IfMatch = Annotated[
     str | None,
     Header(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api import examples
-from api.deps import PageQuery
+from api.deps import MAX_ID, PageQuery
 from api.schemas import Listing, Timestamp, described
 from bgpsvc.model import Reason, Role
 from bgpsvc.views import EventKind, MatchKind, RouteFilter, RouteState
@@ -177,9 +177,32 @@ class EventQuery(PageQuery):
     after: int | None = Field(
         default=None,
         ge=0,
+        le=MAX_ID,
         description="Only events with an id above this one. Without it: the latest `limit` events.",
         examples=[41],
     )
     kind: list[EventKind] | None = Field(
         default=None, description="Only events of these kinds; may be repeated.", examples=[["session.down"]]
     )
+
+    @field_validator("cursor")
+    @classmethod
+    def _cursor_is_an_id(cls, cursor: str | None) -> str | None:
+        if cursor is not None and int(cursor) > MAX_ID:
+            raise ValueError("is not a cursor of this list")
+        return cursor
+
+
+class StreamQuery(BaseModel):
+    """Parameters of the event stream."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_ID,
+        description="Begin behind the event with this id, not now.",
+        examples=[41],
+    )
+    kind: list[EventKind] | None = Field(default=None, description="Only these kinds; may be repeated.")

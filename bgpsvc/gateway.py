@@ -177,10 +177,6 @@ class Gateway:
             forwarding.target = (forwarding.ident, None if spare is None else self._hops[spare][0])
             self._fib.want_group(forwarding.ident, self._hops[chosen][0])
 
-    def classes_of(self, session: SessionId) -> list[ForwardingClass]:
-        """Forwarding classes that have a hop over the session's tunnel."""
-        return list(self._classes_of.get(session, ()))
-
     def repoint(self, sessions: Iterable[SessionId]) -> list[ForwardingClass]:
         """Choose again after these tunnels' states (or the operator's switch) changed.
 

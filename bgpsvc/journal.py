@@ -52,7 +52,8 @@ class Journal:
     def _behind(self, after: int) -> list[EventView]:
         if not self._entries:
             return []
-        skip = max(0, after + 1 - self._entries[0].id)
+        # islice() takes no number beyond sys.maxsize, so an id from nowhere must not get there.
+        skip = min(max(0, after + 1 - self._entries[0].id), len(self._entries))
         return list(islice(self._entries, skip, None))
 
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:

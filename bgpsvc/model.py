@@ -245,11 +245,6 @@ def prefix_family(prefix: Prefix) -> Family:
     return Family.IPV4 if len(prefix) == 5 else Family.IPV6
 
 
-def prefix_length(prefix: Prefix) -> int:
-    """Length of a prefix in bits."""
-    return prefix[-1]
-
-
 def covers(outer: Prefix, inner: Prefix) -> bool:
     """True if `inner` is equal to or inside `outer` (same family)."""
     if len(outer) != len(inner) or outer[-1] > inner[-1]:

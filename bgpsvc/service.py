@@ -41,6 +41,7 @@ from bgpsvc.fib.ops import (
     OpError,
     SetRoutes,
 )
+from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
 from bgpsvc.gateway import Gateway
 from bgpsvc.journal import Journal
@@ -49,7 +50,7 @@ from bgpsvc.model import Prefix, SessionId, SwitchMode, format_prefix
 from bgpsvc.netns import claim_namespace
 from bgpsvc.overrides import Overrides
 from bgpsvc.queries import RouteQueries
-from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
+from bgpsvc.report import connection_view, gateway_view, session_view, vpc_view
 from bgpsvc.resources import Intent
 from bgpsvc.views import (
     ConnectionView,
@@ -62,7 +63,6 @@ from bgpsvc.views import (
     RouteFilter,
     SessionView,
     SwitchPlan,
-    TunnelView,
     VpcView,
 )
 
@@ -82,8 +82,10 @@ class BgpService:
     def __init__(self, intent: Intent, state_dir: Path) -> None:
         self._file_intent = intent
         self._overrides = Overrides(state_dir)
-        self._kernel = Kernel()
-        self._monitor = self._kernel.monitor
+        kernel = Kernel()
+        self._monitor = kernel.monitor
+        self._close_kernel = kernel.close
+        self._kernel: KernelPort = kernel
         now = time.monotonic()
         self._wall = time.time() - now
         self.engine = Engine(self._overrides.apply(intent), now)
@@ -120,6 +122,7 @@ class BgpService:
         self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), time.monotonic())
         await self._take_over_kernel()
         self._apply_modes()
+        self._name_missing_interfaces()
         sessions = sessions_of(self.engine.intent)
         await self._speakers.start(sessions)
         self._speaking = frozenset(session.id for session in sessions)
@@ -136,7 +139,7 @@ class BgpService:
         for task in list(self._commands):
             task.cancel()
         asyncio.get_running_loop().remove_reader(self._monitor.fileno())
-        self._kernel.close()
+        self._close_kernel()
         if self._namespace is not None:
             self._namespace.close()
 
@@ -163,6 +166,7 @@ class BgpService:
         self._apply_modes()
         self._monitor.watch(self._tables())
         await self._take_over_kernel()
+        self._name_missing_interfaces()
         sessions = sessions_of(self.engine.intent)
         try:
             await self._speakers.apply(sessions)
@@ -174,6 +178,13 @@ class BgpService:
             # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
             await self._speakers.forget(made_anew)
         self._note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
+
+    def _name_missing_interfaces(self) -> None:
+        """A mistyped interface is no error (it may come later), but nobody should have to search for it."""
+        for tunnel in self.engine.tunnels.values():
+            if not tunnel.link_up:
+                text = f"the interface {tunnel.interface} is down or missing"
+                self._note(Log("tunnel.down", "warning", tunnel.session, text))
 
     def _apply_modes(self) -> None:
         for name, mode in self._overrides.modes().items():
@@ -385,10 +396,6 @@ class BgpService:
             raise NotFound("BGP session", session, tuple(self.engine.sessions))
         return session_view(found, self._wall)
 
-    def tunnels(self) -> tuple[TunnelView, ...]:
-        """All tunnels."""
-        return tuple(tunnel_view(self.engine, s, self._wall) for s in self.engine.sessions.values())
-
     def connections(self) -> tuple[ConnectionView, ...]:
         """All VPN connections."""
         return tuple(connection_view(self.engine, name, self._wall) for name in self._connections())
@@ -455,7 +462,7 @@ class BgpService:
         """Choose the tunnel of a connection, or say what that would move."""
         self._check_connection(connection)
         plan = self._switch_plan(connection, mode)
-        if not dry_run:
+        if plan.changed and not dry_run:
             self._overrides.set_mode(connection, mode)
             self._operator(OperatorSwitch(connection, mode))
         return plan

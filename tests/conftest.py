@@ -38,3 +38,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+NEED_ROOT = ("tests/netns", "tests/interop", "tests/e2e")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say once what is missing, instead of hundreds of times that a namespace cannot be made."""
+    if os.geteuid() and any(item.nodeid.startswith(NEED_ROOT) for item in items):
+        text = "tests in network namespaces need root: sudo make test, or make test TEST_ARGS=tests/unit"
+        pytest.exit(text, returncode=2)

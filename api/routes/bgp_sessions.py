@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.deps import PageDep, ServiceDep, keyset_page
+from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
 from api.problems import documented
 from api.schemas import BgpSession, BgpSessionList
 
@@ -19,7 +19,7 @@ async def list_bgp_sessions(service: ServiceDep, page: PageDep) -> BgpSessionLis
     return BgpSessionList.model_validate(keyset_page(service.sessions(), lambda s: s.id, page))
 
 
-@router.get("/{id}", operation_id="getBgpSession", summary="Show a BGP session", responses=documented(404))
+@router.get("/{id}", operation_id="getBgpSession", summary="Show a BGP session", responses=documented(404, 422), dependencies=[NO_QUERY])
 async def get_bgp_session(
     service: ServiceDep,
     id: Annotated[str, Path(description="Id of the session.", examples=["conn1-tunnel1"])],

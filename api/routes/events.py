@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api import examples, sse
-from api.deps import ServiceDep
+from api.deps import MAX_ID, ServiceDep
 from api.problems import documented
-from api.schemas_routes import Event, EventList, EventQuery
-from bgpsvc.views import EventKind, Page
+from api.schemas_routes import Event, EventList, EventQuery, StreamQuery
+from bgpsvc.views import Page
 
 router = APIRouter(prefix="/v1/events", tags=["Events"])
 
@@ -47,22 +47,21 @@ async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]
 async def stream_events(
     request: Request,
     service: ServiceDep,
-    after: Annotated[
-        int | None, Query(ge=0, description="Begin behind the event with this id, not now.", examples=[41])
-    ] = None,
-    kind: Annotated[list[EventKind] | None, Query(description="Only these kinds; may be repeated.")] = None,
+    query: Annotated[StreamQuery, Query()],
     last_event_id: Annotated[
         int | None,
         Header(
             alias="Last-Event-ID",
             ge=0,
+            le=MAX_ID,
             description="The last event seen; browsers send it when they reconnect. Goes before `after`.",
             examples=[41],
         ),
     ] = None,
 ) -> StreamingResponse:
     """Events as they happen (WHATWG server-sent events). Resumes behind `Last-Event-ID`."""
-    begin = last_event_id if last_event_id is not None else after
+    begin = last_event_id if last_event_id is not None else query.after
     state = request.app.state
-    body = sse.stream(service, begin, frozenset(kind) if kind else None, state.closing, state.keep_alive)
+    kinds = frozenset(query.kind) if query.kind else None
+    body = sse.stream(service, begin, kinds, state.closing, state.keep_alive)
     return StreamingResponse(body, media_type="text/event-stream")

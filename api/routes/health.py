@@ -5,17 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from api.deps import ServiceDep
+from api.deps import NO_QUERY, ServiceDep
 from api.problems import documented, problem
 from api.schemas import Check, Health, Ready
 
-router = APIRouter(tags=["Health"])
+router = APIRouter(tags=["Health"], dependencies=[NO_QUERY])
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_EXAMPLE = '# TYPE bgpsvc_session_up gauge\nbgpsvc_session_up{session="conn1-tunnel1"} 1.0\n'
 
 
-@router.get("/healthz", operation_id="getHealth", summary="Is the process alive")
+@router.get("/healthz", operation_id="getHealth", summary="Is the process alive", responses=documented(422))
 async def get_health(request: Request) -> Health:
     """Answers as long as the event loop runs."""
     return Health(status="ok", version=request.app.version)
@@ -26,7 +26,7 @@ async def get_health(request: Request) -> Health:
     operation_id="getReadiness",
     summary="Is the service ready",
     response_model=Ready,
-    responses=documented(503),
+    responses=documented(422, 503),
 )
 async def get_readiness(request: Request, service: ServiceDep) -> Response | Ready:
     """200 if every check passes; else 503 with the same checks in the problem's member `checks`."""
@@ -52,7 +52,8 @@ async def get_readiness(request: Request, service: ServiceDep) -> Response | Rea
         200: {
             "description": "Prometheus text exposition format 0.0.4.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}},
-        }
+        },
+        **documented(422),
     },
 )
 async def get_metrics(service: ServiceDep) -> Response:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.deps import PageDep, ServiceDep, keyset_page
+from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
 from api.problems import documented
 from api.schemas import Vpc, VpcList
 from api.schemas_routes import RouteQuery, TableRouteList
@@ -22,7 +22,7 @@ async def list_vpcs(service: ServiceDep, page: PageDep) -> VpcList:
     return VpcList.model_validate(keyset_page(service.vpcs(), lambda v: v.name, page))
 
 
-@router.get("/{name}", operation_id="getVpc", summary="Show a VPC", responses=documented(404))
+@router.get("/{name}", operation_id="getVpc", summary="Show a VPC", responses=documented(404, 422), dependencies=[NO_QUERY])
 async def get_vpc(service: ServiceDep, name: VpcName) -> Vpc:
     """One VPC."""
     return Vpc.model_validate(service.vpc(name))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.deps import PageDep, ServiceDep, keyset_page
+from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
 from api.problems import documented
-from api.schemas import SwitchPlan, SwitchRequest, Tunnel, TunnelList, VpnConnection, VpnConnectionList
+from api.schemas import SwitchPlan, SwitchQuery, SwitchRequest, Tunnel, TunnelList, VpnConnection, VpnConnectionList
 from bgpsvc.views import NotFound
 
 connections = APIRouter(prefix="/v1/vpn-connections", tags=["VPN connections"])
@@ -26,7 +26,7 @@ async def list_vpn_connections(service: ServiceDep, page: PageDep) -> VpnConnect
 
 
 @connections.get(
-    "/{name}", operation_id="getVpnConnection", summary="Show a VPN connection", responses=documented(404)
+    "/{name}", operation_id="getVpnConnection", summary="Show a VPN connection", responses=documented(404, 422), dependencies=[NO_QUERY]
 )
 async def get_vpn_connection(service: ServiceDep, name: ConnectionName) -> VpnConnection:
     """One connection."""
@@ -43,12 +43,10 @@ async def switch_vpn_connection(
     service: ServiceDep,
     name: ConnectionName,
     request: SwitchRequest,
-    dry_run: Annotated[
-        bool, Query(description="Change nothing; say what would move.", examples=[True])
-    ] = False,
+    query: Annotated[SwitchQuery, Query()],
 ) -> SwitchPlan:
     """Pins a connection to a tunnel, or gives the choice back. The same request again changes nothing."""
-    return SwitchPlan.model_validate(await service.switch(name, request.mode, dry_run))
+    return SwitchPlan.model_validate(await service.switch(name, request.mode, query.dry_run))
 
 
 @tunnels.get("", operation_id="listTunnels", summary="List tunnels", responses=documented(422))
@@ -58,7 +56,7 @@ async def list_tunnels(service: ServiceDep, page: PageDep) -> TunnelList:
     return TunnelList.model_validate(keyset_page(known, lambda t: t.id, page))
 
 
-@tunnels.get("/{id}", operation_id="getTunnel", summary="Show a tunnel", responses=documented(404))
+@tunnels.get("/{id}", operation_id="getTunnel", summary="Show a tunnel", responses=documented(404, 422), dependencies=[NO_QUERY])
 async def get_tunnel(
     service: ServiceDep, id: Annotated[str, Path(description="Id of the tunnel.", examples=["conn1-tunnel1"])]
 ) -> Tunnel:

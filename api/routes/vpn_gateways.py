@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from api.deps import IfMatch, PageDep, ServiceDep, check_if_match, keyset_page, quote_etag
+from api.deps import NO_QUERY, IfMatch, PageDep, ServiceDep, check_if_match, keyset_page, quote_etag
 from api.problems import documented
 from api.schemas import VpnGateway, VpnGatewayList, VpnGatewayPatch
 from api.schemas_routes import RouteList, RouteQuery
@@ -45,7 +45,8 @@ async def list_vpn_gateways(service: ServiceDep, page: PageDep) -> VpnGatewayLis
     "/{name}",
     operation_id="getVpnGateway",
     summary="Show a VPN gateway",
-    responses={200: {"headers": ETAG_HEADER}, **documented(404)},
+    responses={200: {"headers": ETAG_HEADER}, **documented(404, 422)},
+    dependencies=[NO_QUERY],
 )
 async def get_vpn_gateway(service: ServiceDep, response: Response, name: GatewayName) -> VpnGateway:
     """One gateway, with its ETag."""
@@ -58,7 +59,7 @@ async def get_vpn_gateway(service: ServiceDep, response: Response, name: Gateway
     "/{name}",
     operation_id="updateVpnGateway",
     summary="Switch automatic propagation",
-    dependencies=[Depends(patch_media_type)],
+    dependencies=[NO_QUERY, Depends(patch_media_type)],
     responses={200: {"headers": ETAG_HEADER}, **documented(404, 412, 415, 422)},
 )
 async def update_vpn_gateway(

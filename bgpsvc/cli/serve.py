@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
 import socket
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +20,7 @@ from api.server import ApiServer, Listen, bind, parse_listen
 from bgpsvc import __version__
 from bgpsvc.configfile import load_file
 from bgpsvc.exabgp.speaker import StateDirInUse
-from bgpsvc.exabgp.supervise import ReloadFailed
+from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.service import BgpService
@@ -77,17 +79,29 @@ def serve(
         for problem in error.problems:
             typer.echo(str(problem), err=True)
         raise typer.Exit(1) from None
-    except (OSError, StateDirInUse, ReloadFailed) as error:
+    except OSError as error:
+        typer.echo(f"bgpsvc serve: {_said(error)}", err=True)
+        raise typer.Exit(1) from None
+    except (StateDirInUse, ReloadFailed) as error:
         typer.echo(f"bgpsvc serve: {error}", err=True)
         raise typer.Exit(1) from None
 
 
 def _make_state_dir(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        # Keys and control sockets live here.
-        os.chmod(path, 0o700)
+    """Keys and control sockets live here. OSError if a directory that exists is open to others."""
+    if not path.exists():
+        path.mkdir(mode=0o700, parents=True)
+        return
+    found = path.stat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        # Not ours to change: it may be a directory that others use.
+        raise OSError(errno.EACCES, f"{path} must be a directory of this user with mode 0700")
+
+
+def _said(error: OSError) -> str:
+    """An error in words, without its number."""
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename is not None else text
 
 
 async def _serve(
@@ -159,7 +173,7 @@ async def _reload(service: BgpService, config: Path) -> None:
         service.reject_reload([str(problem) for problem in error.problems])
         return
     except OSError as error:
-        service.reject_reload([str(error)])
+        service.reject_reload([_said(error)])
         return
     for warning in loaded.warnings:
         log.warning("%s", warning)

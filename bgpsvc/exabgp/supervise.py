@@ -38,7 +38,6 @@ from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.refresher import Refresher, RefreshOutcome
 from bgpsvc.exabgp.reloader import Reloader
-from bgpsvc.exabgp.reloader import ReloadFailed as ReloadFailed
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]

@@ -26,7 +26,6 @@ NLM_F_DUMP_INTR = 0x10
 NLM_F_CAPPED = 0x100  # of an error: only the header of the request is quoted
 NLM_F_ACK_TLVS = 0x200  # of an error: attributes follow
 NLM_F_REPLACE = 0x100
-NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
 NLM_F_DUMP = 0x300
 

@@ -143,3 +143,17 @@ def test_an_interface_down_and_up(site: Site) -> None:
     later = [e["kind"] for e in site.rest.events() if e["id"] > marker]
     assert later.index("tunnel.warming") < later.index("connection.failback"), "the hold-down is kept"
     assert site.rest.connection()["switchovers"] == before + 2
+
+
+def test_the_standbys_interface_down_and_up(site: Site) -> None:
+    """Its nexthops and all floating backups go silently with it, and are there again after it."""
+    nexthops = site.nexthops()
+    site.gateway.ip("link set t2 down")
+    wait_until(
+        lambda: site.rest.get("/v1/tunnels/conn1-tunnel2")["state"] == "down", "told by REST", REPAIR_SECONDS
+    )
+    assert tunnel_of(site, SAMPLE[4]) == tunnel_of(site, SAMPLE[6]) == "t1"
+    assert site.kernel_routes(200) == site.kernel_routes(200, 6) == set()
+    site.gateway.ip("link set t2 up")
+    until_whole(site, LONG)
+    assert site.nexthops() == nexthops
