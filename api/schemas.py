@@ -209,6 +209,14 @@ class SwitchRequest(BaseModel):
     )
 
 
+class SwitchQuery(BaseModel):
+    """Parameters of a switch; a mistyped `dry_run` must not become the real thing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(default=False, description="Change nothing; say what would move.", examples=[True])
+
+
 class SwitchPlan(BaseModel):
     """What an operator switch moved, or (dry run) would move."""
 

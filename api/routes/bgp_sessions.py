@@ -19,7 +19,13 @@ async def list_bgp_sessions(service: ServiceDep, page: PageDep) -> BgpSessionLis
     return BgpSessionList.model_validate(keyset_page(service.sessions(), lambda s: s.id, page))
 
 
-@router.get("/{id}", operation_id="getBgpSession", summary="Show a BGP session", responses=documented(404, 422), dependencies=[NO_QUERY])
+@router.get(
+    "/{id}",
+    operation_id="getBgpSession",
+    summary="Show a BGP session",
+    responses=documented(404, 422),
+    dependencies=[NO_QUERY],
+)
 async def get_bgp_session(
     service: ServiceDep,
     id: Annotated[str, Path(description="Id of the session.", examples=["conn1-tunnel1"])],

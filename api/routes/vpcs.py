@@ -22,7 +22,13 @@ async def list_vpcs(service: ServiceDep, page: PageDep) -> VpcList:
     return VpcList.model_validate(keyset_page(service.vpcs(), lambda v: v.name, page))
 
 
-@router.get("/{name}", operation_id="getVpc", summary="Show a VPC", responses=documented(404, 422), dependencies=[NO_QUERY])
+@router.get(
+    "/{name}",
+    operation_id="getVpc",
+    summary="Show a VPC",
+    responses=documented(404, 422),
+    dependencies=[NO_QUERY],
+)
 async def get_vpc(service: ServiceDep, name: VpcName) -> Vpc:
     """One VPC."""
     return Vpc.model_validate(service.vpc(name))

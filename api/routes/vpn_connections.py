@@ -8,7 +8,15 @@ from fastapi import APIRouter, Path, Query
 
 from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
 from api.problems import documented
-from api.schemas import SwitchPlan, SwitchQuery, SwitchRequest, Tunnel, TunnelList, VpnConnection, VpnConnectionList
+from api.schemas import (
+    SwitchPlan,
+    SwitchQuery,
+    SwitchRequest,
+    Tunnel,
+    TunnelList,
+    VpnConnection,
+    VpnConnectionList,
+)
 from bgpsvc.views import NotFound
 
 connections = APIRouter(prefix="/v1/vpn-connections", tags=["VPN connections"])
@@ -26,7 +34,11 @@ async def list_vpn_connections(service: ServiceDep, page: PageDep) -> VpnConnect
 
 
 @connections.get(
-    "/{name}", operation_id="getVpnConnection", summary="Show a VPN connection", responses=documented(404, 422), dependencies=[NO_QUERY]
+    "/{name}",
+    operation_id="getVpnConnection",
+    summary="Show a VPN connection",
+    responses=documented(404, 422),
+    dependencies=[NO_QUERY],
 )
 async def get_vpn_connection(service: ServiceDep, name: ConnectionName) -> VpnConnection:
     """One connection."""
@@ -56,7 +68,13 @@ async def list_tunnels(service: ServiceDep, page: PageDep) -> TunnelList:
     return TunnelList.model_validate(keyset_page(known, lambda t: t.id, page))
 
 
-@tunnels.get("/{id}", operation_id="getTunnel", summary="Show a tunnel", responses=documented(404, 422), dependencies=[NO_QUERY])
+@tunnels.get(
+    "/{id}",
+    operation_id="getTunnel",
+    summary="Show a tunnel",
+    responses=documented(404, 422),
+    dependencies=[NO_QUERY],
+)
 async def get_tunnel(
     service: ServiceDep, id: Annotated[str, Path(description="Id of the tunnel.", examples=["conn1-tunnel1"])]
 ) -> Tunnel:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -173,20 +172,27 @@ class Site:
     """The namespaces, the state directory, the daemon and its peers. Use as a context manager."""
 
     def __init__(self) -> None:
+        # What was made before something failed goes again.
+        with contextlib.ExitStack() as building:
+            self._build(building)
+            self._stack = building.pop_all()
+
+    def _build(self, stack: contextlib.ExitStack) -> None:
         self.mark = f"{MARK}={uuid.uuid4()}"
         # Not pytest's directory: the path of a unix socket has 107 bytes at the most.
-        self.directory = Path(tempfile.mkdtemp(prefix="bgpsvc-test-"))
+        self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bgpsvc-test-")))
         self.state_dir = self.directory / "state"
         self.config_path = self.directory / "gateway.yaml"
         self.socket_path = self.directory / "api.sock"
         self.log_path = self.directory / "daemon.log"
         self.daemon: subprocess.Popen[bytes] | None = None
         self._children: list[subprocess.Popen[bytes]] = []
-        self._stack = contextlib.ExitStack()
         self.host, self.gateway, self.far, self.far_host = (
-            self._stack.enter_context(Namespace()) for _ in range(4)
+            stack.enter_context(Namespace()) for _ in range(4)
         )
         self.rest = Rest(self.socket_path)
+        stack.callback(lambda: self.rest.http.close())  # tests replace the client
+        stack.callback(self._end_processes)
         self._cables()
 
     def _cables(self) -> None:
@@ -214,14 +220,14 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _end_processes(self) -> None:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for child in self._children:
             child.wait()
-        self.rest.http.close()
-        self._stack.close()
-        shutil.rmtree(self.directory)
 
     # The daemon -------------------------------------------------------------------------------
 

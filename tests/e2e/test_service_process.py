@@ -28,7 +28,7 @@ from tests.e2e.service import (
 )
 from tests.fakes import bgp_wire as wire
 from tests.fakes.bgp_peer import BgpPeer
-from tests.netns.namespaces import wait_until
+from tests.netns.namespaces import Namespace, wait_until
 
 ROUTES = prefixes(50)
 
@@ -77,7 +77,9 @@ def refused(site: Site, argv: list[str], **popen: Any) -> str:
 
 def test_in_a_named_namespace_rest_on_loopback(site: Site) -> None:
     """REST is reached from where the daemon was started, routes go to the namespace that it was given."""
-    with named(site) as name, site.peer(1) as one, site.peer(2) as two:
+    # Started in another namespace of the test, as is this thread's REST client: never in the machine's own.
+    with Namespace() as home, home.entered(), named(site) as name, site.peer(1) as one, site.peer(2) as two:
+        untouched = home.ip("-N route show table all"), home.ip("rule")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         site.daemon = site.spawn(site.argv("--netns", name, listen=f"127.0.0.1:{port}"))
@@ -85,6 +87,7 @@ def test_in_a_named_namespace_rest_on_loopback(site: Site) -> None:
         site.until_alive()
         fill(site, one, two)
         assert tunnel_of(site, "20.0.7.1") == "t1"
+        assert (home.ip("-N route show table all"), home.ip("rule")) == untouched
         assert site.stop() < 5
 
 
@@ -218,10 +221,11 @@ def test_without_the_capability_it_says_so(site: Site) -> None:
 
 
 def test_an_unknown_namespace_and_a_foreign_address(site: Site) -> None:
-    assert "no network namespace" in refused(site, site.argv("--netns", "bgpsvc-none"))
-    done = subprocess.run(
-        site.argv(listen="0.0.0.0:8179"), capture_output=True, text=True, timeout=60, check=False
-    )
+    # In the test's namespace: if it did not refuse, it would program the one that it runs in.
+    unknown = site.gateway.command(*site.argv("--netns", "bgpsvc-none"))
+    assert "no network namespace" in refused(site, unknown)
+    foreign = site.gateway.command(*site.argv(listen="0.0.0.0:8179"))
+    done = subprocess.run(foreign, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "loopback" in done.stderr
 

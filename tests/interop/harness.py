@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,9 +107,16 @@ class Site:
     """The two namespaces, the state directory, and everything that has to be ended at the end."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.gateway = Namespace()
-        self.peers = Namespace()
         self.state_dir = state_dir
+        # What was made before something failed goes again.
+        with ExitStack() as building:
+            self.gateway = building.enter_context(Namespace())
+            self.peers = building.enter_context(Namespace())
+            building.callback(self._end_speakers)
+            self._cables()
+            self._stack = building.pop_all()
+
+    def _cables(self) -> None:
         for name, number in (("t1", 10), ("t2", 20)):
             self.gateway.veth(name, self.peers, name, [f"169.254.{number}.1/30", f"fd00:{number}::1/64"])
             self.peers.ip(f"addr add 169.254.{number}.2/30 dev {name}")
@@ -117,11 +124,13 @@ class Site:
 
     def close(self) -> None:
         """End speakers that a failed test (or one that kept them) left running, then the namespaces."""
+        self._stack.close()
+
+    def _end_speakers(self) -> None:
         for role in Role:
             for pid in self.pids(role):
-                os.kill(pid, signal.SIGKILL)
-        self.gateway.close()
-        self.peers.close()
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def pids(self, role: Role) -> list[int]:
         """Processes that run on the configuration file of a role: ours alone, as the directory is."""
@@ -180,6 +189,14 @@ def run(
             await speakers.stop(keep_running=False)
 
     inside(where.gateway, lambda: asyncio.run(main()))
+
+
+def active_opens(namespace: Namespace) -> int:
+    """TCP connections that a namespace has tried to open."""
+    with namespace.entered():
+        text = Path("/proc/thread-self/net/snmp").read_text()
+    names, values = [line.split() for line in text.splitlines() if line.startswith("Tcp:")]
+    return int(values[names.index("ActiveOpens")])
 
 
 def inside(namespace: Namespace, work: Callable[[], None]) -> None:

@@ -51,7 +51,11 @@ class Namespace:
             raise failures[0]
         self.fd = opened[0]
         self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
-        self.ip("link set lo up")
+        try:
+            self.ip("link set lo up")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the namespace."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from bgpsvc.journal import Journal
 from tests.fakes.server import RunningApi, until
 from tests.fakes.service import ACTIVE, FakeService
 from tests.unit.api.conftest import Client
@@ -123,7 +124,28 @@ def test_open_streams_do_not_hold_up_the_end_of_the_server(running: RunningApi, 
         assert two.ended()
 
 
-@pytest.mark.parametrize("number", ["x", "-1"])
+HUGE = "99999999999999999999"
+
+
+@pytest.mark.parametrize(
+    ("target", "parameter"),
+    [("events", "after"), ("events", "cursor"), ("events/stream", "after")],
+)
+@pytest.mark.parametrize("number", [HUGE, str(2**63)])
+def test_an_id_that_none_can_be_is_refused(client: Client, target: str, parameter: str, number: str) -> None:
+    response = client("GET", f"/v1/{target}?{parameter}={number}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == f"#/{parameter}"
+
+
+def test_the_largest_id_finds_nothing() -> None:
+    journal = Journal()
+    journal.add(0.0, "session.up", "info", ACTIVE, "up")
+    for after in (2**63 - 1, int(HUGE)):
+        assert journal.entries(after, 10, None) == ()
+
+
+@pytest.mark.parametrize("number", ["x", "-1", HUGE])
 def test_a_last_event_id_that_is_none(client: Client, number: str) -> None:
     response = client("GET", "/v1/events/stream", headers={"Last-Event-ID": number})
     assert response.status_code == 422

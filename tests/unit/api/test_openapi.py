@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from api import schemas, schemas_routes
 from bgpsvc import views
+from tests.fakes.service import FakeService
+from tests.unit.api.conftest import Client
 from tests.unit.api.contract import Contract, Json, Violation
 
 HTTP_METHODS = ("get", "post", "put", "patch", "delete")
@@ -35,6 +37,14 @@ OPERATIONS = {
     "getReadiness",
     "getMetrics",
 }
+NAMES = {
+    "bgp-sessions": "conn1-tunnel1",
+    "tunnels": "conn1-tunnel1",
+    "vpn-connections": "conn1",
+    "vpn-gateways": "gw1",
+    "vpcs": "vpc1",
+}
+BODIES = {"switchVpnConnection": {"mode": "standby"}, "updateVpnGateway": {"auto_propagate": False}}
 SHOWN = [
     (views.SessionView, schemas.BgpSession),
     (views.NegotiatedView, schemas.Negotiated),
@@ -65,6 +75,24 @@ def test_operation_ids_name_verb_and_noun_once_each(contract: Contract) -> None:
     ids = [operation["operationId"] for _, _, operation in operations(contract.document)]
     assert len(ids) == len(set(ids))
     assert set(ids) == OPERATIONS
+
+
+def test_every_operation_refuses_a_parameter_that_it_does_not_know(
+    client: Client, contract: Contract, service: FakeService
+) -> None:
+    """A mistyped `dry_run` must not become a real switch, nor a mistyped filter the whole list."""
+    before = (service.mode, service.auto_propagate, list(service.log))
+    for path, method, operation in operations(contract.document):
+        for name, value in NAMES.items():
+            path = path.replace(f"/{name}/{{id}}", f"/{name}/{value}").replace(
+                f"/{name}/{{name}}", f"/{name}/{value}"
+            )
+        body = BODIES.get(operation["operationId"])
+        response = client(method.upper(), f"{path}?dryrun=true", json=body)
+        assert response.status_code == 422, f"{method} {path}"
+        mistake = {"in": "query", "pointer": "#/dryrun", "detail": "is not known here"}
+        assert response.json()["errors"] == [mistake], f"{method} {path}"
+    assert (service.mode, service.auto_propagate, service.log) == before
 
 
 @pytest.mark.parametrize(("view", "schema"), SHOWN, ids=lambda shown: shown.__name__)

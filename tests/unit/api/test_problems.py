@@ -42,6 +42,12 @@ def test_unknown_paths_and_methods(client: Client) -> None:
     assert wrong.json()["detail"] == "DELETE is not allowed here, GET is"
 
 
+@pytest.mark.parametrize("path", ["/v1/vpcs/", "/v1/vpn-gateways/", "/v1/vpn-gateways/gw1/routes/"])
+def test_a_trailing_slash_is_another_path(client: Client, path: str) -> None:
+    response = client("GET", path)
+    assert (response.status_code, "location" in response.headers) == (404, False)
+
+
 def test_a_body_that_is_far_too_large(client: Client) -> None:
     response = client(
         "PATCH",
