@@ -2,7 +2,7 @@
 # three sysctls that only the one who starts the container may set (compose.yaml does all of it):
 #   docker run --cap-add NET_ADMIN --cap-add NET_RAW --device /dev/net/tun --sysctl net.ipv4.ip_forward=1 \
 #     --sysctl net.ipv6.conf.all.forwarding=1 --sysctl net.ipv4.nexthop_compat_mode=0 \
-#     --volume ./config.yaml:/etc/bgpsvc/config.yaml:ro bgpsvc
+#     --volume "$PWD/config.yaml":/etc/bgpsvc/config.yaml:ro bgpsvc
 
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
