@@ -1,0 +1,28 @@
+"""The benchmarks run: no time is asserted, only that they measure to the end and print their table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.service import REPOSITORY
+
+
+@pytest.mark.parametrize("module", ["load", "switchover"])
+def test_a_small_benchmark_prints_its_table(module: str) -> None:
+    options = ("--prefixes", "100", "--repeat", "1", "--only", "bgpsvc")
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.bench.{module}", *options],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    (row,) = [row for row in rows if row[:2] == ["100", "bgpsvc"]]
+    assert float(row[2]) >= 0
+    assert any(row[0] == "prefixes" for row in rows), "the table's heading"
