@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.problems import NotStored
 from bgpsvc.views import InvalidQuery, Page, PreconditionFailed, Service
 
 T = TypeVar("T")
@@ -70,6 +71,14 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
+
+
+async def stored(change: Awaitable[T]) -> T:
+    """The outcome of a change that the service stores first; NotStored if its disk does not take it."""
+    try:
+        return await change
+    except OSError as error:
+        raise NotStored(f"the change was not made: {error.strerror or error}") from error
 
 
 def encode_cursor(key: str) -> str:

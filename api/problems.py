@@ -30,6 +30,11 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+
+class NotStored(Exception):
+    """The service could not store a change, and so has not made it."""
+
+
 SLUGS: dict[int, str] = {
     400: "malformed-request",
     404: "not-found",
@@ -42,6 +47,7 @@ SLUGS: dict[int, str] = {
     500: "internal-error",
     503: "not-ready",
 }
+NOT_STORED = "not-stored"
 
 EXAMPLES: dict[int, dict[str, Any]] = {
     404: {"detail": "there is no VPN gateway 'gw2'; there is gw1", "instance": "/v1/vpn-gateways/gw2"},
@@ -76,10 +82,11 @@ EXAMPLES: dict[int, dict[str, Any]] = {
 }
 
 
-def _head(status: int) -> dict[str, Any]:
+def _head(status: int, slug: str | None = None) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
+    kind = slug or SLUGS.get(status)
     return {
-        "type": URN + SLUGS[status] if status in SLUGS else "about:blank",
+        "type": URN + kind if kind else "about:blank",
         "title": phrase,
         "status": status,
     }
@@ -136,13 +143,22 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _documented(status, HTTPStatus(status).phrase) for status in statuses}
 
 
+def documented_not_stored() -> dict[int | str, dict[str, Any]]:
+    """`responses=` of an operation that stores an operator's choice: the disk may be full."""
+    shown = _head(503, NOT_STORED) | {
+        "detail": "the change was not made: No space left on device",
+        "instance": "/v1/vpn-gateways/gw1",
+    }
+    return {503: _documented(503, "The choice cannot be stored", shown)}
+
+
 def documented_default() -> dict[int | str, dict[str, Any]]:
     """`responses=` of the whole application: any other status is a problem too."""
     return {"default": _documented(500, "Any other error: 405, 413, 415, 421, 500")}
 
 
-def _documented(status: int, description: str) -> dict[str, Any]:
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example(status)}
+def _documented(status: int, description: str, shown: dict[str, Any] | None = None) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": shown or example(status)}
     return {"description": description, "content": {PROBLEM_JSON: content}}
 
 
@@ -153,10 +169,14 @@ def problem(
     *,
     errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
+    slug: str | None = None,
     **extensions: Any,
 ) -> Response:
-    """A problem response. `extensions` become members of their own (RFC 9457 3.2)."""
-    body = _head(status) | {"detail": detail, "instance": request.url.path} | extensions
+    """A problem response of the kind `slug` (default: that of the status).
+
+    `extensions` become members of their own (RFC 9457 3.2).
+    """
+    body = _head(status, slug) | {"detail": detail, "instance": request.url.path} | extensions
     if errors:
         body["errors"] = [error.model_dump() for error in errors]
     return Response(
@@ -172,6 +192,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(NotFound)(_not_found)
     app.exception_handler(InvalidQuery)(_invalid_query)
     app.exception_handler(PreconditionFailed)(_precondition_failed)
+    app.exception_handler(NotStored)(_not_stored)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
     # Starlette logs the traceback after this answer; nothing of it belongs into the response.
@@ -184,6 +205,10 @@ async def _not_found(request: Request, error: NotFound) -> Response:
 
 async def _precondition_failed(request: Request, error: PreconditionFailed) -> Response:
     return problem(request, 412, str(error) or "the resource has changed since it was read")
+
+
+async def _not_stored(request: Request, error: NotStored) -> Response:
+    return problem(request, 503, str(error), slug=NOT_STORED)
 
 
 async def _invalid_query(request: Request, error: InvalidQuery) -> Response:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
-from api.problems import documented
+from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page, stored
+from api.problems import documented, documented_not_stored
 from api.schemas import (
     SwitchPlan,
     SwitchQuery,
@@ -49,7 +49,7 @@ async def get_vpn_connection(service: ServiceDep, name: ConnectionName) -> VpnCo
     "/{name}/switch",
     operation_id="switchVpnConnection",
     summary="Choose the tunnel of a VPN connection",
-    responses=documented(404, 422),
+    responses={**documented(404, 422), **documented_not_stored()},
 )
 async def switch_vpn_connection(
     service: ServiceDep,
@@ -58,7 +58,7 @@ async def switch_vpn_connection(
     query: Annotated[SwitchQuery, Query()],
 ) -> SwitchPlan:
     """Pins a connection to a tunnel, or gives the choice back. The same request again changes nothing."""
-    return SwitchPlan.model_validate(await service.switch(name, request.mode, query.dry_run))
+    return SwitchPlan.model_validate(await stored(service.switch(name, request.mode, query.dry_run)))
 
 
 @tunnels.get("", operation_id="listTunnels", summary="List tunnels", responses=documented(422))

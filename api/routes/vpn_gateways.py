@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from api.deps import NO_QUERY, IfMatch, PageDep, ServiceDep, check_if_match, keyset_page, quote_etag
-from api.problems import documented
+from api.deps import NO_QUERY, IfMatch, PageDep, ServiceDep, check_if_match, keyset_page, quote_etag, stored
+from api.problems import documented, documented_not_stored
 from api.schemas import VpnGateway, VpnGatewayList, VpnGatewayPatch
 from api.schemas_routes import RouteList, RouteQuery
 
@@ -60,7 +60,7 @@ async def get_vpn_gateway(service: ServiceDep, response: Response, name: Gateway
     operation_id="updateVpnGateway",
     summary="Switch automatic propagation",
     dependencies=[NO_QUERY, Depends(patch_media_type)],
-    responses={200: {"headers": ETAG_HEADER}, **documented(404, 412, 415, 422)},
+    responses={200: {"headers": ETAG_HEADER}, **documented(404, 412, 415, 422), **documented_not_stored()},
 )
 async def update_vpn_gateway(
     service: ServiceDep,
@@ -76,7 +76,7 @@ async def update_vpn_gateway(
     view = service.gateway(name)
     etag = check_if_match(if_match, view.etag)
     if "auto_propagate" in patch.model_fields_set:
-        view = await service.set_auto_propagate(name, patch.auto_propagate, etag)
+        view = await stored(service.set_auto_propagate(name, patch.auto_propagate, etag))
     response.headers["ETag"] = quote_etag(view.etag)
     return VpnGateway.model_validate(view)
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from fastapi import FastAPI
 
 from api.guards import is_loopback_host
 from api.problems import SECURITY_HEADERS
-from bgpsvc.views import GatewayView
+from bgpsvc.model import SwitchMode
+from bgpsvc.views import GatewayView, SwitchPlan
 from tests.fakes.service import FakeService
 from tests.unit.api.conftest import Client
 
 
 class Broken(FakeService):
+    """One method has a bug, and the disk is full."""
+
+    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
+
+    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
+
     def gateways(self) -> tuple[GatewayView, ...]:
         raise RuntimeError("the secret inside")
 
@@ -31,6 +43,26 @@ def test_an_error_of_ours_tells_nothing_about_the_inside(client: Client) -> None
         "status": 500,
         "detail": "the service made a mistake; its log has the details",
         "instance": "/v1/vpn-gateways",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/v1/vpn-gateways/gw1", {"auto_propagate": False}),
+        ("POST", "/v1/vpn-connections/conn1/switch", {"mode": "standby"}),
+    ],
+)
+def test_a_full_disk_refuses_a_change_with_the_reason(
+    client: Client, method: str, path: str, body: dict[str, object]
+) -> None:
+    response = client(method, path, json=body)
+    assert response.json() == {
+        "type": "urn:bgpsvc:problem:not-stored",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "the change was not made: No space left on device",
+        "instance": path,
     }
 
 
