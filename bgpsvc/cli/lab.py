@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 
 START_SECONDS = 30.0
+DEFAULT = "default"
 
 PeerOption = Annotated[Peer, typer.Option(help="Daemon of gateway 2; gateway 1 is always bgpsvc.")]
 HoldOption = Annotated[int, typer.Option(min=3, max=65535, help="BGP hold time in seconds.")]
@@ -44,7 +45,9 @@ PrefixesOption = Annotated[
     typer.Option(min=0, max=MAX_EXTRA_PREFIXES, help="Prefixes that each side announces beside its VPC's."),
 ]
 NameOption = Annotated[str, typer.Option(help="Name of the lab, to have more than one.")]
-TunnelArgument = Annotated[int, typer.Argument(min=1, max=2, help="1: the active tunnel, 2: the standby.")]
+TunnelArgument = Annotated[
+    int, typer.Argument(metavar="TUNNEL", min=1, max=2, help="1: the active tunnel, 2: the standby.")
+]
 
 
 def _say(text: str) -> None:
@@ -64,10 +67,15 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def _named(name: str) -> str:
+    """What a command has to say to mean the lab of that name."""
+    return "" if name == DEFAULT else f" --name {name}"
+
+
 def _running(name: str) -> Lab:
     lab = state.load(name)
     if lab is None:
-        _say(f"bgpsvc lab: no lab {name!r} is running; start it with: bgpsvc lab up")
+        _say(f"bgpsvc lab: no lab {name!r} is running; start it with: bgpsvc lab up{_named(name)}")
         raise typer.Exit(1)
     return lab
 
@@ -123,12 +131,12 @@ def up(
     port: Annotated[
         int, typer.Option(min=1, max=65000, help="First TCP port to try on 127.0.0.1.")
     ] = launch.FIRST_PORT,
-    name: NameOption = "default",
+    name: NameOption = DEFAULT,
 ) -> None:
     """Start the lab and let it run in the background."""
     with _errors(), state.locked(name):
         if state.load(name) is not None:
-            _say(f"bgpsvc lab: lab {name!r} is running already; see: bgpsvc lab status")
+            _say(f"bgpsvc lab: lab {name!r} is running already; see: bgpsvc lab status{_named(name)}")
             raise typer.Exit(1)
         lab = launch.start(
             peer=peer,
@@ -147,7 +155,11 @@ def up(
             raise typer.Exit(1)
     for gateway in lab.ports:
         typer.echo(f"{gateway}  {lab.url(gateway)}")
-    _say(f"Try: bgpsvc lab exec {GW1.host} -- ping {GW2.host_address}, and meanwhile: bgpsvc lab fail 1")
+    named = _named(name)
+    _say(
+        f"Try: bgpsvc lab exec{named} {GW1.host} -- ping {GW2.host_address}, "
+        f"and meanwhile: bgpsvc lab fail{named} 1"
+    )
 
 
 def _await_rest(lab: Lab) -> str | None:
@@ -167,7 +179,7 @@ def _await_rest(lab: Lab) -> str | None:
 
 
 @app.command()
-def down(name: NameOption = "default") -> None:
+def down(name: NameOption = DEFAULT) -> None:
     """End the lab: all its processes, and with them all of its namespaces."""
     with _errors(), state.locked(name):
         lab = state.load(name)
@@ -178,7 +190,7 @@ def down(name: NameOption = "default") -> None:
 
 
 @app.command()
-def status(name: NameOption = "default") -> None:
+def status(name: NameOption = DEFAULT) -> None:
     """Hosts, tunnels, daemons, addresses of the REST surfaces, sessions."""
     with _errors():
         lab = _running(name)
@@ -218,7 +230,7 @@ def _status_of(gateway: str, connection: str, url: str) -> None:
 
 
 @app.command()
-def fail(tunnel: TunnelArgument, name: NameOption = "default") -> None:
+def fail(tunnel: TunnelArgument, name: NameOption = DEFAULT) -> None:
     """Drop a tunnel's packets between the gateways, silently: no error, no carrier lost."""
     with _errors():
         changed = _running(name).fail(tunnel)
@@ -226,7 +238,7 @@ def fail(tunnel: TunnelArgument, name: NameOption = "default") -> None:
 
 
 @app.command()
-def heal(tunnel: TunnelArgument, name: NameOption = "default") -> None:
+def heal(tunnel: TunnelArgument, name: NameOption = DEFAULT) -> None:
     """Let a tunnel's packets pass again."""
     with _errors():
         changed = _running(name).heal(tunnel)
@@ -235,12 +247,13 @@ def heal(tunnel: TunnelArgument, name: NameOption = "default") -> None:
 
 @app.command("exec")
 def execute(
-    host: Annotated[str, typer.Argument(help=f"One of {', '.join(HOSTS)}.")],
-    command: Annotated[list[str], typer.Argument(help="The command, after `--`.")],
-    name: NameOption = "default",
+    host: Annotated[str, typer.Argument(metavar="HOST", help=f"One of {', '.join(HOSTS)}.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after `--`.")],
+    name: NameOption = DEFAULT,
 ) -> None:
     """Run a command in a host of the lab, as root there."""
-    lab = _running(name)
+    with _errors():
+        lab = _running(name)
     if host not in HOSTS:
         _say(f"bgpsvc lab: there is no host {host!r}; there are {', '.join(HOSTS)}")
         raise typer.Exit(2)
@@ -253,16 +266,17 @@ def execute(
 
 @app.command()
 def logs(
-    daemon: Annotated[str, typer.Argument(help="A daemon, as `status` names it.")],
+    daemon: Annotated[str, typer.Argument(metavar="DAEMON", help="A daemon, as `status` names it.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
-    name: NameOption = "default",
+    name: NameOption = DEFAULT,
 ) -> None:
     """The last lines of a daemon's log."""
-    lab = _running(name)
-    if daemon not in (known := lab.daemons()):
-        _say(f"bgpsvc lab: there is no daemon {daemon!r}; there is {', '.join(known)}")
-        raise typer.Exit(2)
-    typer.echo(lab.log_tail(daemon, lines))
+    with _errors():
+        lab = _running(name)
+        if daemon not in (known := lab.daemons()):
+            _say(f"bgpsvc lab: there is no daemon {daemon!r}; there is {', '.join(known)}")
+            raise typer.Exit(2)
+        typer.echo(lab.log_tail(daemon, lines))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,17 @@ from tests.fakes.server import RunningApi, until
 from tests.fakes.service import ACTIVE
 from tests.unit.cli.conftest import Run
 
+LAB = {
+    "run": [],
+    "up": [],
+    "down": [],
+    "status": [],
+    "fail": ["1"],
+    "heal": ["1"],
+    "exec": ["gw1", "--", "true"],
+    "logs": ["gw1"],
+}
+"""The commands of the lab, with the arguments that they need."""
 HEAVY = ("fastapi", "uvicorn", "pyroute2", "httpx", "asyncio", "rich", "exabgp")
 PROGRAM = [sys.executable, "-c", "from bgpsvc.cli import main; main()"]
 
@@ -74,6 +85,12 @@ def test_client_commands_load_nothing_heavy(running: RunningApi) -> None:
         ["show", "route"],
         ["propagate"],
         ["switch"],
+        ["config"],
+        ["config", "check"],
+        ["config", "show"],
+        ["serve"],
+        ["lab"],
+        *(["lab", name] for name in LAB),
     ],
 )
 def test_every_command_has_help(bgpsvc: Run, command: list[str]) -> None:
@@ -92,6 +109,50 @@ def test_examples_of_the_help_are_true(bgpsvc: Run, command: list[str]) -> None:
     for example in examples:
         if "--watch" not in example:
             assert bgpsvc(*example.split()).status == 0, example
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lab keeps its state, empty."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+NAMED = sorted(LAB.keys() - {"run"})
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_name_that_no_lab_can_have(bgpsvc: Run, runtime: Path, name: str) -> None:
+    result = bgpsvc("lab", name, "--name", "../x", *LAB[name])
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith("bgpsvc lab: '../x' cannot name a lab: ")
+    assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_damaged_state_file_is_named(bgpsvc: Run, runtime: Path, name: str) -> None:
+    (runtime / "bgpsvc-lab").mkdir(mode=0o700)
+    file = runtime / "bgpsvc-lab" / "two.json"
+    file.write_text('{"pid":')
+    result = bgpsvc("lab", name, "--name", "two", *LAB[name])
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(f"bgpsvc lab: the state file {file} cannot be read (")
+
+
+@pytest.mark.parametrize("name", sorted(LAB.keys() - {"run", "up", "down"}))
+def test_looking_for_a_lab_leaves_nothing_and_names_it(bgpsvc: Run, runtime: Path, name: str) -> None:
+    result = bgpsvc("lab", name, "--name", "two", *LAB[name])
+    assert (result.status, result.out) == (1, "")
+    assert result.err == ("bgpsvc lab: no lab 'two' is running; start it with: bgpsvc lab up --name two\n")
+    assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [("fail", "{TUNNEL}"), ("heal", "{TUNNEL}"), ("exec", "{HOST} {COMMAND}..."), ("logs", "{DAEMON}")],
+)
+def test_the_arguments_of_the_lab_are_written_as_elsewhere(bgpsvc: Run, name: str, usage: str) -> None:
+    assert bgpsvc("lab", name, "-h").out.splitlines()[0] == f"Usage: bgpsvc lab {name} [OPTIONS] {usage}"
 
 
 def test_version(bgpsvc: Run) -> None:

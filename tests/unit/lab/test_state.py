@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -61,6 +63,37 @@ def test_forgetting_the_last_lab_leaves_nothing(tmp_path: Path) -> None:
     assert state.load("two") is not None
     state.forget("two")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_makes_no_directory(tmp_path: Path) -> None:
+    assert state.load("default") is None
+    state.forget("default")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": 1', '{"pid": "x", "start_time": null}', "\0"])
+def test_a_damaged_state_file_is_told(text: str) -> None:
+    state.path_of("default").write_text(text)
+    with pytest.raises(state.StateError, match="cannot be read"):
+        state.load("default")
+
+
+def test_a_lock_that_was_removed_while_one_waited_is_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`down` removes the file that a second command waits for; a third one makes a new file."""
+    real, waits = fcntl.flock, []
+
+    def flock(file: IO[str], how: int) -> None:
+        waits.append(file.name)
+        if len(waits) == 1:
+            state.forget("default")
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with state.locked("default"):
+        path = state.path_of("default").with_suffix(".lock")
+        assert len(waits) == 2
+        with path.open("w") as other, pytest.raises(BlockingIOError):
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 64])
