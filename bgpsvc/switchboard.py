@@ -124,7 +124,9 @@ class Switchboard:
         kind: EventKind = (
             "connection.failback" if self._tunnels[carrying].role is Role.ACTIVE else "connection.switchover"
         )
-        text = f"traffic moved from {before or 'no tunnel'} to {carrying}"
+        text = f"traffic moved from {before} to {carrying}"
+        if before is None:
+            text = f"traffic is back, over {carrying}, after no tunnel was live"
         self._outbox.append(
             Log(kind, "warning", connection, text, {"from": before, "to": carrying, "why": why})
         )
