@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,12 +160,13 @@ def test_stale_routes_go_when_the_restart_time_is_over(site: Site) -> None:
 
 
 def test_without_graceful_restart_the_routes_go_with_the_session(site: Site) -> None:
-    configure(site)
-    with patient(site, 1) as peer:
+    # By far the longest time of all here: were they to wait for it, the test would end first.
+    site.reload(configuration(hold_time=10 * int(LONG)))
+    with site.peer(1, hold_time=10 * int(LONG)) as peer:
         bring_up(site, 1, peer, ROUTES)
         site.until_routes(ROUTES)
         vanish(peer)
-        site.until_routes([], seconds=2.5)
+        site.until_routes([])
 
 
 def test_a_silent_peer_is_noticed_by_the_hold_time(site: Site) -> None:
@@ -177,10 +177,7 @@ def test_a_silent_peer_is_noticed_by_the_hold_time(site: Site) -> None:
         wait_until(lambda: tunnel_of(site, SAMPLE) == "t1", "the active tunnel")
         assert site.rest.session(1)["negotiated"]["hold_time"] == 3
         one.pause(True)
-        began = time.monotonic()
-        wait_until(lambda: tunnel_of(site, SAMPLE) == "t2", "the standby carries", 15)
-        # The last KEEPALIVE was up to a third of the hold time old; a second for ExaBGP's timer and for us.
-        assert 1 < time.monotonic() - began < 3 + 3
+        wait_until(lambda: tunnel_of(site, SAMPLE) == "t2", "the standby carries", LONG)
         error = site.rest.session(1)["last_error"]
         assert (error["code"], error["direction"]) == (4, "sent"), "Hold Timer Expired (RFC 4271 6.5)"
 

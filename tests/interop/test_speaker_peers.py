@@ -14,7 +14,7 @@ from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.model import Family, Origin, Segment, SegmentType, parse_address, parse_prefix
 from tests.interop import daemons
-from tests.interop.harness import T1, Recorder, Site, run, session, site
+from tests.interop.harness import T1, Recorder, Site, active_opens, run, session, site
 
 TABLE = {"20.0.0.0/24", "20.0.1.0/24", "30.0.0.0/8", "2001:db8:20::/48"}
 OWN = {parse_prefix("10.0.0.0/16"): Advertisement(med=100, communities=(65530 << 16 | 7,))}
@@ -177,6 +177,10 @@ def test_features(kind: str, feature: str, where: Site) -> None:
             await seen.until_up()
             (up,) = seen.of(SessionUp)
             assert up.negotiated.hold_time == ours.hold_time
+            if feature == "passive":
+                assert active_opens(where.gateway) == 0, "a passive session does not connect"
+            if feature == "peer is passive":
+                assert active_opens(where.peers) == 0, "the peer was connected to"
 
     run(where, scenario)
 
