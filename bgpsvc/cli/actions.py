@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.columns import GATEWAYS, on_off
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import Output, Server, make_client
@@ -71,7 +71,7 @@ def propagate(
       bgpsvc propagate off gw1 --wait 10
     """
     client = make_client(ctx, server)
-    path = f"/v1/vpn-gateways/{gateway}"
+    path = path_to("vpn-gateways", gateway)
     found = client.send("PATCH", path, {"auto_propagate": state is OnOff.ON})
     if wait:
         found = _wait_until_active(client, path, wait)
@@ -122,7 +122,7 @@ def switch(
     """
     client = make_client(ctx, server)
     params = {"dry_run": "true"} if dry_run else {}
-    plan = client.send("POST", f"/v1/vpn-connections/{connection}/switch", {"mode": mode.value}, params)
+    plan = client.send("POST", path_to("vpn-connections", connection, "switch"), {"mode": mode.value}, params)
     if output in (Format.JSON, Format.YAML):
         write_object(plan, output, sys.stdout)
     elif output is Format.CSV:

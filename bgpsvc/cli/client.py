@@ -36,6 +36,18 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
+def path_to(*segments: str) -> str:
+    """A path of the API; each segment, as the name of a resource, stays one whatever it contains.
+
+    CliError for an empty name, `.`, `..` and a slash, which servers read even if it is quoted: with them
+    the path would be another one.
+    """
+    for segment in segments:
+        if segment in ("", ".", "..") or "/" in segment:
+            raise CliError(f"{segment!r} is not the name of anything", 2)
+    return "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
 class Client:
     """Requests to one server, given as `http://HOST[:PORT]`, `HOST:PORT` or `unix:/PATH`."""
 
@@ -54,6 +66,8 @@ class Client:
             raise CliError(f"{self.server!r} is not a server: {error}", 2) from None
         if url.scheme != "http" or not host or url.path not in ("", "/"):
             raise CliError(f"{self.server!r} is not a server: give http://ADDRESS:PORT or unix:/PATH", 2)
+        if not _is_host(host):
+            raise CliError(f"{self.server!r} is not a server: {host!r} is not a name of a host", 2)
         self._host, self._port = host, port or DEFAULT_PORT
 
     def get(self, path: str, params: Params | None = None) -> Json:
@@ -122,7 +136,7 @@ class Client:
             else HTTPConnection(self._host, self._port, timeout=TIMEOUT)
         )
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        target = quote(path) + (f"?{urlencode(given, doseq=True)}" if given else "")
+        target = path + (f"?{urlencode(given, doseq=True)}" if given else "")
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -148,6 +162,14 @@ class Client:
         )
 
 
+def _is_host(host: str) -> bool:
+    """True unless the socket library would refuse the name: empty, overlong or undecodable labels."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def _problem(server: str, status: int, body: bytes) -> CliError:
     """A problem document as text: the detail, then each mistake on a line of its own."""
     try:
@@ -159,5 +181,7 @@ def _problem(server: str, status: int, body: bytes) -> CliError:
             lines.append(f"  {place}: {error['detail']}" if place else f"  {error['detail']}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return CliError(f"{server} does not answer like bgpsvc: status {status}")
+    # What the daemon does not understand was given wrongly here: the command sends nothing of its own.
+    code = 2 if status == 422 else 1
     # One mistake needs no headline that counts it.
-    return CliError(lines[1].strip() if len(lines) == 2 else "\n".join(lines))
+    return CliError(lines[1].strip() if len(lines) == 2 else "\n".join(lines), code)

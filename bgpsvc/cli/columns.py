@@ -36,6 +36,14 @@ def why_down(session: Json) -> str | None:
     return error["text"] if error else "not established yet"
 
 
+def last_error(session: Json) -> str | None:
+    """The last error of a session, marked if it is over."""
+    error = session["last_error"]
+    if error is None:
+        return None
+    return f"before: {error['text']}" if session["state"] == "established" else str(error["text"])
+
+
 SESSIONS = (
     Column("ID", "id"),
     Column("ROLE", "role"),
@@ -55,7 +63,7 @@ SESSIONS = (
     Column("HOLD", "negotiated.hold_time", wide=True, right=True),
     Column("REJECTED", "prefixes.rejected", wide=True, right=True),
     Column("STALE", "prefixes.stale", wide=True, right=True),
-    Column("LAST ERROR", "last_error.text", wide=True),
+    Column("LAST ERROR", "last_error.text", wide=True, of=last_error),
 )
 
 

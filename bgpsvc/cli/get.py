@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from bgpsvc.cli import columns
-from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import (
     HELP,
@@ -21,6 +21,7 @@ from bgpsvc.cli.options import (
     Output,
     Server,
     Watch,
+    check_session,
     make_client,
     parse_asn,
     route_query,
@@ -131,7 +132,7 @@ def _resources(
         return
 
     def draw(out: TextIO) -> None:
-        item = client.get(f"/v1/{collection}/{name}")
+        item = client.get(path_to(collection, name))
         if form in (Format.JSON, Format.YAML):
             write_object(item, form, out)
         else:
@@ -238,7 +239,8 @@ def routes(
         "family": family,
     }
     name = the_only(client, "/v1/vpn-gateways", "VPN gateway", "--gateway", gateway)
-    _list(client, f"/v1/vpn-gateways/{name}/routes", query, columns.ROUTES, output, watch, limit)
+    check_session(client, session)
+    _list(client, path_to("vpn-gateways", name, "routes"), query, columns.ROUTES, output, watch, limit)
 
 
 @app.command()
@@ -272,7 +274,8 @@ def table(
     query = route_query(prefix, longer=longer, covering=covering, best=best)
     query |= {"session": session, "asn": parse_asn(asn), "community": community, "family": family}
     name = the_only(client, "/v1/vpcs", "VPC", "--vpc", vpc)
-    _list(client, f"/v1/vpcs/{name}/routes", query, columns.TABLE, output, watch, limit)
+    check_session(client, session)
+    _list(client, path_to("vpcs", name, "routes"), query, columns.TABLE, output, watch, limit)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.output import Format
 
@@ -46,6 +46,12 @@ def the_only(client: Client, path: str, kind: str, option: str, given: str | Non
     if len(names) > 1:
         raise CliError(f"there are {len(names)} {kind}s ({', '.join(names)}): choose one with {option}", 2)
     return str(names[0])
+
+
+def check_session(client: Client, session: str | None) -> None:
+    """CliError if there is no such session: a filter with it would find nothing, and not say why."""
+    if session is not None:
+        client.get(path_to("bgp-sessions", session))
 
 
 def parse_asn(text: str | None) -> int | None:

@@ -8,8 +8,8 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bgpsvc.cli.client import Client, Json
-from bgpsvc.cli.columns import SESSIONS, on_off
+from bgpsvc.cli.client import Client, Json, path_to
+from bgpsvc.cli.columns import SESSIONS, last_error, on_off
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import (
     HELP,
@@ -74,7 +74,7 @@ NEIGHBOURS = (
     Column("LOCAL", "local_address", wide=True),
     Column("INTERFACE", "interface", wide=True),
     Column("HOLD", "negotiated.hold_time", wide=True, right=True),
-    Column("LAST ERROR", "last_error.text", wide=True),
+    Column("LAST ERROR", "last_error.text", wide=True, of=last_error),
 )
 
 
@@ -147,7 +147,7 @@ def session(
     client = make_client(ctx, server)
 
     def draw(out: TextIO) -> None:
-        found = client.get(f"/v1/bgp-sessions/{id}")
+        found = client.get(path_to("bgp-sessions", id))
         if output in (Format.JSON, Format.YAML):
             write_object(found, output, out)
         elif output is Format.CSV:
@@ -180,7 +180,8 @@ def _session(s: Json, colour: bool) -> Iterator[str]:
         f"{m['prefixes_withdrawn']} withdrawals, {m['treated_as_withdraw']} malformed, {m['lost']} lost"
     )
     yield f"  NOTIFICATION {m['notifications_sent']} sent, {m['notifications_received']} received"
-    yield f"  Last error {_error(s['last_error'])}"
+    before = "before: " if s["last_error"] and s["state"] == "established" else ""
+    yield f"  Last error {before}{_error(s['last_error'])}"
 
 
 def _negotiated(s: Json) -> Iterator[str]:
@@ -265,7 +266,7 @@ CANDIDATES = tuple(
 
 
 def _find(client: Client, gateway: str, prefix: str) -> Json:
-    items = client.get(f"/v1/vpn-gateways/{gateway}/routes", route_query(prefix))["items"]
+    items = client.get(path_to("vpn-gateways", gateway, "routes"), route_query(prefix))["items"]
     if not items:
         raise CliError(
             f"{gateway} has learned no route to {prefix}; `bgpsvc get routes {prefix} --covering` "

@@ -178,7 +178,7 @@ class FakeService:
 
     def session(self, session: str) -> SessionView:
         if session not in self._sessions:
-            raise NotFound("session", session, tuple(self._sessions))
+            raise NotFound("BGP session", session, tuple(self._sessions))
         view = self._sessions[session]
         mine = [paths[session] for paths in self.paths.values() if session in paths]
         rejected = sum(path.refused is not None for path in mine)

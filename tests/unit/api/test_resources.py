@@ -61,7 +61,7 @@ def test_vpcs(client: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("/v1/bgp-sessions/x", "there is no session 'x'; there is conn1-tunnel1, conn1-tunnel2"),
+        ("/v1/bgp-sessions/x", "there is no BGP session 'x'; there is conn1-tunnel1, conn1-tunnel2"),
         ("/v1/tunnels/x", "there is no tunnel 'x'; there is conn1-tunnel1, conn1-tunnel2"),
         ("/v1/vpn-connections/x", "there is no VPN connection 'x'; there is conn1"),
         ("/v1/vpn-gateways/x", "there is no VPN gateway 'x'; there is gw1"),

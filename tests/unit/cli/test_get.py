@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
@@ -15,6 +16,9 @@ from tests.fakes.service import ACTIVE, STANDBY
 from tests.unit.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("running")
+
+
+NO_SESSION = "bgpsvc: there is no BGP session 'x'; there is conn1-tunnel1, conn1-tunnel2\n"
 
 
 def column(text: str, number: int) -> list[str]:
@@ -62,6 +66,26 @@ def test_a_session_that_is_down_says_why(bgpsvc: Run, running: RunningApi) -> No
     first, second = bgpsvc("get", "sessions").out.splitlines()[1:]
     assert first.endswith("  1  Hold Timer Expired")
     assert second.endswith("  0  -")
+
+
+def test_an_error_that_is_over_is_told_from_one_that_lasts(bgpsvc: Run, running: RunningApi) -> None:
+    running.call(lambda service: service.session_down(ACTIVE, "Hold Timer Expired"))
+    assert bgpsvc("get", "sessions", "-o", "wide").out.splitlines()[1].endswith("  Hold Timer Expired")
+    running.call(lambda service: service.session_up(ACTIVE))
+    first, second = bgpsvc("get", "sessions", "-o", "wide").out.splitlines()[1:]
+    assert first.endswith("  before: Hold Timer Expired")
+    assert second.endswith("  -")
+    summary = bgpsvc("show", "bgp", "summary", "-o", "wide").out
+    assert re.search(r"^169\.254\.10\.2 .*  before: Hold Timer Expired$", summary, re.M)
+    found = bgpsvc("show", "session", ACTIVE).out
+    assert re.search(r"Last error before: Hold Timer Expired \(NOTIFICATION 4/0 sent\), \S+ ago\n", found)
+
+
+@pytest.mark.parametrize("name", ["conn1?x=1", "conn1#x", "%63onn1", "ä b"])
+def test_a_name_stays_a_name_whatever_it_contains(bgpsvc: Run, name: str) -> None:
+    result = bgpsvc("get", "connections", name)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("bgpsvc: there is no ")
 
 
 def test_csv_has_plain_values(bgpsvc: Run) -> None:
@@ -145,6 +169,17 @@ def test_events_of_a_kind_and_behind_an_id(bgpsvc: Run, running: RunningApi) -> 
         (["routes", "--asn", "65536.1"], "'65536.1' is not an AS number: 0 to 4294967295, or asdot as 1.10"),
         (["events", "--watch", "-o", "json"], "events can be watched with -o table or wide"),
         (["routes", "--state", "gone"], "'gone' is not one of"),
+        (["routes", "10.0.0.1/8"], "bgpsvc: prefix: '10.0.0.1/8' is not a prefix: host bits are set\n"),
+        (["routes", "--community", "1" * 65], "bgpsvc: community: "),
+        (["events", "--kind", "session.gone"], "bgpsvc: kind: must be "),
+        (["events", "--kind", "session.gone", "--watch"], "bgpsvc: kind: must be "),
+        (["events", "--after", str(2**63)], "bgpsvc: after: must be "),
+        (["sessions", ""], "'' is not the name of anything"),
+        (["vpcs", "vpc1/routes"], "'vpc1/routes' is not the name of anything"),
+        (["sessions", ".."], "'..' is not the name of anything"),
+        (["routes", "-g", ""], "'' is not the name of anything"),
+        (["table", "--vpc", ""], "'' is not the name of anything"),
+        (["table", "--session", ""], "'' is not the name of anything"),
         (["root"], "No such command 'root'. Did you mean"),
     ],
 )
@@ -157,8 +192,9 @@ def test_wrong_calls_end_with_status_2(bgpsvc: Run, arguments: list[str], messag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sessions", "x"], "bgpsvc: there is no session 'x'; there is conn1-tunnel1, conn1-tunnel2\n"),
-        (["routes", "10.0.0.1/8"], "bgpsvc: prefix: '10.0.0.1/8' is not a prefix: host bits are set\n"),
+        (["sessions", "x"], NO_SESSION),
+        (["routes", "--session", "x"], NO_SESSION),
+        (["table", "--session", "x"], NO_SESSION),
         (["routes", "-g", "x"], "bgpsvc: there is no VPN gateway 'x'; there is gw1\n"),
         (["table", "--vpc", "x"], "bgpsvc: there is no VPC 'x'; there is vpc1\n"),
     ],

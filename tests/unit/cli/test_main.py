@@ -199,7 +199,17 @@ def test_nobody_listens(bgpsvc: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "http://", "http://127.0.0.1:x", "http://h/path"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1",
+        "http://",
+        "http://127.0.0.1:x",
+        "http://h/path",
+        "http://a..b",
+        f"http://{'a' * 64}.b",
+    ],
+)
 def test_what_is_no_server(bgpsvc: Run, url: str) -> None:
     result = bgpsvc("-s", url, "get", "sessions")
     assert (result.status, result.out) == (2, "")

@@ -140,6 +140,11 @@ def test_switch(bgpsvc: Run, running: RunningApi) -> None:
         (["switch", "conn2", "auto"], 1, "there is no VPN connection 'conn2'; there is conn1"),
         (["switch", "conn1", "both"], 2, "'both' is not one of 'auto', 'active', 'standby'"),
         (["switch", "conn1"], 2, "Missing argument"),
+        (["switch", "", "auto"], 2, "'' is not the name of anything"),
+        (["propagate", "on", ""], 2, "'' is not the name of anything"),
+        (["show", "session", ""], 2, "'' is not the name of anything"),
+        (["show", "session", "zz"], 1, "there is no BGP session 'zz'"),
+        (["show", "route", "10.0.0.1/8"], 2, "'10.0.0.1/8' is not a prefix: host bits are set"),
     ],
 )
 def test_what_cannot_be_done(bgpsvc: Run, arguments: list[str], status: int, message: str) -> None:
