@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
@@ -57,9 +58,10 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
 class LabCommand:
     """`bgpsvc lab` with an environment by which all of its processes can be found."""
 
-    def __init__(self, ordinary_user: bool = False) -> None:
+    def __init__(self, ordinary_user: bool = False, machine: Machine | None = None) -> None:
         self._mark = f"{MARK}={uuid.uuid4()}"
         self._ordinary = ordinary_user
+        self._machine = machine
         # Not below pytest's own directory, which other users may not enter.
         self.runtime = Path(tempfile.mkdtemp(prefix="bgpsvc-test-"))
         if ordinary_user and not os.geteuid():
@@ -69,6 +71,8 @@ class LabCommand:
         """The command line."""
         variables = [self._mark, f"XDG_RUNTIME_DIR={self.runtime}", f"TMPDIR={self.runtime}"]
         argv = ["env", *variables, sys.executable, "-m", "bgpsvc", "lab", *arguments]
+        if self._machine is not None:
+            argv = self._machine.command(*argv)
         return as_ordinary_user(argv) if self._ordinary else argv
 
     def __call__(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -135,8 +139,54 @@ def members(pids: object = None) -> set[str]:
     return found
 
 
-def host_state() -> tuple[str, ...]:
-    """What a lab must leave as it is: links, rules, routes, named namespaces and mounts of the host."""
-    commands = (["ip", "-o", "-br", "link"], ["ip", "rule"], ["ip", "route"], ["ip", "netns"])
-    outputs = [subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands]
-    return (*outputs, Path("/proc/self/mounts").read_text())
+class Machine:
+    """A network and mount namespace in the place of the machine's own, which others may change meanwhile.
+
+    It has links (down, so that nothing changes by itself), a route, a rule, and a /run of its own.
+    Use as a context manager; needs root.
+    """
+
+    def __init__(self) -> None:
+        steps = (
+            "mount -t tmpfs -o mode=755 machine /run",
+            "ip link add uplink type veth peer name provider",
+            "ip link set lo up",
+            "ip route add 192.0.2.0/24 dev lo",
+            "ip rule add fwmark 0x77 table 77",
+            "ip netns add other",
+            "echo made",
+            "exec cat",
+        )
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", " && ".join(steps)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != "made\n":
+            self.__exit__()
+            raise AssertionError("no namespaces for the test")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It reads from us, so it ends with us in any case.
+        self._holder.communicate()
+
+    def command(self, *argv: str) -> list[str]:
+        """A command line that runs a program there, in the checkout."""
+        there = ("--net", "--mount", "--target", str(self._holder.pid), f"--wdns={REPOSITORY}")
+        return ["nsenter", *there, *argv]
+
+    def state(self) -> tuple[str, ...]:
+        """What a lab must leave as it is: links, rules, routes, named namespaces and mounts."""
+        commands = (
+            *(["ip", "-o", "-br", "link"], ["ip", "rule"], ["ip", "route", "show", "table", "all"]),
+            *(["ip", "netns"], ["cat", "/proc/self/mounts"]),
+        )
+        return tuple(
+            subprocess.run(self.command(*words), capture_output=True, text=True, check=True).stdout
+            for words in commands
+        )

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import REPOSITORY, LabCommand, host_state, members, wait_until
+from tests.e2e.labs import REPOSITORY, LabCommand, Machine, members, wait_until
 
 STEPS = [
     "topology",
@@ -29,18 +30,25 @@ STEPS = [
 HOLD_TIME = 3
 
 
+@contextmanager
+def closing_lab(command: LabCommand) -> Iterator[LabCommand]:
+    """Ends what is left of it afterwards."""
+    try:
+        yield command
+    finally:
+        command.clean_up()
+
+
 @pytest.fixture
 def lab() -> Iterator[LabCommand]:
-    command = LabCommand()
-    yield command
-    command.clean_up()
+    with closing_lab(LabCommand()) as command:
+        yield command
 
 
 @pytest.fixture
 def users_lab() -> Iterator[LabCommand]:
-    command = LabCommand(ordinary_user=True)
-    yield command
-    command.clean_up()
+    with closing_lab(LabCommand(ordinary_user=True)) as command:
+        yield command
 
 
 def check_walk(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -61,13 +69,14 @@ def check_walk(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("peer", ["bgpsvc", "bird"])
-def test_the_walk_holds_as_root_and_leaves_no_trace(lab: LabCommand, peer: str) -> None:
-    before = host_state()
-    found = check_walk(lab("run", "--json", "--peer", peer))
-    assert found["report"]["rootless"] is False
-    assert lab.processes() == {}
-    assert host_state() == before
-    assert list(lab.runtime.iterdir()) == []
+def test_the_walk_holds_as_root_and_leaves_no_trace(peer: str) -> None:
+    with Machine() as machine, closing_lab(LabCommand(machine=machine)) as lab:
+        before = machine.state()
+        found = check_walk(lab("run", "--json", "--peer", peer))
+        assert found["report"]["rootless"] is False
+        assert lab.processes() == {}
+        assert machine.state() == before
+        assert list(lab.runtime.iterdir()) == []
 
 
 @pytest.mark.parametrize("peer", ["bgpsvc", "frr"])
