@@ -69,7 +69,12 @@ def locked(name: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # Who held the lock before may have removed the file: then it keeps nobody out any more.
             if _is_still(lock.fileno(), lock.name):
-                yield
+                try:
+                    yield
+                finally:
+                    # A lab that could not start, or was none, leaves nothing behind.
+                    if not path_of(name).exists():
+                        forget(name)
                 return
 
 

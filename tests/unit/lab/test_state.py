@@ -65,6 +65,12 @@ def test_forgetting_the_last_lab_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lab_that_could_not_start_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), state.locked("default"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_looking_makes_no_directory(tmp_path: Path) -> None:
     assert state.load("default") is None
     state.forget("default")
