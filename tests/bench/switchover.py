@@ -98,7 +98,7 @@ def second_tunnel(device: Namespace, far: Namespace) -> None:
     if "t2-peer" not in device.run("ip", "-br", "link"):
         connect(device, far, "t2", (f"{LOCAL_ADDRESSES[2]}/30", f"{PEER_ADDRESSES[2]}/30"))
         return
-    device.run("ip", "link", "set", "t2-peer", "netns", str(far.pid), "name", "t2")
+    device.run("ip", "link", "set", "t2-peer", "netns", far.path, "name", "t2")
     far.run("ip", "address", "add", f"{PEER_ADDRESSES[2]}/30", "dev", "t2")
     far.run("ip", "link", "set", "t2", "up")
 
