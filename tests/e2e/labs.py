@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from tests.e2e.marked import marked, new_mark
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
-MARK = "BGPSVC_TEST_MARK"
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
@@ -59,7 +59,7 @@ class LabCommand:
     """`bgpsvc lab` with an environment by which all of its processes can be found."""
 
     def __init__(self, ordinary_user: bool = False, machine: Machine | None = None) -> None:
-        self._mark = f"{MARK}={uuid.uuid4()}"
+        self._mark = new_mark()
         self._ordinary = ordinary_user
         self._machine = machine
         # Not below pytest's own directory, which other users may not enter.
@@ -101,17 +101,7 @@ class LabCommand:
 
     def processes(self) -> dict[int, str]:
         """Every living process that descends from a command of this object: number to command line."""
-        found = {}
-        for directory in Path("/proc").iterdir():
-            if not directory.name.isdigit():
-                continue
-            try:
-                if self._mark.encode() in (directory / "environ").read_bytes().split(b"\0"):
-                    text = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                    found[int(directory.name)] = text
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-        return found
+        return marked(self._mark)
 
     def servers(self) -> list[int]:
         """The processes of bgpsvc's service itself: its children have other command lines."""

@@ -21,7 +21,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +29,12 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.e2e.marked import marked, new_mark
 from tests.fakes import bgp_wire as wire
 from tests.fakes.bgp_peer import BgpPeer, PeerConfig
 from tests.netns.namespaces import Namespace, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MARK = "BGPSVC_TEST_MARK"
 TABLE = 201
 PEER_ASN, LOCAL_ASN = 65500, 65530
 FIRST_PREFIX = 20 << 24
@@ -178,7 +177,7 @@ class Site:
             self._stack = building.pop_all()
 
     def _build(self, stack: contextlib.ExitStack) -> None:
-        self.mark = f"{MARK}={uuid.uuid4()}"
+        self.mark = new_mark()
         # Not pytest's directory: the path of a unix socket has 107 bytes at the most.
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bgpsvc-test-")))
         self.state_dir = self.directory / "state"
@@ -297,17 +296,7 @@ class Site:
 
     def processes(self) -> dict[int, str]:
         """Living processes that descend from a command of this site: pid to command line."""
-        found = {}
-        for directory in Path("/proc").iterdir():
-            if not directory.name.isdigit():
-                continue
-            try:
-                if self.mark.encode() in (directory / "environ").read_bytes().split(b"\0"):
-                    text = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                    found[int(directory.name)] = text
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue  # ended meanwhile, or none that we started
-        return found
+        return marked(self.mark)
 
     def pids(self, word: str) -> list[int]:
         """Those of them whose command line contains a word (`launcher`: speakers, `relay`: helpers)."""
