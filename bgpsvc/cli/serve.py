@@ -19,8 +19,8 @@ from api.app import create_app
 from api.server import ApiServer, Listen, bind, parse_listen
 from bgpsvc import __version__
 from bgpsvc.configfile import load_file
-from bgpsvc.exabgp.speaker import StateDirInUse
 from bgpsvc.exabgp.reloader import ReloadFailed
+from bgpsvc.exabgp.speaker import StateDirInUse
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.service import BgpService

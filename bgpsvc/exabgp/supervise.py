@@ -37,7 +37,7 @@ from bgpsvc.exabgp.dialogue import CEASE_ADMINISTRATIVE_RESET, Dialogue
 from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.refresher import Refresher, RefreshOutcome
-from bgpsvc.exabgp.reloader import ReloadFailed, Reloader
+from bgpsvc.exabgp.reloader import Reloader, ReloadFailed
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
