@@ -152,6 +152,9 @@ def test_another_identity_keeps_announcing(where: Site) -> None:
 def test_ttl_security_can_be_taken_away(where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([session(ttl_security=1, passive=True)])
+        # Attempts before that are refused whatever their TTL. 00B3 is port 179, 0A the state LISTEN.
+        sockets = Path("/proc/thread-self/net/tcp")
+        await seen.until(lambda: ":00B3 00000000:0000 0A" in sockets.read_text(), "the speaker listens")
         with where.peer(listen=False, ttl=64) as peer:
             # Else nothing would be shown: the peer has not even tried.
             await seen.until(lambda: active_opens(where.peers) >= 2, "the peer has tried, and tries again")
