@@ -7,7 +7,10 @@ may lack a container engine; the machine that decides on a change may not lack a
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import shutil
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.geteuid() and any(item.nodeid.startswith(NEED_ROOT) for item in items):
         text = "tests in network namespaces need root: sudo make test, or make test TEST_ARGS=tests/unit"
         pytest.exit(text, returncode=2)
+
+
+def _of_ours_on_the_host() -> list[str]:
+    """Policy rules and routes of our protocol, and the setting that only the daemon changes."""
+    found = []
+    for command in ("rule show", "-6 rule show", "route show table all", "-6 route show table all"):
+        told = subprocess.run(["ip", *command.split()], capture_output=True, text=True, check=False)
+        found += [line.strip() for line in told.stdout.splitlines() if "proto 201" in line]
+    mode = Path("/proc/sys/net/ipv4/nexthop_compat_mode")
+    return [*found, mode.read_text().strip() if mode.exists() else ""]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def host_is_left_alone() -> Iterator[None]:
+    """No test may program the machine that it runs on."""
+    if shutil.which("ip") is None:
+        yield
+        return
+    before = _of_ours_on_the_host()
+    yield
+    assert _of_ours_on_the_host() == before
