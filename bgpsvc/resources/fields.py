@@ -298,6 +298,50 @@ def _peer_id(value: object) -> str:
     return text
 
 
+def _static_destination(value: object) -> IPv4Network | IPv6Network:
+    network = _routed_network(value)
+    if network.prefixlen == 0:
+        raise ValueError("is the default route, which no static route may take")
+    for reserved in _NEVER_ROUTED:
+        if network.version == reserved.version and network.overlaps(reserved):
+            raise ValueError(f"overlaps {reserved}, which is never routed here")
+    return network
+
+
+def _as_path_pattern(value: object) -> str:
+    text = _text(value)
+    if not 1 <= len(text) <= 200:
+        raise ValueError("is too long" if text else "is empty")
+    if not re.fullmatch(r"[0-9 ^$.*+?|()\[\]{},_-]*", text):
+        raise ValueError("has a character that no pattern of AS paths needs")
+    try:
+        re.compile(text.replace("_", "(?:^|[ ,{}]|$)"))
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
+_WELL_KNOWN = ("no-export", "no-advertise", "no-export-subconfed", "no-peer", "graceful-shutdown", "blackhole")
+
+
+def _community(value: object) -> str:
+    text = _text(value)
+    if text in _WELL_KNOWN:
+        return text
+    parts = text.split(":")
+    highest = {2: 65535, 3: LARGEST_U32}.get(len(parts), -1)
+    if not all(re.fullmatch(r"[0-9]{1,10}", part) and int(part) <= highest for part in parts):
+        raise ValueError("is not a community")
+    return ":".join(str(int(part)) for part in parts)
+
+
+def _session_name(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}-tunnel[12]", text):
+        raise ValueError("is not the id of a session")
+    return text
+
+
 _ASN_TEXT = f"1 to {LARGEST_U32}, or asdot as in 123.456"
 _RESERVED_TEXT = ", ".join(map(str, RESERVED_TUNNEL_CIDRS))
 _NEVER_TEXT = ", ".join(map(str, _NEVER_ROUTED))
@@ -324,6 +368,22 @@ AdvertisedPrefix = Annotated[
 AnyNetwork = Annotated[
     IPv4Network | IPv6Network, Checked(_network, "a network as 10.0.0.0/16 or 2001:db8::/32")
 ]
+StaticDestination = Annotated[
+    IPv4Network | IPv6Network,
+    Checked(
+        _static_destination,
+        f"a network as 192.168.0.0/16 or 2001:db8::/32, not the default route, outside {_NEVER_TEXT}",
+    ),
+]
+AnyAddress = Annotated[IPv4Address | IPv6Address, Checked(_address, "an IP address")]
+AsPathPattern = Annotated[
+    str,
+    Checked(_as_path_pattern, "a regular expression of up to 200 digits, spaces and ^$.*+?|()[]{},_-, as ^65500_"),
+]
+CommunityText = Annotated[
+    str, Checked(_community, f"as 65000:100 or 65000:1:2, or one of {', '.join(_WELL_KNOWN)}")
+]
+SessionName = Annotated[str, Checked(_session_name, "a session's id, as conn1-tunnel2")]
 TunnelCidr = Annotated[
     IPv4Network, Checked(_tunnel_cidr, f"a /30 inside 169.254.0.0/16 except {_RESERVED_TEXT}")
 ]
@@ -363,6 +423,15 @@ HoldDown = Annotated[float, seconds(3600)]
 Lifetime = Annotated[int, whole(0, 86400, "seconds")]
 DpdTimeout = Annotated[int, whole(1, 3600, "seconds")]
 LimitAction = Annotated[Literal["shed", "teardown"], one_of("shed", "teardown")]
+Priority = Annotated[int, whole(1, 100)]
+HealthInterval = Annotated[int, whole(1, 3600, "seconds")]
+HealthRetries = Annotated[int, whole(1, 100)]
+HealthAction = Annotated[Literal["revoke_route", "reserve_route"], one_of("revoke_route", "reserve_route")]
+PolicyAction = Annotated[Literal["accept", "reject"], one_of("accept", "reject")]
+LocalPreference = Annotated[int, whole(0, LARGEST_U32)]
+Med = Annotated[int, whole(0, LARGEST_U32)]
+PrependCount = Annotated[int, whole(0, 10)]
+PrefixLength = Annotated[int, whole(0, 128)]
 RoutingMode = Annotated[
     Literal["destination", "interesting_traffic"], one_of("destination", "interesting_traffic")
 ]

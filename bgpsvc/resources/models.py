@@ -57,6 +57,9 @@ class Vpc(Resource):
     name: f.Name
     cidrs: tuple[f.VpcCidr, ...]
     route_table: f.RouteTable = 201
+    interfaces: tuple[f.InterfaceName, ...] = ()
+    """Interfaces of the VPC's networks. With several VPCs in one namespace each names its own: what enters there
+    sees the routes of its VPC alone. Without any, the table serves every packet of the namespace."""
 
 
 class VpnGateway(Resource):
@@ -71,6 +74,9 @@ class VpnGateway(Resource):
     advertise: tuple[f.AdvertisedPrefix, ...] = ()
     """Published routes: advertised beside the VPC's CIDRs while `auto_propagate` is on."""
     router_id: f.RouterId | None = None
+    import_policy: f.Name | None = None
+    """Routing policy for what peers announce, for connections that name none of their own."""
+    export_policy: f.Name | None = None
 
     @property
     def bgp_identifier(self) -> IPv4Address:
@@ -175,8 +181,25 @@ class Tunnel(Resource):
     nat_traversal: f.Flag | None = None
 
 
+class HealthCheck(Resource):
+    """ICMP health check of a single-tunnel connection: echo requests from `source` to `destination`.
+
+    `interval` in seconds; after `retries` requests in a row without a reply the check fails, and
+    `on_failure` says whether the connection's static routes go (`revoke_route`) or stay (`reserve_route`).
+    """
+
+    source: f.LocalAddress
+    destination: f.LocalAddress
+    interval: f.HealthInterval = 3
+    retries: f.HealthRetries = 3
+    on_failure: f.HealthAction = "revoke_route"
+
+
 class VpnConnection(Resource):
-    """A dual-tunnel connection. `tunnels[0]` is the active tunnel, `tunnels[1]` the standby, for ever.
+    """A connection of two tunnels. `tunnels[0]` is the active tunnel, `tunnels[1]` the standby, for ever.
+
+    The legacy form has a single tunnel, and it alone may have a `health_check`. `import_policy` and
+    `export_policy` name routing policies; without them those of the VPN gateway apply.
 
     `failback_hold_down` is in seconds: how long a tunnel that came back must be up before it carries traffic.
     """
@@ -193,7 +216,101 @@ class VpnConnection(Resource):
     routing_mode: f.RoutingMode = "destination"
     local_cidrs: tuple[f.AnyNetwork, ...] = ()
     remote_cidrs: tuple[f.AnyNetwork, ...] = ()
+    import_policy: f.Name | None = None
+    export_policy: f.Name | None = None
+    health_check: HealthCheck | None = None
     tunnels: tuple[Tunnel, ...]
+
+
+class PrefixMatch(Resource):
+    """Prefixes equal to or inside `prefix` whose length is `ge` to `le`.
+
+    Neither given: that prefix exactly. `ge` alone: up to 32 (128 for IPv6). `le` alone: from its own length.
+    """
+
+    prefix: f.AnyNetwork
+    ge: f.PrefixLength | None = None
+    le: f.PrefixLength | None = None
+
+
+class PolicyMatch(Resource):
+    """What a rule applies to: all that is given must match; of a list any item.
+
+    `as_path` is a regular expression, searched in the AS path as text (`65500 65501 {65502,65503}`; `_` stands
+    for a boundary, as in other routers). `communities` are standard or large ones or well-known names,
+    `sessions` ids such as `conn1-tunnel2`.
+    """
+
+    prefixes: tuple[PrefixMatch, ...] = ()
+    as_path: f.AsPathPattern | None = None
+    communities: tuple[f.CommunityText, ...] = ()
+    sessions: tuple[f.SessionName, ...] = ()
+
+
+class PolicyRule(Resource):
+    """One rule: what matches is accepted, with these changes, or rejected. Without `match` it takes all.
+
+    `prepend` repeats our own ASN (export) or the neighbour's (import) that many times more.
+    """
+
+    match: PolicyMatch | None = None
+    action: f.PolicyAction = "accept"
+    local_preference: f.LocalPreference | None = None
+    med: f.Med | None = None
+    prepend: f.PrependCount = 0
+    add_communities: tuple[f.CommunityText, ...] = ()
+    remove_communities: tuple[f.CommunityText, ...] = ()
+
+
+class RoutingPolicy(Resource):
+    """An import or export policy: the first rule that matches decides; `default_action` if none does."""
+
+    name: f.Name
+    rules: tuple[PolicyRule, ...] = ()
+    default_action: f.PolicyAction = "accept"
+
+
+class DestinationRoute(Resource):
+    """A destination-based (static) route of a VPN gateway; among them the longest match wins.
+
+    `publish` puts it into the VPC's route table as well.
+    """
+
+    name: f.Name
+    vpn_gateway: f.Name
+    destination: f.StaticDestination
+    vpn_connection: f.Name
+    publish: f.Flag = False
+
+
+class PolicyRoute(Resource):
+    """A policy-based route of a VPN gateway, chosen by source and destination.
+
+    The lowest `priority` wins, whatever the lengths; it comes before all destination-based routes.
+    """
+
+    name: f.Name
+    vpn_gateway: f.Name
+    source: f.AnyNetwork
+    destination: f.StaticDestination
+    vpn_connection: f.Name
+    priority: f.Priority = 10
+    publish: f.Flag = False
+
+
+class VpcRoute(Resource):
+    """A custom route of a VPC's table: to `next_hop` (over `interface` if given), or a `blackhole`.
+
+    `advertise` announces it to the peers beside the VPC's CIDRs while `auto_propagate` is on.
+    """
+
+    name: f.Name
+    vpc: f.Name
+    destination: f.StaticDestination
+    next_hop: f.AnyAddress | None = None
+    interface: f.InterfaceName | None = None
+    blackhole: f.Flag = False
+    advertise: f.Flag = False
 
 
 class Intent(Resource):
@@ -211,7 +328,11 @@ class Intent(Resource):
     vpcs: tuple[Vpc, ...] = ()
     vpn_gateways: tuple[VpnGateway, ...] = ()
     customer_gateways: tuple[CustomerGateway, ...] = ()
+    routing_policies: tuple[RoutingPolicy, ...] = ()
     vpn_connections: tuple[VpnConnection, ...] = ()
+    destination_routes: tuple[DestinationRoute, ...] = ()
+    policy_routes: tuple[PolicyRoute, ...] = ()
+    vpc_routes: tuple[VpcRoute, ...] = ()
 
     @cached_property
     def _vpcs(self) -> Mapping[str, Vpc]:
@@ -239,6 +360,24 @@ class Intent(Resource):
         for connection in self.vpn_connections:
             found[connection.vpn_gateway] = (*found[connection.vpn_gateway], connection)
         return MappingProxyType(found)
+
+    @cached_property
+    def _policies(self) -> Mapping[str, RoutingPolicy]:
+        return MappingProxyType({item.name: item for item in self.routing_policies})
+
+    def routing_policy(self, name: str) -> RoutingPolicy:
+        """The routing policy of that name."""
+        return self._policies[name]
+
+    def import_policy_of(self, connection: VpnConnection) -> RoutingPolicy | None:
+        """The import policy that applies to a connection: its own, or its VPN gateway's."""
+        name = connection.import_policy or self._gateways[connection.vpn_gateway].import_policy
+        return None if name is None else self._policies[name]
+
+    def export_policy_of(self, connection: VpnConnection) -> RoutingPolicy | None:
+        """The export policy that applies to a connection: its own, or its VPN gateway's."""
+        name = connection.export_policy or self._gateways[connection.vpn_gateway].export_policy
+        return None if name is None else self._policies[name]
 
     def vpc(self, name: str) -> Vpc:
         """The VPC of that name."""

@@ -1,0 +1,1 @@
+"""The store: resources, secrets, tokens, audit and events in SQLite or PostgreSQL."""
