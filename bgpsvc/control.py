@@ -36,8 +36,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: shown in the audit log. `name` is `token <id> (<name>)`, `unix socket`, `anonymous` or `system`;
-    `source` the address the request came from, or the socket."""
+    """Who asks, for the audit log.
+
+    `name` is `token <id> (<name>)`, `unix socket`, `anonymous` or `system`; `source` the address the request
+    came from, or the socket.
+    """
 
     name: str
     scope: Scope
@@ -69,7 +72,7 @@ class ResourceView:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One changed field. `pointer` as `/tunnels/0/bgp/hold_time`; None stands for absent, secrets are masked."""
+    """One changed field. `pointer` as `/tunnels/0/bgp/hold_time`; None: absent; secrets are masked."""
 
     pointer: str
     old: Any
@@ -90,9 +93,9 @@ class PlannedResource:
 class PlannedEffect:
     """What happens to a session, to the kernel, or to what a peer hears.
 
-    `action`: for sessions add, remove, reset (goes down and comes back), update (stays up); for the kernel add,
-    remove, move; for peers announce, withdraw, change. `subject` names the session, rule, table or prefixes;
-    `count` how many prefixes or rules it stands for.
+    `action`: for sessions add, remove, reset (goes down and comes back), update (stays up); for the kernel
+    add, remove, move; for peers announce, withdraw, change. `subject` names the session, rule, table or
+    prefixes; `count` how many prefixes or rules it stands for.
     """
 
     action: Literal["add", "remove", "reset", "update", "move", "announce", "withdraw", "change"]
@@ -176,7 +179,7 @@ class AuditView:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A keyset page: items in order, and the key of the last one if there are more (None: this is the end)."""
+    """A keyset page: items in order, and the last one's key if there are more (None: this is the end)."""
 
     items: tuple[Any, ...]
     next_after: str | None
@@ -228,8 +231,8 @@ class StoreUnavailable(Exception):
 class Control(Protocol):
     """Everything that changes what the service is told to do.
 
-    Methods that name a resource raise `views.NotFound`; those that write raise InvalidDocument, AlreadyExists,
-    InUse, ReadOnly, IdempotencyConflict, `views.PreconditionFailed` and StoreUnavailable.
+    Methods that name a resource raise `views.NotFound`; those that write raise InvalidDocument,
+    AlreadyExists, InUse, ReadOnly, IdempotencyConflict, `views.PreconditionFailed` and StoreUnavailable.
     """
 
     @property
@@ -239,7 +242,10 @@ class Control(Protocol):
     def resource(self, kind: str, name: str) -> ResourceView: ...
 
     def resources(self, kind: str, after: str | None, limit: int) -> Listing:
-        """`ResourceView`s by name, those behind `after`. Costs what the page costs, not what the list does."""
+        """`ResourceView`s by name, those behind `after`. Costs what the page costs, not what the list does.
+
+        Raises KeyError for an unknown kind.
+        """
 
     async def create(self, kind: str, document: Document, options: WriteOptions, actor: Actor) -> Written: ...
 

@@ -67,7 +67,7 @@ LookupStage = Literal["connected_or_system", "policy_based", "destination_based"
 class LookupStep:
     """One stage of the kernel's lookup for the prefix, in its order. `wins`: packets end here.
 
-    `route` is in words (`policy-based route office (priority 10, from 10.0.0.0/16)`), None if the stage has none.
+    `route` is in words (`policy-based route office (priority 10)`), None if the stage has none.
     """
 
     stage: LookupStage
@@ -102,7 +102,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What if: any of these, together. `documents` replaces resources for the question, by kind, as `apply` would."""
+    """What if: any of these, together. `documents` has resources by kind, taken as `apply` would."""
 
     fail_tunnels: tuple[str, ...] = ()
     recover_tunnels: tuple[str, ...] = ()

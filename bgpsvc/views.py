@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.model import Reason, Role, SessionState, SwitchMode
 
 
@@ -288,6 +289,7 @@ EventKind = Literal[
     "fib.sweep",
     "config.reloaded",
     "config.rejected",
+    "config.incomplete",
 ]
 
 
@@ -378,13 +380,17 @@ class Service(Protocol):
     def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """VPC route table: a page of TableRouteView in address order. Raises NotFound, InvalidQuery."""
 
-    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
-        """Switches propagation; returns at once, `status` tells when it is done.
+    async def set_auto_propagate(
+        self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM
+    ) -> GatewayView:
+        """Switches propagation of a gateway that a file describes; returns at once, see `status`.
 
         Raises NotFound, PreconditionFailed.
         """
 
-    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+    async def switch(
+        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+    ) -> SwitchPlan:
         """Chooses the tunnel of a connection, or says what that would move. Raises NotFound."""
 
     def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,15 @@ import typer
 from api.app import create_app
 from api.server import ApiServer, Listen, bind, parse_listen
 from bgpsvc import __version__
+from bgpsvc.choices import Choices
 from bgpsvc.configfile import load_file
+from bgpsvc.effects import Log
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import StateDirInUse
+from bgpsvc.journal import Journal
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError, Loaded
+from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
 
 log = logging.getLogger("bgpsvc")
@@ -48,6 +53,10 @@ def serve(
             "--keep-speakers", help="On SIGTERM leave the BGP sessions running for the next start (upgrade)."
         ),
     ] = False,
+    anonymous: Annotated[
+        str | None,
+        typer.Option(help="Scope of requests without a token: read, operate or admin. On loopback only."),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the daemon: BGP speakers, route programming and the REST API.
@@ -109,7 +118,10 @@ async def _serve(
 ) -> None:
     for warning in loaded.warnings:
         log.warning("%s", warning)
-    service = BgpService(loaded.intent, state_dir)
+    choices = Choices(_Unstored(), {}, loaded.intent)
+    journal = Journal(first_id=int(time.time() * 1000))
+    runtime = Runtime(choices.apply(loaded.intent), choices.modes(), state_dir, journal)
+    service = BgpService(runtime, choices)
     server = ApiServer(create_app(service, version=__version__), where, sock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -118,7 +130,7 @@ async def _serve(
 
     async def reload_in_turn() -> None:
         async with one_at_a_time:
-            await _reload(service, config)
+            await _reload(runtime, choices, config)
 
     def reload() -> None:
         task = asyncio.create_task(reload_in_turn())
@@ -131,7 +143,7 @@ async def _serve(
 
     async def start_in_turn() -> None:
         async with one_at_a_time:
-            await service.start()
+            await runtime.start()
 
     stopped = asyncio.create_task(stop.wait())
     starting = asyncio.create_task(start_in_turn())
@@ -140,13 +152,13 @@ async def _serve(
         # Adopting speakers may take longer than a stop may: whichever comes first.
         await _first(starting, stopped)
         if starting.done():
-            running = [asyncio.create_task(server.serve()), asyncio.create_task(service.failed())]
+            running = [asyncio.create_task(server.serve()), asyncio.create_task(runtime.failed())]
             log.info("REST at %s", server.address)
             await _first(*running, stopped)
     finally:
         server.should_exit = True
         await _cancel(starting, *reloads)
-        stopping = asyncio.create_task(service.stop(keep_speakers))
+        stopping = asyncio.create_task(runtime.stop(keep_speakers))
         await asyncio.wait([stopping, *running[:1]])
         await _cancel(stopped, *running)
         stopping.result()
@@ -166,18 +178,31 @@ async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _reload(service: BgpService, config: Path) -> None:
+async def _reload(runtime: Runtime, choices: Choices, config: Path) -> None:
     try:
         loaded = load_file(config)
     except ConfigError as error:
-        service.reject_reload([str(problem) for problem in error.problems])
+        _reject(runtime, [str(problem) for problem in error.problems])
         return
     except OSError as error:
-        service.reject_reload([_said(error)])
+        _reject(runtime, [_said(error)])
         return
     for warning in loaded.warnings:
         log.warning("%s", warning)
     try:
-        await service.reload(loaded.intent)
+        await runtime.reload(choices.apply(loaded.intent))
     except (OSError, ReloadFailed) as error:
-        service.incomplete_reload(str(error))
+        text = f"the configuration is in force, but a part did not take it yet: {error}"
+        runtime.note(Log("config.reloaded", "error", "configuration", text, {"problem": str(error)}))
+        return
+    runtime.note(Log("config.reloaded", "info", "configuration", "the configuration was reloaded"))
+
+
+def _reject(runtime: Runtime, problems: list[str]) -> None:
+    text = f"the configuration was refused, the running one stays: {problems[0]}"
+    runtime.note(Log("config.rejected", "error", "configuration", text, {"problems": problems}))
+
+
+class _Unstored:
+    async def set_choice(self, kind: str, name: str, value: Any, audit: Any) -> None:
+        log.info("%s %s", kind, name)

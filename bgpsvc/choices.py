@@ -1,0 +1,90 @@
+"""What operators chose at run time: it survives a restart.
+
+The switch of a connection always is such a choice. `auto_propagate` is one only where a configuration
+file describes the gateway: it is stored with the value that the file had then, and when the file's value
+changes, the file wins and the choice is forgotten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from bgpsvc.control import Actor
+from bgpsvc.model import SwitchMode
+from bgpsvc.resources import Intent
+from bgpsvc.store.records import AuditEntry
+
+PROPAGATE, SWITCH = "auto_propagate", "switch"
+Stored = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+class ChoiceStore(Protocol):
+    """Where choices are kept."""
+
+    async def set_choice(
+        self, kind: str, name: str, value: Mapping[str, Any] | None, audit: AuditEntry
+    ) -> None:
+        """Store one choice (None forgets it) with its audit entry. Raises control.StoreUnavailable."""
+
+
+class Choices:
+    """The operators' choices; `stored` are those of former lives."""
+
+    def __init__(self, store: ChoiceStore, stored: Stored, intent: Intent) -> None:
+        self._store = store
+        self._values = {key: dict(value) for key, value in stored.items()}
+        self._file = intent
+
+    def apply(self, intent: Intent) -> Intent:
+        """A file's intent with the operators' choices of `auto_propagate` in place of the file's."""
+        self._file = intent
+        gateways = []
+        for gateway in intent.vpn_gateways:
+            choice = self._values.get((PROPAGATE, gateway.name))
+            if choice is not None and choice["file"] == gateway.auto_propagate:
+                gateways.append(gateway.model_copy(update={"auto_propagate": choice["chosen"]}))
+            else:
+                gateways.append(gateway)
+        # Not model_copy: it would carry the old intent's cached lookups along.
+        values = {key: getattr(intent, key) for key in Intent.model_fields}
+        return Intent.model_construct(**values | {"vpn_gateways": tuple(gateways)})
+
+    def modes(self) -> dict[str, SwitchMode]:
+        """The operators' switches by connection."""
+        return {
+            name: SwitchMode(value["mode"]) for (kind, name), value in self._values.items() if kind == SWITCH
+        }
+
+    async def set_propagate(self, gateway: str, chosen: bool, actor: Actor) -> None:
+        """Remember a choice; stored when this returns."""
+        file_value = self._file.gateway(gateway).auto_propagate
+        value = None if chosen == file_value else {"chosen": chosen, "file": file_value}
+        old = self._values.get((PROPAGATE, gateway), {"chosen": file_value})["chosen"]
+        await self._set(PROPAGATE, gateway, value, _entry(actor, "propagate", gateway, old, chosen))
+
+    async def set_mode(self, connection: str, mode: SwitchMode, actor: Actor) -> None:
+        """Remember a switch; stored when this returns."""
+        old = self.modes().get(connection, SwitchMode.AUTO).value
+        value = None if mode is SwitchMode.AUTO else {"mode": mode.value}
+        await self._set(SWITCH, connection, value, _entry(actor, "switch", connection, old, mode.value))
+
+    async def forget_switches(self, connections: Collection[str], actor: Actor) -> None:
+        """The connections are deleted: another one of that name begins without a choice."""
+        for name in connections:
+            if (SWITCH, name) in self._values:
+                old = self._values[SWITCH, name]["mode"]
+                await self._set(SWITCH, name, None, _entry(actor, "switch", name, old, SwitchMode.AUTO.value))
+
+    async def _set(self, kind: str, name: str, value: dict[str, Any] | None, audit: AuditEntry) -> None:
+        await self._store.set_choice(kind, name, value, audit)
+        if value is None:
+            self._values.pop((kind, name), None)
+        else:
+            self._values[kind, name] = value
+
+
+def _entry(actor: Actor, action: str, name: str, old: Any, new: Any) -> AuditEntry:
+    kind, key = ("vpn_gateways", "auto_propagate") if action == "propagate" else ("vpn_connections", "mode")
+    return AuditEntry(time.time(), actor.name, actor.source, action, kind, name, {key: old}, {key: new})

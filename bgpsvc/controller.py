@@ -1,0 +1,1 @@
+"""Writes: validated, stored, handed to the running gateway (`control.Control`)."""

@@ -1,0 +1,453 @@
+"""The running gateway: engine, kernel and speakers of one network namespace, and the pump that drives them.
+
+One asyncio task, the pump, does everything that takes time: background work of the engine and
+batches for the kernel, a few milliseconds at a time, so that REST and new events get their turn.
+What moves traffic does not wait for it: an event that can switch a tunnel is followed by one plan
+at once, whose first operations are the nexthop groups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bgpsvc import repair
+from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
+from bgpsvc.engine import Engine
+from bgpsvc.events import (
+    Announced,
+    ConnectedChanged,
+    Event,
+    LinkChanged,
+    OperatorSwitch,
+    Withdrawn,
+)
+from bgpsvc.exabgp.channel import ChannelClosed
+from bgpsvc.exabgp.config import sessions_of
+from bgpsvc.exabgp.reloader import ReloadFailed
+from bgpsvc.exabgp.speaker import Speakers
+from bgpsvc.fib.lookup import set_guards, set_rules
+from bgpsvc.fib.netlink import Kernel
+from bgpsvc.fib.ops import (
+    METRIC_GUARD,
+    DeleteRoutes,
+    Op,
+    OpError,
+    SetRoutes,
+)
+from bgpsvc.fib.port import KernelPort
+from bgpsvc.fib.prepare import prepare
+from bgpsvc.journal import Journal
+from bgpsvc.metrics import FibCounters
+from bgpsvc.model import Prefix, SessionId, SwitchMode, format_prefix
+from bgpsvc.netns import claim_namespace
+from bgpsvc.resources import Intent
+from bgpsvc.settling import Settling
+
+ROUTES_PER_BATCH = 2000
+"""Routes that one plan may touch: 5 to 8 ms of the kernel's time. An event waits for one of them."""
+TURNS_BETWEEN_BATCHES = 3
+"""Turns of the loop that a line of a speaker needs from its socket to the engine."""
+RETRY_INTERVAL = 5.0
+"""Seconds between attempts at operations that the kernel refused."""
+
+log = logging.getLogger("bgpsvc")
+
+
+class Runtime:
+    """The gateway of one network namespace. Construct it inside that namespace."""
+
+    def __init__(
+        self, intent: Intent, modes: Mapping[str, SwitchMode], state_dir: Path, journal: Journal
+    ) -> None:
+        kernel = Kernel()
+        self._monitor = kernel.monitor
+        self._close_kernel = kernel.close
+        self._kernel: KernelPort = kernel
+        now = time.monotonic()
+        self.wall = time.time() - now
+        """What to add to the engine's clock for Unix time."""
+        self.engine = Engine(intent, now)
+        self.journal = journal
+        self.fib_counters = FibCounters()
+        self.speakers = Speakers(state_dir, self._on_bgp_events)
+        self._modes = dict(modes)
+        self._wake = asyncio.Event()
+        self._retry_at: float | None = None
+        self._resync_at: float | None = None
+        """When to read the kernel's state again after it could not be reached."""
+        self._namespace: socket.socket | None = None
+        self._connected_stale = False
+        self._pump_task: asyncio.Task[None] | None = None
+        self._settle_task: asyncio.Task[None] | None = None
+        self._speaking: frozenset[SessionId] = frozenset()
+        """Sessions that the speakers know."""
+        self._commands: set[asyncio.Task[None]] = set()
+        self._guarded: dict[int, tuple[Prefix, ...]] = {}
+        """Guards that stand in the kernel, by table."""
+        self._settling = Settling(RETRY_INTERVAL)
+        self._named_missing: set[SessionId] = set()
+        """Tunnels whose missing interface was named already."""
+
+    # Life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take over the kernel's state, start or adopt the speakers. OSError or StateDirInUse if it cannot.
+
+        May be cancelled; `stop` afterwards.
+        """
+        self.speakers.claim()  # before anything of the daemon that runs there is touched
+        self._namespace = claim_namespace()
+        for name, value in prepare().items():
+            log.info("set %s to %s", name, value)
+        self._monitor.watch(self._tables())
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._monitor.fileno(), self._on_notices)
+        self._read_links()
+        self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), time.monotonic())
+        await self._take_over_kernel()
+        self._apply_modes()
+        self._name_missing_interfaces()
+        sessions = sessions_of(self.engine.intent)
+        await self.speakers.start(sessions)
+        self._speaking = frozenset(session.id for session in sessions)
+        self.engine.advertise_all()
+        self._drain()
+        self._pump_task = asyncio.create_task(self._pump(), name="pump")
+        self._settle_task = asyncio.create_task(self._settle(), name="settle")
+
+    async def stop(self, keep_speakers: bool) -> None:
+        """Stop. Routes stay in the kernel: forwarding survives a restart."""
+        if self._settle_task is not None:
+            self._settle_task.cancel()
+            await asyncio.gather(self._settle_task, return_exceptions=True)
+        await self.speakers.stop(keep_running=keep_speakers)
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+            await asyncio.gather(self._pump_task, return_exceptions=True)
+        for task in list(self._commands):
+            task.cancel()
+        asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+        self._close_kernel()
+        if self._namespace is not None:
+            self._namespace.close()
+
+    async def failed(self) -> None:
+        """Raises what ended a task or a speaker's conversation; never returns in a healthy service."""
+        assert self._pump_task is not None, "started"
+        assert self._settle_task is not None, "started"
+        speakers = asyncio.create_task(self.speakers.failed())
+        try:
+            watched = [self._pump_task, self._settle_task, speakers]
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            speakers.cancel()
+            await asyncio.gather(speakers, return_exceptions=True)
+
+    @property
+    def pumping(self) -> bool:
+        """The pump runs."""
+        return self._pump_task is not None and not self._pump_task.done()
+
+    # Another intent ---------------------------------------------------------------------------
+
+    def adopt(self, intent: Intent) -> int:
+        """Take over another intent: the engine at once, policy rules and speakers behind it.
+
+        Sessions that it does not change stay as they are. Returns the number of this change; `settled`
+        says when kernel and speakers have taken it, `problem` why they have not yet.
+        """
+        made_anew = self.engine.reconfigure(intent, time.monotonic())
+        self._apply_modes()
+        self._program()
+        self._drain()
+        self._wake.set()
+        return self._settling.request(made_anew)
+
+    @property
+    def settled(self) -> int:
+        """The last change that kernel and speakers have taken."""
+        return self._settling.done
+
+    @property
+    def problem(self) -> str | None:
+        """Why the changes behind `settled` are stuck; None if they are on their way."""
+        return self._settling.problem
+
+    async def reload(self, intent: Intent) -> None:
+        """`adopt`, and wait for it.
+
+        OSError or ReloadFailed if the kernel or a speaker did not take its part; the rest is in force, and
+        the part is tried again in the background.
+        """
+        await self._settling.wait(self.adopt(intent))
+
+    async def _settle(self) -> None:
+        while True:
+            number, made_anew = await self._settling.next()
+            try:
+                await self._follow(made_anew)
+            except (OSError, ReloadFailed) as error:
+                self._note(Log("config.incomplete", "error", "configuration", f"not taken yet: {error}"))
+                self._settling.failed(number, error, made_anew)
+            else:
+                self._settling.succeeded(number)
+
+    async def _follow(self, made_anew: frozenset[SessionId]) -> None:
+        """Make lookup rules and speakers follow the engine's intent."""
+        self._monitor.watch(self._tables())
+        await self._take_over_kernel()
+        self._name_missing_interfaces()
+        sessions = sessions_of(self.engine.intent)
+        try:
+            await self.speakers.apply(sessions)
+        finally:
+            self._speaking = frozenset(session.id for session in sessions)
+            self.engine.advertise_all()
+            self._drain()
+            self._wake.set()
+        # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
+        await self.speakers.forget(made_anew)
+
+    def _name_missing_interfaces(self) -> None:
+        """A mistyped interface is no error (it may come later), but nobody should have to search for it."""
+        for tunnel in self.engine.tunnels.values():
+            if not tunnel.link_up and tunnel.session not in self._named_missing:
+                text = f"the interface {tunnel.interface} is down or missing"
+                self._note(Log("tunnel.down", "warning", tunnel.session, text))
+        self._named_missing = {t.session for t in self.engine.tunnels.values() if not t.link_up}
+
+    def set_mode(self, connection: str, mode: SwitchMode) -> None:
+        """The operator chose a tunnel; it is remembered for a connection that comes back."""
+        self._modes[connection] = mode
+        self.operator(OperatorSwitch(connection, mode))
+
+    def _apply_modes(self) -> None:
+        for name, mode in self._modes.items():
+            if name in self.engine.switchboard.switches and self.engine.modes.get(name) is not mode:
+                self.engine.handle(OperatorSwitch(name, mode), time.monotonic())
+
+    async def _take_over_kernel(self) -> None:
+        """Lookup order and guards first, then what the kernel holds of ours."""
+        await self._set_rules()
+        if not self._guarded.keys() >= self.engine.fib.tables.keys():
+            # Only a new table can hold what we do not know of: reading all of them takes its time.
+            tables = self._load_kernel_state()
+            self._guarded = {
+                n: tuple(p for p, metric in routes if metric == METRIC_GUARD) for n, routes in tables.items()
+            }
+        await self._set_guards()
+        self.engine.takeover.loaded()
+
+    async def _set_rules(self) -> None:
+        endpoints = {customer.address.packed for customer in self.engine.intent.customer_gateways}
+        added, deleted = await set_rules(self._tables(), endpoints)
+        if added or deleted:
+            log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
+
+    async def _set_guards(self) -> None:
+        wanted = {g.vpc.route_table: g.vpc_prefixes for g in self.engine.gateways.values()}
+        for number in self.engine.fib.tables:
+            wished = wanted.get(number, ())
+            if self._guarded.get(number) != wished:
+                await set_guards(number, wished, self._guarded.get(number, ()))
+                self._guarded[number] = wished
+
+    def _tables(self) -> list[int]:
+        return [gateway.vpc.route_table for gateway in self.engine.gateways.values()]
+
+    def _read_links(self) -> None:
+        now = time.monotonic()
+        links = {link.name: link for link in self._kernel.links()}
+        for name in [name for name in self.engine.links if name not in links]:
+            self.engine.handle(LinkChanged(name, None, False), now)
+        for link in links.values():
+            if self.engine.links.get(link.name) != (link.ifindex, link.up):
+                self.engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
+
+    def _load_kernel_state(self) -> dict[int, dict[tuple[Prefix, int], int]]:
+        tables = {number: self._kernel.routes(number) for number in self.engine.fib.tables}
+        self.engine.fib.load(self._kernel.nexthops(), tables)
+        return tables
+
+    # Events in --------------------------------------------------------------------------------
+
+    def _on_bgp_events(self, events: Sequence[Event]) -> None:
+        now = time.monotonic()
+        urgent = False
+        for event in events:
+            self.engine.handle(event, now)
+            urgent = urgent or not isinstance(event, Announced | Withdrawn)
+        if urgent:
+            self._program()
+        self._drain()
+        self._wake.set()
+
+    def _on_notices(self) -> None:
+        seen = repair.take(self.engine, self._monitor.read(), time.monotonic())
+        if seen.links:
+            seen.routes += self.engine.fib.verify(self._kernel.nexthops())
+        if seen.overrun:
+            self._read_links()
+            self._connected_stale = True
+            self._load_kernel_state()
+            self._repaired(0, "notifications of the kernel were lost; its state was read again")
+        if seen.guards:
+            self._guarded.clear()
+            self._settling.request(frozenset())
+        if seen.routes or seen.nexthops:
+            self._repaired(
+                seen.routes,
+                f"{seen.nexthops} nexthops and {seen.routes} routes were removed by somebody else",
+            )
+        self._connected_stale = self._connected_stale or seen.addresses
+        self._program()
+        self._drain()
+        self._wake.set()
+
+    def _repaired(self, routes: int, text: str) -> None:
+        self.fib_counters.repairs += routes
+        self._note(Log("fib.repair", "warning", "fib", text, {"routes": routes}))
+
+    # Work -------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            if self._retry_at is not None and now >= self._retry_at:
+                self._retry_at = None
+                self.engine.fib.retry()
+            if self._resync_at is not None and now >= self._resync_at:
+                self._resync_at = None
+                self._load_kernel_state()
+            if self._connected_stale:
+                self._connected_stale = False
+                self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
+            self.engine.tick(now)
+            worked = self.engine.work()
+            programmed = self._program()
+            self._drain()
+            if worked or programmed:
+                for _ in range(TURNS_BETWEEN_BATCHES):
+                    await asyncio.sleep(0)
+                continue
+            due = (self.engine.deadline(), self._retry_at, self._resync_at)
+            times = [t for t in due if t is not None]
+            timeout = max(0.0, min(times) - time.monotonic()) if times else None
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout)
+            except TimeoutError:
+                continue  # a deadline of the engine is due
+
+    def _program(self) -> bool:
+        """Send one batch to the kernel; False if there was nothing to send."""
+        fib = self.engine.fib
+        if self._resync_at is not None:
+            return False
+        ops = fib.plan(ROUTES_PER_BATCH)
+        if not ops:
+            return fib.queued > 0
+        try:
+            errors = self._kernel.apply(ops)
+        except OSError as error:
+            # Nothing is known of what arrived: look at all of it again, after what the kernel holds.
+            fib.failed_to_send(ops)
+            self._note(Log("fib.error", "error", "fib", f"the kernel could not be reached: {error}"))
+            self._resync_at = time.monotonic() + RETRY_INTERVAL
+            return False
+        fib.applied(ops, errors)
+        if any(error.errno in (errno.ENOENT, errno.EINVAL) for error in errors):
+            # Something that the mirror believed in is gone, and its notification still on its way.
+            self._repaired(fib.verify(self._kernel.nexthops()), "nexthops went with a device")
+        for op in ops:
+            self.fib_counters.count(_kind(op), _size(op))
+        if errors:
+            self._on_errors(errors)
+        return True
+
+    def _on_errors(self, errors: Sequence[OpError]) -> None:
+        for error in errors:
+            self.fib_counters.fail(_kind(error.op))
+        first = errors[0]
+        what = format_prefix(first.prefix) if first.prefix is not None else _kind(first.op)
+        text = f"the kernel refused {len(errors)} operations, the first ({what}): {first.text}"
+        self._note(Log("fib.error", "error", "fib", text, {"errors": len(errors), "errno": first.errno}))
+        if self._retry_at is None:
+            self._retry_at = time.monotonic() + RETRY_INTERVAL
+
+    def _drain(self) -> None:
+        outbox = self.engine.outbox
+        if not outbox:
+            return
+        effects: list[Effect] = outbox.copy()
+        outbox.clear()
+        for effect in effects:
+            match effect:
+                case Log():
+                    self._note(effect)
+                case Advertise():
+                    self._advertise(effect)
+                case Refresh() | Reset():
+                    self._spawn(self._command(effect))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    def _advertise(self, effect: Advertise) -> None:
+        if effect.session in self._speaking:
+            self.speakers.advertise(effect.session, effect.routes)
+
+    async def _command(self, effect: Refresh | Reset) -> None:
+        try:
+            if isinstance(effect, Refresh):
+                await self.speakers.refresh(effect.session)
+            else:
+                await self.speakers.reset(effect.session, effect.reason, effect.subcode)
+        except ChannelClosed as error:
+            # The speaker is gone, and its sessions with it: what they know is asked for when it is back.
+            log.warning("%s: %s", effect.session, error)
+
+    def operator(self, event: Event) -> None:
+        """An operator's choice: taken, programmed and told at once."""
+        self.engine.handle(event, time.monotonic())
+        self._program()
+        self._drain()
+        self._wake.set()
+
+    def note(self, entry: Log) -> None:
+        """An entry for the event log that comes from outside the engine."""
+        self._note(entry)
+
+    def _note(self, entry: Log) -> None:
+        event = self.journal.add(
+            time.time(), entry.kind, entry.severity, entry.subject, entry.message, entry.data
+        )
+        level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.severity]
+        log.log(level, "%s %s: %s", event.kind, event.subject, event.message)
+
+
+def _kind(op: Op) -> str:
+    return {
+        "SetNexthop": "set_nexthop",
+        "SetGroup": "set_group",
+        "DeleteNexthop": "delete_nexthop",
+        "SetRoutes": "set_route",
+        "DeleteRoutes": "delete_route",
+    }[type(op).__name__]
+
+
+def _size(op: Op) -> int:
+    if isinstance(op, SetRoutes):
+        return len(op.routes)
+    return len(op.prefixes) if isinstance(op, DeleteRoutes) else 1
