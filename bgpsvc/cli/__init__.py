@@ -55,8 +55,24 @@ def root(
             "--server",
             "-s",
             metavar="URL",
-            help="Daemon to talk to: http://ADDRESS:PORT or unix:/PATH. "
-            "Default: $BGPSVC_SERVER, else http://127.0.0.1:8179.",
+            help="Daemon to talk to: http[s]://ADDRESS:PORT or unix:/PATH. Default: $BGPSVC_SERVER, "
+            "else the daemon's socket, else http://127.0.0.1:8179.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="File with the API token. Default: $BGPSVC_TOKEN_FILE, or the token in $BGPSVC_TOKEN.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        str | None,
+        typer.Option(
+            "--ca-file",
+            metavar="FILE",
+            help="Certificates (PEM) to trust for https. Default: $BGPSVC_CA_FILE, else the system's.",
         ),
     ] = None,
     version: Annotated[

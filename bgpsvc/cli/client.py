@@ -1,23 +1,30 @@
 """The command line's HTTP client: small, so that a command starts in a fraction of a second.
 
-Speaks to loopback or a unix socket only, one request per connection. Every failure becomes a
-`CliError` with one clear line; problem documents (RFC 9457) are told in full.
+Speaks HTTP over a unix socket or TCP, and HTTPS; one request per connection, no redirects. Every failure
+becomes a `CliError` with one clear line; problem documents (RFC 9457) are told in full, as `Refused`.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import re
 import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from bgpsvc.cli.errors import CliError
 
 DEFAULT_SERVER = "http://127.0.0.1:8179"
+DEFAULT_SOCKET = Path("/var/lib/bgpsvc/api.sock")
+"""Where the daemon listens in its default state directory."""
 DEFAULT_PORT = 8179
+URN = "urn:bgpsvc:problem:"
 PAGE = 1000
 TIMEOUT = 30.0
 
@@ -48,13 +55,39 @@ def path_to(*segments: str) -> str:
     return "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
-class Client:
-    """Requests to one server, given as `http://HOST[:PORT]`, `HOST:PORT` or `unix:/PATH`."""
+class Refused(CliError):
+    """The daemon answered with a problem document.
 
-    def __init__(self, server: str | None) -> None:
-        self.server = server or os.environ.get("BGPSVC_SERVER") or DEFAULT_SERVER
+    `http_status` is its status, `kind` what its type names (`read-only`), `errors` the mistakes as
+    (JSON pointer without `#`, text), `document` the whole of it.
+    """
+
+    def __init__(self, message: str, status: int, http_status: int, document: Json) -> None:
+        super().__init__(message, status)
+        self.http_status = http_status
+        self.document = document
+        self.kind = str(document.get("type", "")).removeprefix(URN)
+        self.errors = tuple(
+            (str(error["pointer"]).removeprefix("#"), str(error["detail"]))
+            for error in document.get("errors") or ()
+        )
+
+
+class Client:
+    """Requests to one server, given as `http[s]://HOST[:PORT]`, `HOST:PORT` or `unix:/PATH`.
+
+    Without one: `$BGPSVC_SERVER`, else the daemon's socket if it is there for this user, else loopback.
+    `ca_file` holds the certificates that an https server's must lead to (default: the system's).
+    """
+
+    def __init__(
+        self, server: str | None, *, token_file: str | None = None, ca_file: str | None = None
+    ) -> None:
+        self.server = server or os.environ.get("BGPSVC_SERVER") or _default_server()
         self._path: str | None = None
+        self._tls: ssl.SSLContext | None = None
         self._host, self._port = "localhost", DEFAULT_PORT
+        self._token = _read_token(token_file)
         if self.server.startswith("unix:"):
             self._path = "/" + self.server.removeprefix("unix:").lstrip("/")
             return
@@ -64,19 +97,25 @@ class Client:
             host, port = url.hostname, url.port
         except ValueError as error:
             raise CliError(f"{self.server!r} is not a server: {error}", 2) from None
-        if url.scheme != "http" or not host or url.path not in ("", "/"):
-            raise CliError(f"{self.server!r} is not a server: give http://ADDRESS:PORT or unix:/PATH", 2)
+        if url.scheme not in ("http", "https") or not host or url.path not in ("", "/"):
+            raise CliError(f"{self.server!r} is not a server: give http[s]://ADDRESS:PORT or unix:/PATH", 2)
         if not _is_host(host):
             raise CliError(f"{self.server!r} is not a server: {host!r} is not a name of a host", 2)
         self._host, self._port = host, port or DEFAULT_PORT
+        if url.scheme == "https":
+            self._tls = _tls_context(ca_file)
+        elif self._token is not None and not _is_loopback(host):
+            raise CliError(
+                f"the token would cross the network to {host} readable for all: use https://{host}", 2
+            )
 
     def get(self, path: str, params: Params | None = None) -> Json:
         """A resource as a JSON object."""
         return self._json("GET", path, params)
 
-    def send(self, method: str, path: str, body: Json, params: Params | None = None) -> Json:
-        """The JSON answer to a JSON body."""
-        return self._json(method, path, params, json.dumps(body).encode())
+    def send(self, method: str, path: str, body: Json | None, params: Params | None = None) -> Json:
+        """The JSON answer to a request with a JSON body (or none)."""
+        return self._json(method, path, params, None if body is None else json.dumps(body).encode())
 
     def pages(self, path: str, params: Params | None = None, limit: int = 0) -> Iterator[list[Json]]:
         """The pages of a list, at least one (that may be empty); at most `limit` items if not 0."""
@@ -115,7 +154,9 @@ class Client:
     def _json(self, method: str, path: str, params: Params | None, body: bytes | None = None) -> Json:
         connection, response = self._request(method, path, params, body)
         try:
-            answer = json.loads(response.read())
+            text = response.read()
+            # 204: done, and nothing to say about it.
+            answer = json.loads(text) if response.status != 204 else {}
         except ValueError:
             raise CliError(f"{self.server} does not answer like bgpsvc: what it sent is not JSON") from None
         except (OSError, HTTPException) as error:
@@ -130,36 +171,88 @@ class Client:
         self, method: str, path: str, params: Params | None, body: bytes | None = None
     ) -> tuple[HTTPConnection, HTTPResponse]:
         """An answered request; the caller closes the connection. CliError for problems."""
-        connection = (
-            _UnixConnection(self._path, TIMEOUT)
-            if self._path
-            else HTTPConnection(self._host, self._port, timeout=TIMEOUT)
-        )
+        connection = self._connection()
         given = {name: value for name, value in (params or {}).items() if value is not None}
         target = path + (f"?{urlencode(given, doseq=True)}" if given else "")
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
         try:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             if response.status < 400:
                 return connection, response
             problem = response.read()
+            wait = response.headers.get("Retry-After")
         except (OSError, HTTPException) as error:
             connection.close()
             raise self._lost(error) from None
         connection.close()
-        raise _problem(self.server, response.status, problem)
+        raise _problem(self.server, response.status, problem, wait, self._token is not None)
+
+    def _connection(self) -> HTTPConnection:
+        if self._path is not None:
+            return _UnixConnection(self._path, TIMEOUT)
+        if self._tls is not None:
+            return HTTPSConnection(self._host, self._port, timeout=TIMEOUT, context=self._tls)
+        return HTTPConnection(self._host, self._port, timeout=TIMEOUT)
 
     def _lost(self, error: Exception) -> CliError:
         if isinstance(error, TimeoutError):
             return CliError(f"{self.server} does not answer within {TIMEOUT:g} s")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return CliError(
+                f"{self.server} is not trusted: {error.verify_message}; --ca-file names certificates to trust"
+            )
+        if isinstance(error, PermissionError) and self._path is not None:
+            return CliError(
+                f"{self.server} is not for this user: run it as root, or give --server and a token"
+            )
         reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
         return CliError(
             f"cannot reach {self.server}: {reason.lower()}; is `bgpsvc serve` running there? "
             "(--server or BGPSVC_SERVER name another address)"
         )
+
+
+def _default_server() -> str:
+    if os.access(DEFAULT_SOCKET, os.R_OK | os.W_OK):
+        return f"unix:{DEFAULT_SOCKET}"
+    return DEFAULT_SERVER
+
+
+def _read_token(file: str | None) -> str | None:
+    """The token of a file, else `$BGPSVC_TOKEN`. Its text never shows in a message."""
+    if file is None:
+        token, source = os.environ.get("BGPSVC_TOKEN") or None, "BGPSVC_TOKEN"
+    else:
+        try:
+            token, source = Path(file).read_text().strip(), file
+        except OSError as error:
+            raise CliError(f"{file} cannot be read: {error.strerror}", 2) from None
+        except UnicodeDecodeError:
+            raise CliError(f"{file} holds no token", 2) from None
+    if token is not None and not re.fullmatch(r"bgpsvc_[A-Za-z0-9]+\.[A-Za-z0-9_-]+", token):
+        raise CliError(f"{source} holds no token: one looks like bgpsvc_ID.SECRET", 2)
+    return token
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise CliError(f"{ca_file} holds no certificates in PEM form", 2) from None
+    except OSError as error:
+        raise CliError(f"{ca_file} cannot be read: {error.strerror}", 2) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _is_host(host: str) -> bool:
@@ -170,18 +263,36 @@ def _is_host(host: str) -> bool:
         return False
 
 
-def _problem(server: str, status: int, body: bytes) -> CliError:
-    """A problem document as text: the detail, then each mistake on a line of its own."""
+def _problem(server: str, status: int, body: bytes, retry_after: str | None, with_token: bool) -> CliError:
+    """A problem document as text: the detail, then each mistake on a line of its own, then what helps."""
     try:
         problem = json.loads(body)
         lines = [str(problem["detail"])]
-        for error in problem.get("errors", ()):
+        for error in problem.get("errors") or ():
             # The index of a repeated parameter tells nobody anything.
             place = error["pointer"].removeprefix("#").removeprefix("/").removesuffix("/0")
             lines.append(f"  {place}: {error['detail']}" if place else f"  {error['detail']}")
+        # What the daemon does not understand was given wrongly here: the command sends nothing of its own.
+        code = 2 if status == 422 else 1
+        # One mistake needs no headline that counts it.
+        text = lines[1].strip() if len(lines) == 2 else "\n".join(lines)
+        advice = _advice(status, retry_after, with_token)
+        return Refused(f"{text}; {advice}" if advice else text, code, status, problem)
     except (ValueError, KeyError, TypeError, AttributeError):
         return CliError(f"{server} does not answer like bgpsvc: status {status}")
-    # What the daemon does not understand was given wrongly here: the command sends nothing of its own.
-    code = 2 if status == 422 else 1
-    # One mistake needs no headline that counts it.
-    return CliError(lines[1].strip() if len(lines) == 2 else "\n".join(lines), code)
+
+
+def _advice(status: int, retry_after: str | None, with_token: bool) -> str | None:
+    """What to do about a status that the daemon cannot explain to this user."""
+    if status == 401 and with_token:
+        return "it may have expired or been revoked: see `bgpsvc token list` on the daemon's machine"
+    if status == 401:
+        return (
+            "give a token with --token-file or BGPSVC_TOKEN; "
+            "`bgpsvc token create` makes one on the daemon's machine"
+        )
+    if status == 403:
+        return "`bgpsvc token create --scope SCOPE` makes a token that may do more"
+    if status == 429:
+        return f"try again in {retry_after} s" if retry_after else "try again later"
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from bgpsvc.cli.client import Json
@@ -25,7 +27,7 @@ def to_seconds(time: str | None) -> str:
 
 def count(value: Any) -> str:
     """How many there are."""
-    return str(len(value))
+    return str(len(value or ()))
 
 
 def why_down(session: Json) -> str | None:
@@ -42,6 +44,46 @@ def last_error(session: Json) -> str | None:
     if error is None:
         return None
     return f"before: {error['text']}" if session["state"] == "established" else str(error["text"])
+
+
+def next_hop(route: Json) -> str | None:
+    """Where a custom route leads."""
+    return "blackhole" if route.get("blackhole") else route.get("next_hop") or route.get("interface")
+
+
+def token_state(token: Json) -> str:
+    """Whether a token is of use."""
+    if token["revoked_at"] is not None:
+        return "revoked"
+    expires = token["expires_at"]
+    over = expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
+    return "expired" if over else "valid"
+
+
+def changed_fields(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """The places where two documents differ, as `tunnels.0.bgp.hold_time`; none if one is missing."""
+    if old is None or new is None or old == new:
+        return
+    pairs = _pairs(old, new)
+    if pairs is None:
+        yield path or "all"
+        return
+    for key, before, after in pairs:
+        place = f"{path}.{key}".lstrip(".")
+        if before is None or after is None:
+            if before != after:
+                yield place
+        else:
+            yield from changed_fields(before, after, place)
+
+
+def _pairs(old: Any, new: Any) -> list[tuple[str, Any, Any]] | None:
+    """The members of two objects or two lists of one length, side by side."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [(str(number), *pair) for number, pair in enumerate(zip(old, new, strict=True))]
+    return None
 
 
 SESSIONS = (
@@ -108,6 +150,70 @@ VPCS = (
     Column("GATEWAY", "gateway"),
     Column("TABLE", "route_table", right=True),
     Column("ROUTES", "routes_installed", right=True),
+)
+_STATUS = (
+    Column("STATUS", "status", good=("active",)),
+    Column("REASON", "status_reason", wide=True),
+    Column("WARNINGS", "warnings", of=lambda item: "; ".join(item.get("warnings") or ())),
+)
+"""What every resource has that an operator writes; overlapping routes are among its warnings."""
+ROUTING_POLICIES = (
+    Column("NAME", "name"),
+    Column("RULES", "config.rules", count, right=True),
+    Column("OTHERWISE", "config.default_action"),
+    *_STATUS,
+)
+CUSTOMER_GATEWAYS = (
+    Column("NAME", "name"),
+    Column("ADDRESS", "config.address"),
+    Column("AS", "config.asn", right=True),
+    *_STATUS,
+)
+DESTINATION_ROUTES = (
+    Column("NAME", "name"),
+    Column("GATEWAY", "config.vpn_gateway"),
+    Column("DESTINATION", "config.destination"),
+    Column("CONNECTION", "config.vpn_connection"),
+    Column("PUBLISHED", "config.publish"),
+    *_STATUS,
+)
+POLICY_ROUTES = (
+    Column("NAME", "name"),
+    Column("GATEWAY", "config.vpn_gateway"),
+    Column("PRIORITY", "config.priority", right=True),
+    Column("SOURCE", "config.source"),
+    Column("DESTINATION", "config.destination"),
+    Column("CONNECTION", "config.vpn_connection"),
+    Column("PUBLISHED", "config.publish"),
+    *_STATUS,
+)
+VPC_ROUTES = (
+    Column("NAME", "name"),
+    Column("VPC", "config.vpc"),
+    Column("DESTINATION", "config.destination"),
+    Column("NEXT HOP", "config.next_hop", of=lambda item: next_hop(item["config"])),
+    Column("INTERFACE", "config.interface", wide=True),
+    Column("ADVERTISED", "config.advertise"),
+    *_STATUS,
+)
+TOKENS = (
+    Column("ID", "id"),
+    Column("NAME", "name"),
+    Column("SCOPE", "scope"),
+    Column("STATE", "revoked_at", of=lambda item: token_state(item), good=("valid",)),
+    Column("CREATED", "created_at", to_seconds),
+    Column("EXPIRES", "expires_at", to_seconds),
+    Column("LAST USED", "last_used_at", to_seconds),
+)
+AUDIT = (
+    Column("ID", "id", right=True),
+    Column("TIME", "time", to_seconds),
+    Column("WHO", "actor"),
+    Column("FROM", "source"),
+    Column("ACTION", "action"),
+    Column("KIND", "kind"),
+    Column("NAME", "name"),
+    Column("CHANGES", "new", of=lambda item: ", ".join(changed_fields(item["old"], item["new"]))),
 )
 ROUTES = (
     Column("PREFIX", "prefix"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
@@ -15,6 +15,7 @@ import typer.core
 from bgpsvc.cli import columns
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.errors import CliError
+from bgpsvc.cli.kinds import LISTS, Listed, find
 from bgpsvc.cli.options import (
     HELP,
     GatewayOption,
@@ -31,11 +32,13 @@ from bgpsvc.cli.output import WATCH_SECONDS, Column, Format, Table, may_colour, 
 
 
 class Plurals(typer.core.TyperGroup):
-    """Takes `get session` for `get sessions` and so on, as kubectl does."""
+    """Takes `get session` and `get bgp-sessions` for `get sessions` and so on, as kubectl does."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name, or of its plural."""
-        return super().get_command(ctx, cmd_name) or super().get_command(ctx, f"{cmd_name}s")
+        """The command of that name, of its plural, or of another name of that kind."""
+        kind = find(cmd_name)
+        name = kind.name if kind is not None else cmd_name
+        return super().get_command(ctx, name) or super().get_command(ctx, f"{name}s")
 
 
 app = typer.Typer(
@@ -116,89 +119,38 @@ def _list(
     run(draw, watch)
 
 
-def _resources(
-    ctx: typer.Context,
-    collection: str,
-    name: str | None,
-    shown: Sequence[Column],
-    server: str | None,
-    form: Format,
-    watch: bool,
-) -> None:
-    """Prints all resources of a kind, or the one of that name."""
-    client = make_client(ctx, server)
-    if name is None:
-        _list(client, f"/v1/{collection}", {}, shown, form, watch)
-        return
+def _command(kind: Listed) -> Callable[..., None]:
+    """`get KIND [NAME]`: all resources of a kind, or the one of that name."""
 
+    def command(
+        ctx: typer.Context,
+        name: Name = None,
+        output: Output = Format.TABLE,
+        watch: Watch = False,
+        server: Server = None,
+    ) -> None:
+        client = make_client(ctx, server)
+        if name is None:
+            _list(client, path_to(kind.path), {}, kind.columns, output, watch)
+        else:
+            run(_one(client, path_to(kind.path, name), kind.columns, output), watch)
+
+    return command
+
+
+def _one(client: Client, path: str, shown: Sequence[Column], form: Format) -> Callable[[TextIO], None]:
     def draw(out: TextIO) -> None:
-        item = client.get(path_to(collection, name))
+        item = client.get(path)
         if form in (Format.JSON, Format.YAML):
             write_object(item, form, out)
         else:
             write_list([[item]], shown, form, out, colour=may_colour(sys.stdout))
 
-    run(draw, watch)
+    return draw
 
 
-@app.command()
-def sessions(
-    ctx: typer.Context,
-    name: Name = None,
-    output: Output = Format.TABLE,
-    watch: Watch = False,
-    server: Server = None,
-) -> None:
-    """BGP sessions: state, peer, prefixes, flaps."""
-    _resources(ctx, "bgp-sessions", name, columns.SESSIONS, server, output, watch)
-
-
-@app.command()
-def tunnels(
-    ctx: typer.Context,
-    name: Name = None,
-    output: Output = Format.TABLE,
-    watch: Watch = False,
-    server: Server = None,
-) -> None:
-    """Tunnels: role, liveness, which one carries traffic."""
-    _resources(ctx, "tunnels", name, columns.TUNNELS, server, output, watch)
-
-
-@app.command()
-def gateways(
-    ctx: typer.Context,
-    name: Name = None,
-    output: Output = Format.TABLE,
-    watch: Watch = False,
-    server: Server = None,
-) -> None:
-    """VPN gateways: propagation, routes learned and installed."""
-    _resources(ctx, "vpn-gateways", name, columns.GATEWAYS, server, output, watch)
-
-
-@app.command()
-def connections(
-    ctx: typer.Context,
-    name: Name = None,
-    output: Output = Format.TABLE,
-    watch: Watch = False,
-    server: Server = None,
-) -> None:
-    """VPN connections: switch mode, the tunnel in use, switchovers."""
-    _resources(ctx, "vpn-connections", name, columns.CONNECTIONS, server, output, watch)
-
-
-@app.command()
-def vpcs(
-    ctx: typer.Context,
-    name: Name = None,
-    output: Output = Format.TABLE,
-    watch: Watch = False,
-    server: Server = None,
-) -> None:
-    """VPCs: address ranges and route tables."""
-    _resources(ctx, "vpcs", name, columns.VPCS, server, output, watch)
+for _kind in LISTS:
+    app.command(_kind.name, help=_kind.help)(_command(_kind))
 
 
 @app.command()

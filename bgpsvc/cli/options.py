@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 
@@ -19,8 +20,8 @@ Server = Annotated[
         "--server",
         "-s",
         metavar="URL",
-        help="Daemon to talk to: http://ADDRESS:PORT or unix:/PATH. "
-        "Default: $BGPSVC_SERVER, else http://127.0.0.1:8179.",
+        help="Daemon to talk to: http[s]://ADDRESS:PORT or unix:/PATH. Default: $BGPSVC_SERVER, "
+        "else the daemon's socket, else http://127.0.0.1:8179.",
     ),
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="Form of the output.")]
@@ -33,7 +34,12 @@ GatewayOption = Annotated[
 
 def make_client(ctx: typer.Context, server: str | None) -> Client:
     """A client for the command's --server, else that of `bgpsvc --server`, else the environment's."""
-    return Client(server or ctx.find_root().params.get("server"))
+    given = ctx.find_root().params
+    return Client(
+        server or given.get("server"),
+        token_file=given.get("token_file") or os.environ.get("BGPSVC_TOKEN_FILE") or None,
+        ca_file=given.get("ca_file") or os.environ.get("BGPSVC_CA_FILE") or None,
+    )
 
 
 def the_only(client: Client, path: str, kind: str, option: str, given: str | None) -> str:

@@ -202,7 +202,7 @@ def test_nobody_listens(bgpsvc: Run) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://127.0.0.1",
+        "ftp://127.0.0.1",
         "http://",
         "http://127.0.0.1:x",
         "http://h/path",
