@@ -265,8 +265,13 @@ class Control(Protocol):
     def configuration(self) -> Document:
         """All resources as one document in the form of the configuration file, secrets masked."""
 
+    def configuration_etag(self) -> str:
+        """Changes with every write of any resource. Cheap: it's asked for with every read and bulk write."""
+
     async def apply(self, document: Document, prune: bool, options: WriteOptions, actor: Actor) -> Written:
-        """Create and update all that the document has, in one transaction; `prune` deletes the rest."""
+        """Create and update all that the document has, in one transaction; `prune` deletes the rest.
+
+        `options.etag` is compared with `configuration_etag`, here and in `remove`."""
 
     async def remove(self, document: Document, options: WriteOptions, actor: Actor) -> Written:
         """Delete all that the document names, in one transaction; what is not there is left out."""
@@ -277,10 +282,26 @@ class Control(Protocol):
     # Accounts -------------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str, source: str) -> Actor | None:
-        """Whose token that is; None if it is unknown, wrong, expired or revoked."""
+        """Whose token that is; None if it is unknown, wrong, expired or revoked.
+
+        Audits nothing: the API decides which failures `record` gets to see, so that none can flood the log."""
+
+    async def record(
+        self,
+        action: str,
+        kind: str | None,
+        name: str | None,
+        old: Document | None,
+        new: Document | None,
+        actor: Actor,
+    ) -> None:
+        """Adds an entry to the audit log for what goes past the writes above: `switch`, `propagate` (where
+        resources are read-only), `authentication.failed`. Raises StoreUnavailable."""
 
     async def tokens(self, after: str | None, limit: int) -> Listing:
-        """`TokenView`s by id."""
+        """`TokenView`s by id, revoked ones included."""
+
+    async def token(self, ident: str) -> TokenView: ...
 
     async def create_token(
         self, name: str, scope: Scope, expires_at: float | None, actor: Actor

@@ -359,6 +359,18 @@ class Service(Protocol):
     def session(self, session: str) -> SessionView:
         """Raises NotFound."""
 
+    def session_page(self, after: str | None, limit: int) -> Page:
+        """`SessionView`s by id, those behind `after`; `next_cursor` is the id of the last one if there are more.
+
+        Costs what the page costs, not what all sessions do; so do `tunnel_page`, and `tunnel`, `session`,
+        `connection`, `gateway` and `vpc`, which lists of resources ask for each item of their page."""
+
+    def tunnel_page(self, after: str | None, limit: int) -> Page:
+        """`TunnelView`s by id, as `session_page`."""
+
+    def tunnel(self, tunnel: str) -> TunnelView:
+        """Raises NotFound."""
+
     def connections(self) -> tuple[ConnectionView, ...]: ...
 
     def connection(self, name: str) -> ConnectionView:
