@@ -98,6 +98,8 @@ class Explanation:
     lookup: tuple[LookupStep, ...]
     less_specific: str | None
     """The covering prefix that packets use instead while this one is not installed."""
+    kernel: str = ""
+    """What the kernel's table has, in words: the group, what it waits for, or the kernel's own error."""
 
 
 @dataclass(frozen=True, slots=True)
