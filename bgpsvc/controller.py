@@ -1,1 +1,459 @@
-"""Writes: validated, stored, handed to the running gateway (`control.Control`)."""
+"""Writes: validated, stored, handed to the running gateway (`control.Control`).
+
+One write at a time. Each goes the same way: what is asked for becomes resources, the whole intent is checked
+with them, the plan is made, everything is committed in one transaction with its audit entries, and only
+then the engine takes the new intent. So a write that was acknowledged survives anything, and one that
+failed has changed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from bgpsvc.accounts import Accounts
+from bgpsvc.catalog import Catalog, Progress, Record, name_of, of_intent
+from bgpsvc.choices import Choices
+from bgpsvc.control import (
+    Actor,
+    AlreadyExists,
+    AuditView,
+    Document,
+    IdempotencyConflict,
+    InvalidDocument,
+    Listing,
+    Mistake,
+    NewToken,
+    Plan,
+    ReadOnly,
+    ResourceView,
+    Scope,
+    TokenView,
+    WriteOptions,
+    Written,
+)
+from bgpsvc.documents import items_of, stored
+from bgpsvc.explaining import explain
+from bgpsvc.insight import Explanation, Outcome, Question
+from bgpsvc.planning import plan
+from bgpsvc.resources import Intent
+from bgpsvc.resources.changes import with_changes
+from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
+from bgpsvc.resources.models import Resource
+from bgpsvc.resources.plain import merge_patch, parse, secrets_of
+from bgpsvc.runtime import Runtime
+from bgpsvc.simulation import simulate
+from bgpsvc.store.database import Store
+from bgpsvc.store.records import AuditEntry, Batch, Remembered
+from bgpsvc.views import NotFound, PreconditionFailed
+
+T = TypeVar("T")
+KEY_LENGTH = 16
+"""Characters of a generated pre-shared key, as the clouds make them."""
+TURN = 0.005
+"""Seconds that a question may keep the event loop before others get their turn."""
+THREAD_ABOVE = 500
+"""Resources above which the whole intent is checked in a thread, so that the event loop goes on."""
+
+_OUTCOME = TypeAdapter(Written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a write wants: resources that shall be, resources that shall not, and which one it is about."""
+
+    puts: tuple[tuple[Kind, Resource], ...] = ()
+    removals: tuple[tuple[Kind, str], ...] = ()
+    target: tuple[str, str] | None = None
+
+
+class Controller:
+    """`control.Control` over a store and a running gateway.
+
+    `file` is the configuration file whose resources are served read-only, None if they are the store's.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        store: Store,
+        choices: Choices,
+        catalog: Catalog,
+        file: str | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._choices = choices
+        self._catalog = catalog
+        self._file = file
+        self._clock = clock
+        self._accounts = Accounts(store, clock)
+        self._writing = asyncio.Lock()
+
+    # Reading ----------------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> str | None:
+        """Why resources cannot be written; None if they can."""
+        return None if self._file is None else f"the resources come from {self._file}"
+
+    @property
+    def _progress(self) -> Progress:
+        return Progress(self._runtime.settled, self._runtime.problem)
+
+    def resource(self, kind: str, name: str) -> ResourceView:
+        """One resource."""
+        return self._catalog.view(kind, name, self._progress)
+
+    def resources(self, kind: str, after: str | None, limit: int) -> Listing:
+        """Resources by name."""
+        return self._catalog.page(kind, after, limit, self._progress)
+
+    def configuration(self) -> Document:
+        """All resources in the form of the configuration file, secrets masked."""
+        made: dict[str, list[Mapping[str, Any]]] = {}
+        for record in self._catalog.all():
+            made.setdefault(record.kind.key, []).append(record.document)
+        return made
+
+    def configuration_etag(self) -> str:
+        """Changes with every write of any resource."""
+        return self._catalog.etag
+
+    def file_read(self, intent: Intent) -> None:
+        """The configuration file was read again: these are the resources now."""
+        assert self._file is not None, "only where a file describes the resources"
+        self._catalog = Catalog(intent, of_intent(intent, self._clock()))
+
+    # Writing ----------------------------------------------------------------------------------
+
+    async def create(self, kind: str, document: Document, options: WriteOptions, actor: Actor) -> Written:
+        """Make a resource."""
+
+        def wish() -> _Wish:
+            resource = self._parse(kind, document, None)
+            name = name_of(resource)
+            if self._catalog.get(kind, name) is not None:
+                raise AlreadyExists(f"there is a {KIND_OF[kind].label} {name!r} already")
+            return _Wish(puts=((KIND_OF[kind], resource),), target=(kind, name))
+
+        return await self._write(wish, options, actor)
+
+    async def replace(
+        self, kind: str, name: str, document: Document, options: WriteOptions, actor: Actor
+    ) -> Written:
+        """Make a resource what the document says."""
+        return await self._write(
+            lambda: self._update(kind, name, lambda _: document, options), options, actor
+        )
+
+    async def patch(
+        self, kind: str, name: str, patch: Document, options: WriteOptions, actor: Actor
+    ) -> Written:
+        """Change some fields (RFC 7396)."""
+        return await self._write(
+            lambda: self._update(kind, name, lambda before: merge_patch(before, patch), options),
+            options,
+            actor,
+        )
+
+    def _update(
+        self, kind: str, name: str, made: Callable[[Document], Document], options: WriteOptions
+    ) -> _Wish:
+        record = self._checked(kind, name, options)
+        document = {"name": name, **made(record.document)}
+        if document["name"] != name:
+            raise InvalidDocument(
+                [Mistake("/name", str(document["name"]), "a name cannot be changed", f"{name}, or a new one")]
+            )
+        resource = self._parse(kind, document, record.resource)
+        return _Wish(puts=((record.kind, resource),), target=(kind, name))
+
+    async def delete(self, kind: str, name: str, options: WriteOptions, actor: Actor) -> Written:
+        """Remove a resource that nothing refers to."""
+
+        def wish() -> _Wish:
+            record = self._checked(kind, name, options)
+            return _Wish(removals=((record.kind, name),), target=(kind, name))
+
+        return await self._write(wish, options, actor)
+
+    def _checked(self, kind: str, name: str, options: WriteOptions) -> Record:
+        record = self._catalog.record(kind, name)
+        if options.etag is not None and options.etag != record.etag:
+            raise PreconditionFailed(f"the {record.kind.label} {name!r} changed meanwhile")
+        return record
+
+    async def apply(self, document: Document, prune: bool, options: WriteOptions, actor: Actor) -> Written:
+        """Create and update all that the document has; `prune` removes the rest."""
+
+        def wish() -> _Wish:
+            self._check_whole(options)
+            puts = tuple(self._all_of(document))
+            named = {(kind.key, name_of(resource)) for kind, resource in puts}
+            removals: Iterable[Record] = self._catalog.all() if prune else ()
+            gone = tuple((r.kind, r.name) for r in removals if (r.kind.key, r.name) not in named)
+            return _Wish(puts, gone)
+
+        return await self._write(wish, options, actor)
+
+    async def remove(self, document: Document, options: WriteOptions, actor: Actor) -> Written:
+        """Remove all that the document names and that is there."""
+
+        def wish() -> _Wish:
+            self._check_whole(options)
+            names = ((kind, item.get("name")) for kind, item, _ in items_of(document))
+            return _Wish(
+                removals=tuple(
+                    (k, n) for k, n in names if isinstance(n, str) and self._catalog.get(k.key, n) is not None
+                )
+            )
+
+        return await self._write(wish, options, actor)
+
+    def _check_whole(self, options: WriteOptions) -> None:
+        if options.etag is not None and options.etag != self._catalog.etag:
+            raise PreconditionFailed("the configuration changed meanwhile")
+
+    def _all_of(self, document: Document) -> Iterable[tuple[Kind, Resource]]:
+        mistakes: list[Mistake] = []
+        found: dict[tuple[str, str], Resource] = {}
+        for kind, item, index in items_of(document):
+            name = item.get("name")
+            record = self._catalog.get(kind.key, name) if isinstance(name, str) else None
+            place = f"/{kind.key}/{name if isinstance(name, str) else index}"
+            try:
+                resource = self._parse(kind.key, item, None if record is None else record.resource)
+            except InvalidDocument as error:
+                mistakes += [replace(m, pointer=place + m.pointer) for m in error.mistakes]
+                continue
+            if (kind.key, name_of(resource)) in found:
+                mistakes.append(Mistake(f"{place}/name", str(name), "is given twice", "each name once"))
+            found[kind.key, name_of(resource)] = resource
+        if mistakes:
+            raise InvalidDocument(mistakes)
+        return [(KIND_OF[key], resource) for (key, _), resource in found.items()]
+
+    def _parse(self, kind: str, document: Document, keep: Resource | None) -> Resource:
+        return parse(KIND_OF[kind], document, keep=keep, make_key=_new_key)
+
+    async def _write(self, wish: Callable[[], _Wish], options: WriteOptions, actor: Actor) -> Written:
+        if self._file is not None:
+            raise ReadOnly(f"{self.read_only}, and are changed there")
+        async with self._writing:
+            key = None if options.dry_run else options.idempotency_key
+            if key is not None:
+                before = await self._store.remembered(actor.name, key)
+                if before is not None:
+                    return _replayed(before, options)
+            wished = wish()
+            old = self._catalog.intent
+            new = await self._checked_intent(old, wished)
+            planned = plan(old, new, self._runtime.engine)
+            created = wished.target is not None and self._catalog.get(*wished.target) is None
+            if options.dry_run:
+                return Written(planned, self._target(wished), created, dry_run=True)
+            return await self._commit(wished, new, planned, created, key, options, actor)
+
+    async def _checked_intent(self, old: Intent, wished: _Wish) -> Intent:
+        count = sum(len(getattr(old, kind.key)) for kind in KINDS)
+        if count > THREAD_ABOVE:
+            return await asyncio.to_thread(with_changes, old, wished.puts, wished.removals)
+        return with_changes(old, wished.puts, wished.removals)
+
+    def _target(self, wished: _Wish) -> ResourceView | None:
+        if wished.target is None or self._catalog.get(*wished.target) is None:
+            return None
+        return self.resource(*wished.target)
+
+    async def _commit(
+        self,
+        wished: _Wish,
+        new: Intent,
+        planned: Plan,
+        created: bool,
+        key: str | None,
+        options: WriteOptions,
+        actor: Actor,
+    ) -> Written:
+        now = self._clock()
+        records = [r for kind, resource in wished.puts if (r := self._next(kind, resource, now)) is not None]
+        removed = [self._catalog.record(kind.key, name) for kind, name in wished.removals]
+        if not records and not removed:
+            return Written(planned, self._target(wished), created=False)
+        audit = (*(self._audit(r, actor, now) for r in records), *(_removal(r, actor, now) for r in removed))
+        batch = Batch(
+            puts=tuple(stored(record) for record in records),
+            removals=tuple((record.kind.key, record.name) for record in removed),
+            audit=audit,
+        )
+        if key is not None:
+            # What a repetition is told is what was known at the commit: the resource on its way.
+            told = Written(planned, self._told(wished, records, removed), created)
+            outcome = _OUTCOME.dump_python(told, mode="json")
+            remember = Remembered(actor.name, key, options.fingerprint, outcome, now)
+            batch = replace(batch, remember=remember)
+        await self._store.write(batch)
+        change = self._runtime.adopt(new)
+        for record in records:
+            record.change = change
+        self._catalog.take(new, records, removed, change)
+        await self._forget_switches(removed, actor)
+        return Written(planned, self._target_after(wished), created)
+
+    def _next(self, kind: Kind, resource: Resource, now: float) -> Record | None:
+        """The record that a put makes; None if it changes nothing."""
+        before = self._catalog.get(kind.key, name_of(resource))
+        if before is None:
+            return Record(kind, resource, 1, now, now, fresh=True)
+        if before.resource == resource:
+            return None
+        return Record(kind, resource, before.version + 1, before.created_at, now, fresh=before.fresh)
+
+    def _audit(self, record: Record, actor: Actor, now: float) -> AuditEntry:
+        before = self._catalog.get(record.kind.key, record.name)
+        return AuditEntry(
+            now,
+            actor.name,
+            actor.source,
+            "create" if before is None else "update",
+            record.kind.key,
+            record.name,
+            None if before is None else before.document,
+            record.document,
+        )
+
+    def _told(self, wished: _Wish, records: list[Record], removed: list[Record]) -> ResourceView | None:
+        if wished.target is None:
+            return None
+        intent = self._catalog.intent
+        if removed:
+            return Catalog(intent, removed).view(*wished.target, Progress(0))
+        record = replace(records[0], change=1)
+        return Catalog(intent, [record]).view(*wished.target, Progress(0))
+
+    def _target_after(self, wished: _Wish) -> ResourceView | None:
+        return None if wished.target is None else self.resource(*wished.target)
+
+    async def _forget_switches(self, removed: list[Record], actor: Actor) -> None:
+        connections = [record.name for record in removed if record.kind.key == "vpn_connections"]
+        for name in connections:
+            self._runtime.forget_mode(name)
+        await self._choices.forget_switches(connections, actor)
+
+    # Secrets and accounts ---------------------------------------------------------------------
+
+    async def reveal(self, kind: str, name: str, actor: Actor) -> Mapping[str, str]:
+        """The secrets of a resource by pointer; audited before they are returned."""
+        record = self._catalog.record(kind, name)
+        found = secrets_of(record.resource)
+        entry = AuditEntry(
+            self._clock(), actor.name, actor.source, "reveal", kind, name, None, {"pointers": sorted(found)}
+        )
+        await self._store.add_audit([entry])
+        return found
+
+    async def rotate_key(self, actor: Actor) -> int:
+        """Encrypt all secrets with a new key."""
+        async with self._writing:
+            entry = AuditEntry(self._clock(), actor.name, actor.source, "key.rotate")
+            return await self._store.rotate(entry)
+
+    async def authenticate(self, token: str, source: str) -> Actor | None:
+        """Whose token that is."""
+        return await self._accounts.authenticate(token, source)
+
+    async def record(
+        self,
+        action: str,
+        kind: str | None,
+        name: str | None,
+        old: Document | None,
+        new: Document | None,
+        actor: Actor,
+    ) -> None:
+        """Add an entry to the audit log."""
+        await self._store.add_audit(
+            [AuditEntry(self._clock(), actor.name, actor.source, action, kind, name, old, new)]
+        )
+
+    async def tokens(self, after: str | None, limit: int) -> Listing:
+        """Tokens by id."""
+        return await self._accounts.page(after, limit)
+
+    async def token(self, ident: str) -> TokenView:
+        """One token."""
+        return await self._accounts.view(ident)
+
+    async def create_token(self, name: str, scope: Scope, expires_at: float | None, actor: Actor) -> NewToken:
+        """Make a token."""
+        return await self._accounts.create(name, scope, expires_at, actor)
+
+    async def revoke_token(self, ident: str, actor: Actor) -> TokenView:
+        """End a token."""
+        return await self._accounts.revoke(ident, actor)
+
+    async def audit(
+        self, before: int | None, limit: int, kind: str | None, name: str | None, actor: str | None
+    ) -> tuple[AuditView, ...]:
+        """Audit entries, newest first."""
+        return await self._store.audit(before, limit, kind, name, actor)
+
+    # Questions --------------------------------------------------------------------------------
+
+    async def explain(self, gateway: str, prefix: str) -> Explanation:
+        """The story of a prefix."""
+        self._check_gateway(gateway)
+        return explain(self._runtime.engine, gateway, prefix)
+
+    async def simulate(self, gateway: str, question: Question) -> Outcome:
+        """What would come of a question."""
+        self._check_gateway(gateway)
+        hypothetical: Intent | None = None
+        if question.documents:
+            puts = tuple(self._all_of(question.documents))
+            hypothetical = with_changes(self._runtime.engine.intent, puts, ())
+        return await _in_turns(simulate(self._runtime.engine, gateway, question, hypothetical))
+
+    def _check_gateway(self, name: str) -> None:
+        gateways = self._runtime.engine.gateways
+        if name not in gateways:
+            raise NotFound("VPN gateway", name, tuple(gateways))
+
+
+async def _in_turns(work: Generator[None, None, T]) -> T:
+    """Runs a generator to its end, giving the event loop its turn every few milliseconds."""
+    turn_ends = time.perf_counter() + TURN
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            outcome: T = stop.value
+            return outcome
+        if time.perf_counter() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.perf_counter() + TURN
+
+
+def _replayed(before: Remembered, options: WriteOptions) -> Written:
+    if before.fingerprint != options.fingerprint:
+        raise IdempotencyConflict("the Idempotency-Key was used before, with another request")
+    return replace(_OUTCOME.validate_python(before.outcome), replayed=True)
+
+
+def _removal(record: Record, actor: Actor, now: float) -> AuditEntry:
+    return AuditEntry(
+        now, actor.name, actor.source, "delete", record.kind.key, record.name, record.document, None
+    )
+
+
+def _new_key() -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(KEY_LENGTH))

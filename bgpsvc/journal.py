@@ -7,8 +7,9 @@ that falls behind what is kept continues with the oldest entry kept (ids show th
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from itertools import islice
 from typing import Any, Literal
 
@@ -18,10 +19,10 @@ KEPT = 10_000
 
 
 class Journal:
-    """Events with rising ids. `first_id` carries the numbering over a restart."""
+    """Events with rising ids. `first_id` carries the numbering over a restart, `former` the last events."""
 
-    def __init__(self, first_id: int = 1, kept: int = KEPT) -> None:
-        self._entries: deque[EventView] = deque(maxlen=kept)
+    def __init__(self, first_id: int = 1, kept: int = KEPT, former: Iterable[EventView] = ()) -> None:
+        self._entries: deque[EventView] = deque(former, maxlen=kept)
         self._next = first_id
         self._news = asyncio.Event()
 
@@ -52,9 +53,14 @@ class Journal:
     def _behind(self, after: int) -> list[EventView]:
         if not self._entries:
             return []
-        # islice() takes no number beyond sys.maxsize, so an id from nowhere must not get there.
-        skip = min(max(0, after + 1 - self._entries[0].id), len(self._entries))
+        # Ids rise, but not without gaps: those of a life begin at its first second.
+        skip = bisect_right(self._entries, after, key=lambda event: event.id)
         return list(islice(self._entries, skip, None))
+
+    async def beyond(self, last: int) -> None:
+        """Until there is an event with an id above `last`."""
+        while not self._entries or self._entries[-1].id <= last:
+            await self._news.wait()
 
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Endless stream of the events behind id `after` (kept ones at once), or from now on."""

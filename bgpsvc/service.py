@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
 
 from bgpsvc.choices import Choices
 from bgpsvc.control import SYSTEM, Actor
@@ -13,7 +14,8 @@ from bgpsvc.gateway import Gateway
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import SessionId, SwitchMode
 from bgpsvc.queries import RouteQueries
-from bgpsvc.report import connection_view, gateway_view, session_view, vpc_view
+from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
+from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
 from bgpsvc.views import (
     ConnectionView,
@@ -26,8 +28,13 @@ from bgpsvc.views import (
     RouteFilter,
     SessionView,
     SwitchPlan,
+    TunnelView,
     VpcView,
 )
+
+
+NAMED = 20
+"""Names that an error lists at most."""
 
 
 class BgpService:
@@ -37,6 +44,7 @@ class BgpService:
         self._runtime = runtime
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
+        self._sorted: dict[str, tuple[Intent, list[str]]] = {}
 
     @property
     def engine(self) -> Engine:
@@ -51,8 +59,36 @@ class BgpService:
         """One BGP session."""
         found = self.engine.sessions.get(SessionId(session))
         if found is None:
-            raise NotFound("BGP session", session, tuple(self.engine.sessions))
+            raise NotFound("BGP session", session, tuple(self.engine.sessions)[:NAMED])
         return session_view(found, self._runtime.wall)
+
+    def session_page(self, after: str | None, limit: int) -> Page:
+        """BGP sessions by id, those behind `after`."""
+        sessions = self.engine.sessions
+        ids, more = self._page([*sessions], "sessions", after, limit)
+        items = tuple(session_view(sessions[SessionId(i)], self._runtime.wall) for i in ids)
+        return Page(items, ids[-1] if more else None)
+
+    def tunnel_page(self, after: str | None, limit: int) -> Page:
+        """Tunnels by id, those behind `after`."""
+        ids, more = self._page([*self.engine.tunnels], "tunnels", after, limit)
+        return Page(tuple(self.tunnel(i) for i in ids), ids[-1] if more else None)
+
+    def tunnel(self, tunnel: str) -> TunnelView:
+        """One tunnel."""
+        found = self.engine.tunnels.get(SessionId(tunnel))
+        if found is None:
+            raise NotFound("tunnel", tunnel, tuple(self.engine.tunnels)[:NAMED])
+        return tunnel_view(self.engine, found, self._runtime.wall)
+
+    def _page(self, keys: Sequence[str], kind: str, after: str | None, limit: int) -> tuple[list[str], bool]:
+        """Ids of a page in order, and whether there are more. They are sorted once for each intent."""
+        known = self._sorted.get(kind)
+        if known is None or known[0] is not self.engine.intent or len(known[1]) != len(keys):
+            known = self._sorted[kind] = (self.engine.intent, sorted(keys))
+        names = known[1]
+        start = 0 if after is None else bisect_right(names, after)
+        return names[start : start + limit], start + limit < len(names)
 
     def connections(self) -> tuple[ConnectionView, ...]:
         """All VPN connections."""
@@ -68,7 +104,7 @@ class BgpService:
 
     def _check_connection(self, name: str) -> None:
         if name not in self.engine.switchboard.switches:
-            raise NotFound("VPN connection", name, self._connections())
+            raise NotFound("VPN connection", name, self._connections()[:NAMED])
 
     def gateways(self) -> tuple[GatewayView, ...]:
         """All VPN gateways."""
@@ -81,7 +117,7 @@ class BgpService:
     def _gateway(self, name: str) -> Gateway:
         found = self.engine.gateways.get(name)
         if found is None:
-            raise NotFound("VPN gateway", name, tuple(self.engine.gateways))
+            raise NotFound("VPN gateway", name, tuple(self.engine.gateways)[:NAMED])
         return found
 
     def vpcs(self) -> tuple[VpcView, ...]:
@@ -90,10 +126,11 @@ class BgpService:
 
     def vpc(self, name: str) -> VpcView:
         """One VPC."""
-        names = tuple(vpc.name for vpc in self.engine.intent.vpcs)
-        if name not in names:
-            raise NotFound("VPC", name, names)
-        return vpc_view(self.engine, name)
+        try:
+            return vpc_view(self.engine, name)
+        except KeyError:
+            names = tuple(vpc.name for vpc in self.engine.intent.vpcs[:NAMED])
+            raise NotFound("VPC", name, names) from None
 
     def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """A page of the Loc-RIB."""

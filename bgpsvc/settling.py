@@ -12,7 +12,7 @@ from bgpsvc.model import SessionId
 
 
 class Settling:
-    """Numbers of changes: requested, done, and why the rest is stuck. `retry`: seconds after a failed pass."""
+    """Numbers of changes: requested, done, and why the rest is stuck. `retry`: seconds to the next try."""
 
     def __init__(self, retry: float) -> None:
         self._retry = retry

@@ -1,0 +1,68 @@
+"""The event log on disk: what the journal holds in memory is written behind it, in portions.
+
+Losing the database loses no event as long as the journal still has it, and holds nothing up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from bgpsvc.control import StoreUnavailable
+from bgpsvc.journal import Journal
+from bgpsvc.views import EventView
+
+PORTION = 500
+"""Events in one transaction."""
+RETRY = 5.0
+"""Seconds until a database that did not answer is asked again."""
+PRUNE_INTERVAL = 600.0
+"""Seconds between looks for what is older or more than is kept."""
+
+log = logging.getLogger("bgpsvc")
+
+
+class EventStore(Protocol):
+    """Where events are kept."""
+
+    async def add_events(self, events: Sequence[EventView]) -> None:
+        """Write events with their ids. Raises control.StoreUnavailable."""
+
+    async def prune(self, now: float) -> None:
+        """Delete what is beyond retention. Raises control.StoreUnavailable."""
+
+
+class History:
+    """Writes the journal's events. `written` is the id of the last one on disk."""
+
+    def __init__(self, journal: Journal, store: EventStore, written: int) -> None:
+        self._journal = journal
+        self._store = store
+        self.written = written
+
+    async def run(self) -> None:
+        """Write what comes, until cancelled; `flush` afterwards."""
+        prune_at = time.monotonic()
+        while True:
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(
+                        self._journal.beyond(self.written), max(0.0, prune_at - time.monotonic())
+                    )
+                await self.flush()
+                if time.monotonic() >= prune_at:
+                    prune_at = time.monotonic() + PRUNE_INTERVAL
+                    await self._store.prune(time.time())
+            except StoreUnavailable as error:
+                log.error("events are not stored for now: %s", error)
+                await asyncio.sleep(RETRY)
+
+    async def flush(self) -> None:
+        """Write all there is. Raises StoreUnavailable."""
+        while portion := self._journal.entries(self.written, PORTION, None):
+            await self._store.add_events(portion)
+            self.written = portion[-1].id
