@@ -230,6 +230,10 @@ class Runtime:
         self._modes[connection] = mode
         self.operator(OperatorSwitch(connection, mode))
 
+    def forget_mode(self, connection: str) -> None:
+        """The connection is deleted, and the operator's choice with it."""
+        self._modes.pop(connection, None)
+
     def _apply_modes(self) -> None:
         for name, mode in self._modes.items():
             if name in self.engine.switchboard.switches and self.engine.modes.get(name) is not mode:
