@@ -92,7 +92,7 @@ class Engine:
         settings = {s.id: s for s in session_settings(intent)}
         gateways = {g.name for g in intent.vpn_gateways}
         for ident, session in list(self.sessions.items()):
-            if not _same_session(settings.get(ident), session.settings):
+            if not same_peering(settings.get(ident), session.settings):
                 self._remove_session(session)
         for name, gateway in list(self.gateways.items()):
             vpc = next((intent.vpc(g.vpc) for g in intent.vpn_gateways if g.name == name), None)
@@ -525,7 +525,7 @@ class Engine:
         self.outbox.append(Log(kind, severity, subject, message, data))
 
 
-def _same_session(new: SessionSettings | None, old: SessionSettings) -> bool:
+def same_peering(new: SessionSettings | None, old: SessionSettings) -> bool:
     """True if the session survives the change: the peering itself is the same."""
     return new is not None and (
         (new.gateway, new.interface, new.local_address, new.peer_address, new.local_asn, new.peer_asn)
