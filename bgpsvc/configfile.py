@@ -16,14 +16,18 @@ def load_file(path: Path) -> Loaded:
 
 def load_bytes(content: bytes, filename: str, folder: Path) -> Loaded:
     """Loads a configuration from its content. Paths of secret files are relative to `folder`."""
+    return load(decode(content, filename), filename, secret_reader(folder))
+
+
+def decode(content: bytes, filename: str) -> str:
+    """The text of a file. ConfigError if it is none."""
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         problem = Problem(filename, line, column, "", None, "is not text", "UTF-8")
         raise ConfigError([problem]) from None
-    return load(text, filename, secret_reader(folder))
 
 
 def secret_reader(folder: Path) -> SecretReader:
