@@ -170,12 +170,16 @@ class PropagationSet:
 class Advertisement:
     """How a prefix is advertised; the next hop is always our own address of the session.
 
-    `local_pref` goes to iBGP peers only (RFC 4271 5.1.5; 100 if None), `communities` are 32-bit numbers.
+    `local_pref` goes to iBGP peers only (RFC 4271 5.1.5; 100 if None), `communities` are 32-bit numbers,
+    `large_communities` triples (RFC 8092). `prepend` is how many times more than once our own ASN
+    stands in the AS path; to iBGP peers it does not stand there at all.
     """
 
     med: int | None = None
     local_pref: int | None = None
     communities: tuple[int, ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    prepend: int = 0
 
 
 BgpEvent = (

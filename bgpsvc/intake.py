@@ -8,13 +8,13 @@ ones are in the Loc-RIB.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 
 from bgpsvc.effects import Effect, Log, Refresh, Reset
 from bgpsvc.events import Announced, Withdrawn
 from bgpsvc.gateway import Gateway
 from bgpsvc.jobs import pieces
 from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId
+from bgpsvc.policy import Judgement, Weighed
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Tunnel, TunnelState
 
@@ -43,63 +43,86 @@ class Intake:
         counters.updates += 1
         counters.announced += len(event.prefixes)
         gateway = self._gateways[session.settings.gateway]
-        attributes = event.attributes
-        refused_all, _ = session.verdict(attributes)
-        if refused_all is not None:
-            self._refuse(gateway, session, [(p, refused_all) for p in event.prefixes], event)
+        weighed = session.weigh(event.attributes)
+        if weighed.refused is not None:
+            self._refuse(gateway, session, [(p, weighed.refused) for p in event.prefixes], event)
             return
+        accepted, apart, refused = self._sort(gateway, session, event, weighed)
         adj = session.adj
-        fresh = adj.fresh
-        refuse = gateway.filter.refuse
-        room = session.settings.max_prefixes - len(fresh)
-        accepted: list[Prefix] = []
-        refused: list[tuple[Prefix, Reason]] = []
-        for prefix in event.prefixes:
-            reason = refuse(prefix)
-            if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
-                reason = None
-            if reason is None and prefix not in fresh:
-                room -= 1
-                if room < 0:
-                    reason = Reason.MAX_PREFIXES
-            if reason is None:
-                fresh[prefix] = attributes
-                accepted.append(prefix)
-            else:
-                refused.append((prefix, reason))
         for others in (adj.stale, adj.refused, adj.shed):
             if others:
                 for prefix in accepted:
                     others.pop(prefix, None)
-        gateway.table.mark(gateway.rib.update(session.id, attributes, accepted))
+        if weighed.uniform is not None:
+            gateway.table.mark(gateway.rib.update(session.id, weighed.uniform, accepted))
+        else:
+            self._install(gateway, session, apart)
         if refused:
             self._refuse(gateway, session, refused, event)
+
+    @staticmethod
+    def _sort(
+        gateway: Gateway, session: Session, event: Announced, weighed: Weighed
+    ) -> tuple[list[Prefix], list[tuple[Prefix, Attributes]], list[tuple[Prefix, Reason]]]:
+        """Accepted prefixes (now in Adj-RIB-In); what they became, unless it is uniform; the refused ones."""
+        fresh = session.adj.fresh
+        attributes = event.attributes
+        refuse = gateway.filter.refuse
+        uniform = weighed.uniform
+        room = session.settings.max_prefixes - len(fresh)
+        accepted: list[Prefix] = []
+        apart: list[tuple[Prefix, Attributes]] = []
+        refused: list[tuple[Prefix, Reason]] = []
+        for prefix in event.prefixes:
+            reason, made = refuse(prefix), uniform
+            if reason is Reason.DEFAULT_ROUTE or (reason is None and made is None):
+                judgement = weighed.judge(prefix, reason)
+                reason, made = judgement.reason, judgement.attributes
+            if reason is None and prefix not in fresh:
+                room -= 1
+                if room < 0:
+                    reason = Reason.MAX_PREFIXES
+            if reason is not None:
+                refused.append((prefix, reason))
+                continue
+            fresh[prefix] = attributes
+            accepted.append(prefix)
+            if uniform is None and made is not None:
+                apart.append((prefix, made))
+        return accepted, apart, refused
+
+    @staticmethod
+    def _install(gateway: Gateway, session: Session, paths: Iterable[tuple[Prefix, Attributes]]) -> None:
+        """Give the Loc-RIB paths as import made them; those that share their attributes in one go."""
+        groups: dict[int, tuple[Attributes, list[Prefix]]] = {}
+        for prefix, made in paths:
+            groups.setdefault(id(made), (made, []))[1].append(prefix)
+        for made, prefixes in groups.values():
+            gateway.table.mark(gateway.rib.update(session.id, made, prefixes))
 
     def _refuse(
         self, gateway: Gateway, session: Session, refused: list[tuple[Prefix, Reason]], event: Announced
     ) -> None:
-        adj = session.adj
         prefixes = [prefix for prefix, _ in refused]
         self.withdraw(gateway, session, prefixes)
         self.purge_orphans(gateway, prefixes)
-        limit = session.settings.max_prefixes
-        over = False
         for prefix, reason in refused:
-            over = over or reason is Reason.MAX_PREFIXES
-            if reason is Reason.MAX_PREFIXES and len(adj.shed) < limit:
-                adj.shed[prefix] = event.attributes
-            elif reason is not Reason.MAX_PREFIXES and len(adj.refused) < limit:
-                adj.refused[prefix] = (event.attributes, reason)
+            if reason is Reason.MAX_PREFIXES:
+                self._shed(session, prefix, event.attributes)
             else:
-                adj.forgotten += 1
-        if over and not session.over_limit:
-            session.over_limit = True
-            if session.settings.teardown_at_max:
-                text = f"over the maximum of {limit} prefixes; the session is torn down"
-                self._outbox.append(Reset(session.id, CEASE_MAX_PREFIXES, text))
-            else:
-                text = f"over the maximum of {limit} prefixes; further ones are shed"
-            self._outbox.append(Log("session.prefix_limit", "warning", session.id, text, {"limit": limit}))
+                self._keep_refused(session, prefix, event.attributes, reason)
+
+    def _over_limit(self, session: Session) -> None:
+        if session.over_limit:
+            return
+        session.over_limit = True
+        limit = session.settings.max_prefixes
+        if session.settings.teardown_at_max:
+            text = f"over the maximum of {limit} prefixes; the session is torn down"
+            self._outbox.append(Reset(session.id, CEASE_MAX_PREFIXES, text))
+        else:
+            text = f"over the maximum of {limit} prefixes; further ones are shed"
+        self._outbox.append(Log("session.prefix_limit", "warning", session.id, text, {"limit": limit}))
 
     def withdrawn(self, session: Session, event: Withdrawn) -> None:
         """One UPDATE's withdrawn prefixes."""
@@ -133,10 +156,19 @@ class Intake:
             return
         limit = session.settings.max_prefixes
         room = limit - len(adj.fresh)
-        for prefix in list(islice(adj.shed, max(room, 0))):
-            attributes = adj.shed.pop(prefix)
-            adj.fresh[prefix] = attributes
-            gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
+        admitted: list[tuple[Prefix, Attributes]] = []
+        for prefix, attributes in list(adj.shed.items()):
+            if len(admitted) >= room:
+                break
+            del adj.shed[prefix]
+            # Shed before the policy last changed, perhaps.
+            judgement = self._judge(gateway, session, prefix, attributes)
+            if judgement.attributes is not None:
+                adj.fresh[prefix] = attributes
+                admitted.append((prefix, judgement.attributes))
+            elif judgement.reason is not None:
+                self._keep_refused(session, prefix, attributes, judgement.reason)
+        self._install(gateway, session, admitted)
         if adj.shed or (adj.forgotten and len(adj.fresh) == limit):
             return
         session.over_limit = False
@@ -193,53 +225,86 @@ class Intake:
             yield
 
     def refilter(self, gateway: Gateway) -> Iterator[None]:
-        """The policy changed: judge everything again, in bounded pieces."""
+        """The policy changed: judge everything again, in bounded pieces.
+
+        What arrives meanwhile is judged by the new policy, so that each piece only looks at what is there
+        when its turn comes.
+        """
         for session in [s for s in self._sessions.values() if s.settings.gateway == gateway.name]:
             for piece in pieces([*session.adj.fresh, *session.adj.stale]):
                 if not self._current(gateway, session):
                     return
-                self._refuse_again(gateway, session, piece)
+                self._judge_accepted(gateway, session, piece)
                 yield
             for piece in pieces(list(session.adj.refused)):
                 if not self._current(gateway, session):
                     return
-                self._admit_again(gateway, session, piece)
+                self._judge_refused(gateway, session, piece)
                 yield
+            if not self._current(gateway, session):
+                return
+            self.readmit(gateway, session)
+            self._recall(session)
 
     def _current(self, gateway: Gateway, session: Session) -> bool:
         return self._gateways.get(gateway.name) is gateway and self._sessions.get(session.id) is session
 
-    def _refuse_again(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+    def _recall(self, session: Session) -> None:
+        """Refused paths that were too many to remember may be acceptable now: ask for them again."""
         adj = session.adj
+        if adj.forgotten and not session.over_limit and session.established:
+            adj.forgotten = 0
+            self._outbox.append(Refresh(session.id))
+
+    def _judge_accepted(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+        adj = session.adj
+        kept: list[tuple[Prefix, Attributes]] = []
         for prefix in prefixes:
             attributes = adj.get(prefix)
             if attributes is None:
                 continue  # withdrawn meanwhile
-            reason = self._judge(gateway, session, prefix, attributes)
-            if reason is not None:
+            judgement = self._judge(gateway, session, prefix, attributes)
+            if judgement.attributes is not None:
+                kept.append((prefix, judgement.attributes))
+            elif judgement.reason is not None:
                 was_fresh = prefix in adj.fresh
                 self.withdraw(gateway, session, (prefix,))
                 if was_fresh:
-                    adj.refused[prefix] = (attributes, reason)
+                    self._keep_refused(session, prefix, attributes, judgement.reason)
                 self.purge_orphans(gateway, (prefix,))
+        self._install(gateway, session, kept)
 
-    def _admit_again(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
+    def _judge_refused(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         adj = session.adj
+        admitted: list[tuple[Prefix, Attributes]] = []
         for prefix in prefixes:
             if prefix not in adj.refused:
                 continue
-            attributes, _ = adj.refused[prefix]
-            reason = self._judge(gateway, session, prefix, attributes)
-            if reason is not None:
-                adj.refused[prefix] = (attributes, reason)
-            elif len(adj.fresh) < session.settings.max_prefixes:
-                del adj.refused[prefix]
+            attributes, _ = adj.refused.pop(prefix)
+            judgement = self._judge(gateway, session, prefix, attributes)
+            if judgement.reason is not None:
+                adj.refused[prefix] = (attributes, judgement.reason)
+            elif len(adj.fresh) >= session.settings.max_prefixes:
+                self._shed(session, prefix, attributes)
+            elif judgement.attributes is not None:
                 adj.fresh[prefix] = attributes
-                gateway.table.mark(gateway.rib.update(session.id, attributes, (prefix,)))
+                admitted.append((prefix, judgement.attributes))
+        self._install(gateway, session, admitted)
 
     @staticmethod
-    def _judge(gateway: Gateway, session: Session, prefix: Prefix, attributes: Attributes) -> Reason | None:
-        reason = session.verdict(attributes)[0] or gateway.filter.refuse(prefix)
-        if reason is Reason.DEFAULT_ROUTE and session.settings.accept_default:
-            return None
-        return reason
+    def _keep_refused(session: Session, prefix: Prefix, attributes: Attributes, reason: Reason) -> None:
+        if len(session.adj.refused) < session.settings.max_prefixes:
+            session.adj.refused[prefix] = (attributes, reason)
+        else:
+            session.adj.forgotten += 1
+
+    def _shed(self, session: Session, prefix: Prefix, attributes: Attributes) -> None:
+        if len(session.adj.shed) < session.settings.max_prefixes:
+            session.adj.shed[prefix] = attributes
+        else:
+            session.adj.forgotten += 1
+        self._over_limit(session)
+
+    @staticmethod
+    def _judge(gateway: Gateway, session: Session, prefix: Prefix, attributes: Attributes) -> Judgement:
+        return session.weigh(attributes).judge(prefix, gateway.filter.refuse(prefix))

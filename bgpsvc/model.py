@@ -77,6 +77,7 @@ class Reason(StrEnum):
     MAX_PREFIXES = "over_maximum_prefixes"
     AS_LOOP = "as_path_loop"
     INVALID_NEXT_HOP = "invalid_next_hop"
+    REJECTED_BY_POLICY = "rejected_by_import_policy"
     # Decision process, in the order of its steps (DESIGN.md 6).
     OPERATOR_PREFERENCE = "operator_preference"
     LOCAL_PREF = "lower_local_preference"
@@ -112,6 +113,7 @@ _REASON_TEXT: dict[Reason, str] = {
     Reason.MAX_PREFIXES: "the session is over its maximum number of prefixes",
     Reason.AS_LOOP: "the AS path contains the local ASN",
     Reason.INVALID_NEXT_HOP: "the next hop is not the peer's side of the tunnel",
+    Reason.REJECTED_BY_POLICY: "the import policy of the connection rejects the path",
     Reason.OPERATOR_PREFERENCE: "the operator switched the connection to the other tunnel",
     Reason.LOCAL_PREF: "another path has a higher local preference",
     Reason.AS_PATH_LENGTH: "another path has a shorter AS path",
@@ -144,7 +146,8 @@ class Attributes:
     """Path attributes of one or many prefixes (RFC 4271 5; next hop of RFC 4760 for IPv6).
 
     `next_hop` is packed: 4 or 16 bytes. Communities are kept as numbers: standard ones as 32 bits,
-    large ones as triples (RFC 8092), extended ones as 64 bits (RFC 4360).
+    large ones as triples (RFC 8092), extended ones as 64 bits (RFC 4360). `preference` is never
+    received: it is the local preference that a routing policy gave the path on import.
     """
 
     next_hop: bytes
@@ -157,6 +160,7 @@ class Attributes:
     communities: tuple[int, ...] = ()
     large_communities: tuple[tuple[int, int, int], ...] = ()
     extended_communities: tuple[int, ...] = ()
+    preference: int | None = None
 
     @property
     def as_path_length(self) -> int:
@@ -182,6 +186,57 @@ class Attributes:
     def has_asn(self, asn: int) -> bool:
         """True if any segment contains the ASN (loop detection, RFC 4271 9.1.2)."""
         return any(asn in segment.asns for segment in self.as_path)
+
+
+WELL_KNOWN_COMMUNITIES = {
+    0xFFFF0000: "graceful-shutdown",
+    0xFFFFFF01: "no-export",
+    0xFFFFFF02: "no-advertise",
+    0xFFFFFF03: "no-export-subconfed",
+    0xFFFFFF04: "no-peer",
+    0xFFFF029A: "blackhole",
+}
+_COMMUNITIES_BY_NAME = {name: value for value, name in WELL_KNOWN_COMMUNITIES.items()}
+
+Community = int | tuple[int, int, int]
+"""A standard community (RFC 1997) as 32 bits, or a large one (RFC 8092) as a triple."""
+
+
+def format_as_path(path: tuple[Segment, ...]) -> str:
+    """`65500 65501 {65502,65503}`; confederation segments in parentheses and brackets (RFC 5065)."""
+    parts = []
+    for segment in path:
+        asns = [str(asn) for asn in segment.asns]
+        if segment.type is SegmentType.SEQUENCE:
+            parts.append(" ".join(asns))
+        elif segment.type is SegmentType.SET:
+            parts.append("{" + ",".join(asns) + "}")
+        elif segment.type is SegmentType.CONFED_SEQUENCE:
+            parts.append("(" + " ".join(asns) + ")")
+        else:
+            parts.append("[" + ",".join(asns) + "]")
+    return " ".join(parts)
+
+
+def format_community(value: Community) -> str:
+    """`65000:100`, `65000:1:2`, or the name of a well-known community (RFC 1997, 7999, 8326)."""
+    if isinstance(value, tuple):
+        return ":".join(map(str, value))
+    return WELL_KNOWN_COMMUNITIES.get(value, f"{value >> 16}:{value & 0xFFFF}")
+
+
+def parse_community(text: str) -> Community:
+    """The inverse of `format_community`; ValueError if the text is no community."""
+    if text in _COMMUNITIES_BY_NAME:
+        return _COMMUNITIES_BY_NAME[text]
+    parts = text.split(":")
+    if all(part.isascii() and part.isdigit() for part in parts):
+        numbers = [int(part) for part in parts]
+        if len(numbers) == 2 and max(numbers) <= 0xFFFF:
+            return numbers[0] << 16 | numbers[1]
+        if len(numbers) == 3 and max(numbers) <= 0xFFFFFFFF:
+            return numbers[0], numbers[1], numbers[2]
+    raise ValueError(f"{text!r} is not a community")
 
 
 class SessionState(Enum):

@@ -1,9 +1,11 @@
-"""Import policy: which announced paths become candidates, and with which local preference.
+"""Import: which announced paths become candidates, and with which attributes.
 
-Two halves, because they depend on different things. What depends on the prefix (martians, the
-VPC's own addresses, tunnel and connected networks, the default route) is a search in sorted
-ranges and runs once per prefix. What depends on the attributes (AS loop, next hop, local
-preference) runs once per distinct attribute set, as those are interned.
+First come built-in checks that nothing overrides (but for the default route), then the routing policy
+of the connection, if it has one. Both have two halves, because they depend on different things. What
+depends on the prefix (martians, the VPC's own addresses, tunnel and connected networks; the policy's
+prefix lists) is a search in sorted ranges or tables and runs once per prefix. What depends on the
+attributes (AS loop, next hop, local preference; AS path and communities of the policy's rules) runs
+once per distinct attribute set, as those are interned: that is `weigh`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from bgpsvc.model import Attributes, Prefix, Reason, Role, covers, parse_prefix
+from bgpsvc.model import Attributes, Prefix, Reason, Role, SessionId, covers, parse_prefix
+from bgpsvc.routing_policy import CompiledPolicy, PrefixList, Rule
 
 LOCAL_PREF_DEFAULT = 100
 LOCAL_PREF_ACTIVE = 200
@@ -117,9 +121,121 @@ class AttributePolicy:
         return None
 
     def local_pref(self, attributes: Attributes) -> int:
-        """The local preference for the decision. LOCAL_PREF of an eBGP peer is ignored (RFC 4271 5.1.5)."""
+        """The local preference for the decision: a routing policy's, else that of the tunnel's role.
+
+        LOCAL_PREF of an eBGP peer is ignored (RFC 4271 5.1.5).
+        """
+        if attributes.preference is not None:
+            return attributes.preference
         if self.prefer_active:
             return LOCAL_PREF_ACTIVE if self.role is Role.ACTIVE else LOCAL_PREF_DEFAULT
         if self.ebgp or attributes.local_pref is None:
             return LOCAL_PREF_DEFAULT
         return attributes.local_pref
+
+
+class Importing(Protocol):
+    """What import needs to know of a session; `SessionSettings` has it."""
+
+    @property
+    def id(self) -> SessionId: ...
+    @property
+    def peer_asn(self) -> int: ...
+    @property
+    def accept_default(self) -> bool: ...
+    @property
+    def policy(self) -> AttributePolicy: ...
+    @property
+    def import_policy(self) -> CompiledPolicy | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What import makes of an announced path: refused for a reason, or accepted with these attributes.
+
+    `policy` is the routing policy that decided, None if a built-in check did or there is no policy.
+    `rule` counts from 1, None for the policy's default action. `changes` says what the rule set.
+    """
+
+    reason: Reason | None
+    attributes: Attributes | None
+    policy: str | None = None
+    rule: int | None = None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In words: `rejected by rule 2 of import policy from-dc`."""
+        if self.policy is None:
+            return "accepted" if self.reason is None else self.reason.text
+        by = "the default action" if self.rule is None else f"rule {self.rule}"
+        return f"{'accepted' if self.reason is None else 'rejected'} by {by} of import policy {self.policy}"
+
+
+_REFUSED = {reason: Judgement(reason, None) for reason in Reason}
+
+
+class Weighed:
+    """What import makes of one attribute set of one session, as far as it can be said without the prefix.
+
+    `refused` is the reason that holds for all prefixes, if there is one. `uniform` are the attributes that
+    every prefix gets which the prefix filter lets pass; None if the prefix decides, or the policy rejects.
+    """
+
+    __slots__ = ("_accept_default", "_outcomes", "refused", "uniform")
+
+    def __init__(
+        self,
+        refused: Reason | None,
+        outcomes: tuple[tuple[PrefixList | None, Judgement], ...],
+        accept_default: bool,
+    ) -> None:
+        self.refused = refused
+        self._outcomes = outcomes
+        self._accept_default = accept_default
+        first, judgement = outcomes[0]
+        self.uniform = judgement.attributes if first is None and refused is None else None
+
+    def judge(self, prefix: Prefix, denied: Reason | None) -> Judgement:
+        """The judgement on a prefix of which the prefix filter says `denied`."""
+        if self.refused is not None:
+            return _REFUSED[self.refused]
+        if denied is not None and denied is not Reason.DEFAULT_ROUTE:
+            return _REFUSED[denied]
+        # The last outcome takes every prefix.
+        prefixes, judgement = next(o for o in self._outcomes if o[0] is None or prefix in o[0])
+        if denied is not None and prefixes is None and not self._accept_default:
+            return _REFUSED[denied]
+        return judgement
+
+
+def weigh(session: Importing, attributes: Attributes) -> Weighed:
+    """Everything about a path of a session that does not depend on its prefix."""
+    policy = session.import_policy
+    if policy is None:
+        outcomes: list[tuple[PrefixList | None, Judgement]] = [(None, Judgement(None, attributes))]
+    else:
+        rules = policy.rules_for(session.id, attributes)
+        outcomes = [(r.prefixes, _by_rule(policy.name, r, attributes, session.peer_asn)) for r in rules]
+        if not rules or rules[-1].prefixes is not None:
+            default = Judgement(None, attributes, policy.name)
+            if not policy.accepts_by_default:
+                default = Judgement(Reason.REJECTED_BY_POLICY, None, policy.name)
+            outcomes.append((None, default))
+    return Weighed(session.policy.refuse(attributes), tuple(outcomes), session.accept_default)
+
+
+def _by_rule(policy: str, rule: Rule, attributes: Attributes, peer_asn: int) -> Judgement:
+    if not rule.accept:
+        return Judgement(Reason.REJECTED_BY_POLICY, None, policy, rule.number)
+    changes = rule.changes
+    return Judgement(None, changes.imported(attributes, peer_asn), policy, rule.number, changes.texts)
+
+
+def judge(session: Importing, filter: PrefixFilter, prefix: Prefix, attributes: Attributes) -> Judgement:
+    """What import makes of a path as announced: the way that every UPDATE goes, for one prefix.
+
+    `filter` is the gateway's. A default route is refused unless the connection accepts it or the rule that
+    decides names it in its prefix list. The maximum number of prefixes is no part of this.
+    """
+    return weigh(session, attributes).judge(prefix, filter.refuse(prefix))

@@ -13,9 +13,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from bgpsvc.engine import Engine
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import Attributes, Family, Prefix, SessionId, pack_prefix, parse_address, parse_prefix
+from bgpsvc.model import (
+    WELL_KNOWN_COMMUNITIES,
+    Attributes,
+    Family,
+    Prefix,
+    SessionId,
+    pack_prefix,
+    parse_address,
+    parse_prefix,
+)
 from bgpsvc.rib import PathSet
-from bgpsvc.routes_report import WELL_KNOWN_COMMUNITIES, route_state, route_view, table_route_view
+from bgpsvc.routes_report import route_state, route_view, table_route_view
 from bgpsvc.views import InvalidQuery, Page, RouteFilter
 
 LOOKS_PER_PAGE = 50_000

@@ -9,10 +9,10 @@ from bgpsvc.model import (
     Attributes,
     Prefix,
     Reason,
-    Segment,
-    SegmentType,
     SessionId,
     format_address,
+    format_as_path,
+    format_community,
     format_prefix,
     prefix_family,
 )
@@ -20,36 +20,6 @@ from bgpsvc.rib import PathSet
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Hop, TunnelState
 from bgpsvc.views import CandidateView, RouteState, RouteView, TableRouteView
-
-WELL_KNOWN_COMMUNITIES = {
-    0xFFFF0000: "graceful-shutdown",
-    0xFFFFFF01: "no-export",
-    0xFFFFFF02: "no-advertise",
-    0xFFFFFF03: "no-export-subconfed",
-    0xFFFFFF04: "no-peer",
-    0xFFFF029A: "blackhole",
-}
-
-
-def format_as_path(path: tuple[Segment, ...]) -> str:
-    """`65500 65501 {65502,65503}`; confederation segments in parentheses and brackets (RFC 5065)."""
-    parts = []
-    for segment in path:
-        asns = [str(asn) for asn in segment.asns]
-        if segment.type is SegmentType.SEQUENCE:
-            parts.append(" ".join(asns))
-        elif segment.type is SegmentType.SET:
-            parts.append("{" + ",".join(asns) + "}")
-        elif segment.type is SegmentType.CONFED_SEQUENCE:
-            parts.append("(" + " ".join(asns) + ")")
-        else:
-            parts.append("[" + ",".join(asns) + "]")
-    return " ".join(parts)
-
-
-def format_community(value: int) -> str:
-    """`65000:100`, or the name of a well-known community (RFC 1997, 7999, 8326)."""
-    return WELL_KNOWN_COMMUNITIES.get(value, f"{value >> 16}:{value & 0xFFFF}")
 
 
 def route_state(gateway: Gateway, prefix: Prefix) -> tuple[RouteState, Reason | None]:
@@ -167,7 +137,7 @@ def _candidate(
         med=attributes.med,
         local_pref=local_pref,
         communities=tuple(format_community(c) for c in attributes.communities),
-        large_communities=tuple(":".join(map(str, c)) for c in attributes.large_communities),
+        large_communities=tuple(format_community(c) for c in attributes.large_communities),
         extended_communities=tuple(f"0x{c:016x}" for c in attributes.extended_communities),
         stale=prefix in session.adj.stale,
         in_use=in_use,

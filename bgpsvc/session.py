@@ -10,20 +10,21 @@ from bgpsvc.model import (
     Attributes,
     Family,
     Prefix,
-    Reason,
     Role,
     SessionId,
     SessionState,
     pack_prefix,
     session_id,
 )
-from bgpsvc.policy import AttributePolicy
+from bgpsvc.policy import AttributePolicy, Weighed, weigh
 from bgpsvc.resources import Intent, Tunnel, VpnConnection
+from bgpsvc.resources.models import RoutingPolicy
 from bgpsvc.rib import AdjRibIn
+from bgpsvc.routing_policy import CompiledPolicy, compile_policy
 
 LINK_LOCAL = pack_prefix(bytes.fromhex("fe80" + "00" * 14), 10)
 
-Verdict = tuple[Reason | None, Candidate]
+REMEMBERED_ATTRIBUTES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class SessionSettings:
     policy: AttributePolicy
     hold_down: float
     tunnel_cidrs: tuple[Prefix, ...]
+    import_policy: CompiledPolicy | None = None
+    export_policy: CompiledPolicy | None = None
 
     @property
     def ebgp(self) -> bool:
@@ -109,7 +112,13 @@ def _settings(intent: Intent, connection: VpnConnection, number: int, tunnel: Tu
         policy=policy,
         hold_down=connection.failback_hold_down,
         tunnel_cidrs=tuple(cidrs),
+        import_policy=_compiled(intent.import_policy_of(connection)),
+        export_policy=_compiled(intent.export_policy_of(connection)),
     )
+
+
+def _compiled(policy: RoutingPolicy | None) -> CompiledPolicy | None:
+    return None if policy is None else compile_policy(policy)
 
 
 @dataclass(slots=True)
@@ -164,7 +173,7 @@ class Session:
     announced_since: bool = False
     """Something was announced since the session came up or the last refresh was asked for."""
     advertised: int = 0
-    _verdicts: dict[Attributes, Verdict] = field(default_factory=dict)
+    _weighed: dict[Attributes, Weighed] = field(default_factory=dict)
 
     @property
     def id(self) -> SessionId:
@@ -176,30 +185,31 @@ class Session:
         """True in state Established."""
         return self.state is SessionState.ESTABLISHED
 
-    def verdict(self, attributes: Attributes) -> Verdict:
-        """What the policy says of the attributes (a reason to refuse, or None), and their candidate."""
-        found = self._verdicts.get(attributes)
+    def weigh(self, attributes: Attributes) -> Weighed:
+        """What import makes of received attributes, as far as the prefix does not decide."""
+        found = self._weighed.get(attributes)
         if found is None:
-            if len(self._verdicts) > 200_000:
-                self._verdicts.clear()
-            s = self.settings
-            found = self._verdicts[attributes] = (
-                s.policy.refuse(attributes),
-                Candidate(
-                    session=s.id,
-                    connection=s.connection,
-                    role=s.role,
-                    ebgp=s.ebgp,
-                    peer_address=s.peer_address,
-                    local_pref=s.policy.local_pref(attributes),
-                    attributes=attributes,
-                ),
-            )
+            if len(self._weighed) > REMEMBERED_ATTRIBUTES:
+                self._weighed.clear()
+            found = self._weighed[attributes] = weigh(self.settings, attributes)
         return found
+
+    def candidate(self, attributes: Attributes) -> Candidate:
+        """The candidate of a path that import accepted with these attributes."""
+        s = self.settings
+        return Candidate(
+            session=s.id,
+            connection=s.connection,
+            role=s.role,
+            ebgp=s.ebgp,
+            peer_address=s.peer_address,
+            local_pref=s.policy.local_pref(attributes),
+            attributes=attributes,
+        )
 
     def forget_verdicts(self) -> None:
         """The policy changed."""
-        self._verdicts.clear()
+        self._weighed.clear()
 
     @property
     def all_families_ended(self) -> bool:
