@@ -152,6 +152,17 @@ class Rest:
         """The latest 1000 events of these kinds."""
         return list(self.get("/v1/events", limit=1000, kind=list(kinds))["items"])
 
+    def write(self, method: str, path: str, body: Any = None, status: int = 200, **query: Any) -> Any:
+        """A request that changes something; the answer's body."""
+        answer = self.http.request(method, path, json=body, params=query)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def until_active(self, path: str) -> Any:
+        """Until a resource's change is in force; the resource."""
+        wait_until(lambda: self.get(path)["status"] == "active", f"{path} is active", LONG)
+        return self.get(path)
+
     def patch(self, on: bool) -> Any:
         """Switch automatic propagation."""
         answer = self.http.patch("/v1/vpn-gateways/gw1", json={"auto_propagate": on})
@@ -168,9 +179,13 @@ class Rest:
 
 
 class Site:
-    """The namespaces, the state directory, the daemon and its peers. Use as a context manager."""
+    """The namespaces, the state directory, the daemon and its peers. Use as a context manager.
 
-    def __init__(self) -> None:
+    `stored`: the resources are the store's, there is no configuration file.
+    """
+
+    def __init__(self, stored: bool = False) -> None:
+        self.stored = stored
         # What was made before something failed goes again.
         with contextlib.ExitStack() as building:
             self._build(building)
@@ -238,7 +253,8 @@ class Site:
         """The command line of the daemon, wherever it runs."""
         return [
             *("env", self.mark, sys.executable, "-m", "bgpsvc", "serve"),
-            *("--config", str(self.config_path), "--state-dir", str(self.state_dir)),
+            *(() if self.stored else ("--config", str(self.config_path))),
+            *("--state-dir", str(self.state_dir)),
             *("--listen", listen or f"unix:{self.socket_path}", *options),
         ]
 

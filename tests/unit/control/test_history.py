@@ -1,0 +1,92 @@
+"""Events on disk: all of them once, in order, also over a database that was away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from bgpsvc import history
+from bgpsvc.control import StoreUnavailable
+from bgpsvc.history import History
+from bgpsvc.journal import Journal
+from bgpsvc.views import EventView
+
+
+class Rows:
+    """An event store that can be away."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.away = False
+        self.pruned: list[float] = []
+        self.asked = asyncio.Event()
+
+    async def add_events(self, events: Sequence[EventView]) -> None:
+        self.asked.set()
+        if self.away:
+            raise StoreUnavailable("the database is away")
+        self.ids += [event.id for event in events]
+
+    async def prune(self, now: float) -> None:
+        self.pruned.append(now)
+
+
+def happen(journal: Journal, count: int) -> list[int]:
+    return [journal.add(0.0, "session.up", "info", "s", "up").id for _ in range(count)]
+
+
+async def until(rows: Rows, ids: list[int]) -> None:
+    async def same() -> None:
+        while rows.ids != ids:
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(same(), 5)
+
+
+def test_events_are_written_behind_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "PORTION", 3)
+
+    async def run() -> None:
+        journal, rows = Journal(first_id=100), Rows()
+        ids = happen(journal, 7)
+        task = asyncio.create_task(History(journal, rows, written=0).run())
+        await until(rows, ids)
+        ids += happen(journal, 2)
+        await until(rows, ids)
+        assert rows.pruned, "what is too old goes"
+        task.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_was_written_in_a_former_life_is_not_written_again() -> None:
+    async def run() -> None:
+        former = Journal(first_id=1)
+        happen(former, 4)
+        journal, rows = Journal(first_id=50, former=former.entries(0, 10, None)), Rows()
+        task = asyncio.create_task(History(journal, rows, written=4).run())
+        ids = happen(journal, 1)
+        await until(rows, ids)
+        assert [event.id for event in journal.entries(2, 10, None)] == [3, 4, 50]
+        task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_database_that_is_away_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "RETRY", 0.01)
+
+    async def run() -> None:
+        journal, rows = Journal(), Rows()
+        rows.away = True
+        task = asyncio.create_task(History(journal, rows, written=0).run())
+        ids = happen(journal, 3)
+        await asyncio.wait_for(rows.asked.wait(), 5)
+        assert rows.ids == []
+        rows.away = False
+        await until(rows, ids)
+        task.cancel()
+
+    asyncio.run(run())
