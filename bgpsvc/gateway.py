@@ -13,6 +13,7 @@ from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SwitchMode
 from bgpsvc.policy import PrefixFilter, denied_networks
 from bgpsvc.resources import Intent
 from bgpsvc.rib import ForwardingClass, LocRib
+from bgpsvc.routing_policy import ExportRules
 from bgpsvc.session import Session, SessionSettings
 from bgpsvc.tunnels import Hop, Tunnel, choose
 
@@ -86,7 +87,7 @@ class Gateway:
         """Take over the configuration (not `auto_propagate`, which the engine sets)."""
         self.config = intent.gateway(self.name)
         self.vpc = intent.vpc(self.config.vpc)
-        self._advertised: dict[tuple[Role, bool, tuple[Family, ...]], dict[Prefix, Advertisement]] = {}
+        self._advertised: dict[object, dict[Prefix, Advertisement]] = {}
         networks = {*self.vpc.cidrs, *self.config.advertise}
         self.local_prefixes = tuple(
             sorted(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks)
@@ -223,13 +224,22 @@ class Gateway:
         """What is to be advertised on a session: the VPC's CIDRs and published routes, or nothing."""
         if not self.propagate:
             return {}
-        kind = (session.role, session.ebgp, session.families)
+        policy = session.export_policy
+        told_apart = session.id if policy is not None and policy.names_sessions else None
+        kind = (session.role, session.ebgp, session.families, policy, told_apart)
         found = self._advertised.get(kind)
         if found is None:
-            what = Advertisement(
-                med=MED[session.role], local_pref=None if session.ebgp else LOCAL_PREF[session.role]
-            )
-            sizes = {5 if family is Family.IPV4 else 17 for family in session.families}
-            found = dict.fromkeys((p for p in self.local_prefixes if len(p) in sizes), what)
-            self._advertised[kind] = found
+            found = self._advertised[kind] = self._advertise(session)
         return found
+
+    def _advertise(self, session: SessionSettings) -> dict[Prefix, Advertisement]:
+        plain = Advertisement(
+            med=MED[session.role], local_pref=None if session.ebgp else LOCAL_PREF[session.role]
+        )
+        sizes = {5 if family is Family.IPV4 else 17 for family in session.families}
+        prefixes = [p for p in self.local_prefixes if len(p) in sizes]
+        if session.export_policy is None:
+            return dict.fromkeys(prefixes, plain)
+        rules = ExportRules(session.export_policy, session.id, session.ebgp, plain)
+        shaped = ((prefix, rules.advertisement(prefix)) for prefix in prefixes)
+        return {prefix: what for prefix, what in shaped if what is not None}
