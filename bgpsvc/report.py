@@ -165,13 +165,12 @@ def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
 
 def gateway_view(engine: Engine, gateway: Gateway) -> GatewayView:
     """A VPN gateway."""
-    sizes = {
-        5 if family is Family.IPV4 else 17
+    tables = [
+        gateway.advertisements(session.settings)
         for session in engine.sessions.values()
         if session.settings.gateway == gateway.name and session.established
-        for family in session.settings.families
-    }
-    advertised = (p for p in gateway.local_prefixes if gateway.propagate and len(p) in sizes)
+    ]
+    advertised = (p for p in gateway.local_prefixes if any(p in table for table in tables))
     table = gateway.table
     return GatewayView(
         name=gateway.name,

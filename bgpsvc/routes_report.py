@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bgpsvc.engine import Engine
 from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.gateway import Gateway
@@ -16,6 +18,7 @@ from bgpsvc.model import (
     format_prefix,
     prefix_family,
 )
+from bgpsvc.policy import judge
 from bgpsvc.rib import PathSet
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Hop, TunnelState
@@ -114,7 +117,12 @@ def _refused(engine: Engine, gateway: Gateway, prefix: Prefix) -> list[Candidate
         else:
             continue
         local_pref = session.settings.policy.local_pref(attributes)
-        views.append(_candidate(session, prefix, attributes, local_pref, None, False, reason))
+        view = _candidate(session, prefix, attributes, local_pref, None, False, reason)
+        judgement = judge(session.settings, gateway.filter, prefix, attributes)
+        if judgement.reason is reason:
+            # It is not while a changed policy has yet to reach the path.
+            view = replace(view, reason_text=judgement.text)
+        views.append(view)
     return views
 
 

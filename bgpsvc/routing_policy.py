@@ -153,6 +153,10 @@ class CompiledPolicy:
     source: RoutingPolicy
     rules: tuple[Rule, ...] = field(compare=False, repr=False)
 
+    def __hash__(self) -> int:
+        # Asked often; hashing thousands of listed prefixes each time would tell no more policies apart.
+        return hash(self.source.name)
+
     @property
     def name(self) -> str:
         """The policy's name."""

@@ -99,6 +99,14 @@ class AdjRibOut:
         if advertisement.communities:
             texts = " ".join(f"{value >> 16}:{value & 0xFFFF}" for value in advertisement.communities)
             words.append(f"community [ {texts} ]")
+        if advertisement.large_communities:
+            texts = " ".join(":".join(map(str, parts)) for parts in advertisement.large_communities)
+            words.append(f"large-community [ {texts} ]")
+        if advertisement.prepend and not self.session.ibgp:
+            # What is said replaces what ExaBGP would say by itself, our ASN once. To an iBGP peer, whose ASN
+            # it is too, it would be a loop (RFC 4271 9.1.2).
+            asns = " ".join([str(self.session.local_asn)] * (1 + advertisement.prepend))
+            words.append(f"as-path [ {asns} ]")
         words.append("nlri")
         return " ".join(words)
 
