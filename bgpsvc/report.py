@@ -8,9 +8,9 @@ from itertools import islice
 from bgpsvc.engine import Engine
 from bgpsvc.events import Negotiated
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import Family, SwitchMode, format_address, format_prefix
+from bgpsvc.model import SwitchMode, format_address, format_prefix
 from bgpsvc.session import LastError, Session
-from bgpsvc.tunnels import TunnelState
+from bgpsvc.tunnels import Tunnel, TunnelState
 from bgpsvc.views import (
     ConnectionView,
     GatewayView,
@@ -121,35 +121,40 @@ def _error(error: LastError, wall: float) -> SessionError:
     )
 
 
-def tunnel_view(engine: Engine, session: Session, wall: float) -> TunnelView:
-    """The tunnel of a session."""
-    tunnel = engine.tunnels[session.id]
-    settings = session.settings
+def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float) -> TunnelView:
+    """A tunnel, with BGP or without."""
+    settings = tunnel.settings
+    session = engine.sessions.get(settings.id)
     switch = engine.switchboard.switches.get(settings.connection)
     return TunnelView(
-        id=session.id,
+        id=settings.id,
         connection=settings.connection,
         gateway=settings.gateway,
         tunnel=settings.number,
         role=settings.role,
         interface=settings.interface,
         link_up=tunnel.link_up,
-        session_state=session.state,
+        session_state=None if session is None else session.state,
         state=_TUNNEL_STATES[tunnel.state],
         state_reason=tunnel.reason,
         since=tunnel.since + wall,
-        carrying=switch is not None and switch.carrying == session.id,
-        local_address=format_address(settings.local_address),
-        peer_address=format_address(settings.peer_address),
+        carrying=switch is not None and switch.carrying == settings.id,
+        local_address=_address(settings.local_address),
+        peer_address=_address(settings.peer_address),
         remote_address=settings.remote_address,
+        health=None if tunnel.healthy is None else "healthy" if tunnel.healthy else "unhealthy",
+        health_reason=tunnel.health_reason,
     )
+
+
+def _address(packed: bytes | None) -> str | None:
+    return None if packed is None else format_address(packed)
 
 
 def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
     """A connection that exists, with its tunnels and its switch."""
     connection = engine.intent.connection(name)
     switch = engine.switchboard.switches[name]
-    sessions = [engine.sessions[t.session] for t in engine.switchboard.tunnels_of(name)]
     return ConnectionView(
         name=name,
         gateway=connection.vpn_gateway,
@@ -159,7 +164,7 @@ def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
         switchovers=switch.switchovers,
         last_switchover=None if switch.last_at is None else switch.last_at + wall,
         last_switchover_reason=switch.last_reason if switch.last_at is not None else None,
-        tunnels=tuple(tunnel_view(engine, session, wall) for session in sessions),
+        tunnels=tuple(tunnel_view(engine, t, wall) for t in engine.switchboard.tunnels_of(name)),
     )
 
 
