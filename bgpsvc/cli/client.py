@@ -59,16 +59,15 @@ class Refused(CliError):
     """The daemon answered with a problem document.
 
     `http_status` is its status, `kind` what its type names (`read-only`), `errors` the mistakes as
-    (JSON pointer without `#`, text), `document` the whole of it.
+    (JSON pointer without `#`, text).
     """
 
     def __init__(self, message: str, status: int, http_status: int, document: Json) -> None:
         super().__init__(message, status)
         self.http_status = http_status
-        self.document = document
         self.kind = str(document.get("type", "")).removeprefix(URN)
         self.errors = tuple(
-            (str(error["pointer"]).removeprefix("#"), str(error["detail"]))
+            (str(error["pointer"]).removeprefix("#"), _mistake(error))
             for error in document.get("errors") or ()
         )
 
@@ -271,7 +270,7 @@ def _problem(server: str, status: int, body: bytes, retry_after: str | None, wit
         for error in problem.get("errors") or ():
             # The index of a repeated parameter tells nobody anything.
             place = error["pointer"].removeprefix("#").removeprefix("/").removesuffix("/0")
-            lines.append(f"  {place}: {error['detail']}" if place else f"  {error['detail']}")
+            lines.append(f"  {place}: {_mistake(error)}" if place else f"  {_mistake(error)}")
         # What the daemon does not understand was given wrongly here: the command sends nothing of its own.
         code = 2 if status == 422 else 1
         # One mistake needs no headline that counts it.
@@ -280,6 +279,13 @@ def _problem(server: str, status: int, body: bytes, retry_after: str | None, wit
         return Refused(f"{text}; {advice}" if advice else text, code, status, problem)
     except (ValueError, KeyError, TypeError, AttributeError):
         return CliError(f"{server} does not answer like bgpsvc: status {status}")
+
+
+def _mistake(error: Json) -> str:
+    """One mistake: the value, what is wrong with it, what is allowed."""
+    value = f"{error['value']!r}: " if error.get("value") is not None else ""
+    allowed = f"; allowed: {error['allowed']}" if error.get("allowed") else ""
+    return f"{value}{error['detail']}{allowed}"
 
 
 def _advice(status: int, retry_after: str | None, with_token: bool) -> str | None:

@@ -29,6 +29,11 @@ class Listed:
     stored: bool = True
 
     @property
+    def key(self) -> str:
+        """Its list in a configuration file, `vpn_gateways`."""
+        return self.path.replace("-", "_")
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Every word that means it."""
         return tuple(
