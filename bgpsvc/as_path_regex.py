@@ -11,14 +11,15 @@ beginning, the end, or one of the characters between ASNs. A pattern is searched
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SEPARATORS = frozenset(" ,{}()[]")
 """What stands between or around ASNs in an AS path's text."""
 ALPHABET = frozenset("0123456789") | SEPARATORS
-MAX_REPEAT = 100
+MAX_REPEAT = 200
 MAX_NESTING = 20
-MAX_STATES = 400
+MAX_STATES = 250
 """States of an automaton: the cost of one character, at worst."""
 REMEMBERED = 2000
 """Sets of states that a pattern remembers; peers choose the paths, so there is a bound."""
@@ -140,7 +141,7 @@ class _Parser:
 
     def _quantifier(self) -> tuple[int, int | None] | None:
         char = self._peek()
-        if char in ("*", "+", "?") and char:
+        if char in ("*", "+", "?"):
             self._at += 1
             return {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]
         end = self._text.find("}", self._at)
@@ -159,15 +160,18 @@ class _Parser:
         return least, most
 
 
+_FOUND, _FOUND_AT_END = 1, 2
+"""Bits of a set of states, beside one for each state that reads: the pattern is found already; it is if
+the path ends here."""
+
+
 class _State:
-    """A set of states of the automaton. `final`: found already; `final_at_end`: found if this is the end."""
+    """A set of states of the automaton, as bits, and where it leads."""
 
-    __slots__ = ("final", "final_at_end", "following", "threads")
+    __slots__ = ("bits", "following")
 
-    def __init__(self, threads: frozenset[int], final: bool, final_at_end: bool) -> None:
-        self.threads = threads
-        self.final = final
-        self.final_at_end = final_at_end
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
         self.following: dict[str, _State] = {}
 
 
@@ -179,18 +183,26 @@ class AsPathRegex:
         # Per state what it reads (None: nothing) or the place it needs, and where it leads.
         self._reads: list[frozenset[str] | _Anchor | None] = [None]
         self._leads: list[tuple[int, ...]] = [()]
-        self._entry = self._build(_Parser(pattern).parse(), 0)
-        self._known: dict[frozenset[int], _State] = {}
-        self._begin = self._state([self._entry], at_start=True)
+        entry = self._build(_Parser(pattern).parse(), 0)
+        self._entry = self._bits((entry,))
+        self._begin = _State(self._bits((entry,), at_start=True))
+        self._known: dict[int, _State] = {}
+        # Per character the states that read it: their bit, and the bits of what they lead to.
+        self._steps: dict[str, list[tuple[int, int]]] = {char: [] for char in ALPHABET}
+        for state, reads in enumerate(self._reads):
+            if isinstance(reads, frozenset):
+                step = (4 << state, self._bits(self._leads[state]))
+                for char in reads & ALPHABET:
+                    self._steps[char].append(step)
 
     def search(self, path: str) -> bool:
         """True if the pattern is found anywhere in the text of an AS path."""
         state = self._begin
         for char in path:
-            if state.final:
+            if state.bits & _FOUND:
                 return True
             state = state.following.get(char) or self._step(state, char)
-        return state.final or state.final_at_end
+        return state.bits & (_FOUND | _FOUND_AT_END) != 0
 
     def _new(self, reads: frozenset[str] | _Anchor | None, *leads: int) -> int:
         if len(self._reads) >= MAX_STATES:
@@ -227,10 +239,15 @@ class AsPathRegex:
             entry = self._build(repeat.node, entry)
         return entry
 
-    def _reach(self, states: list[int], at_start: bool, at_end: bool) -> set[int]:
-        """All states that can be reached without reading."""
+    def _bits(self, states: Iterable[int], at_start: bool = False) -> int:
+        """The set of everything that can be reached without reading."""
+        bits = sum(4 << s for s in self._reach(states, at_start, False) if self._reads[s] is not None)
+        bits |= _FOUND if 0 in self._reach(states, at_start, False) else 0
+        return bits | (_FOUND_AT_END if 0 in self._reach(states, at_start, True) else 0)
+
+    def _reach(self, states: Iterable[int], at_start: bool, at_end: bool) -> set[int]:
         seen = set(states)
-        waiting = list(states)
+        waiting = list(seen)
         while waiting:
             state = waiting.pop()
             reads = self._reads[state]
@@ -244,25 +261,17 @@ class AsPathRegex:
                     waiting.append(following)
         return seen
 
-    def _state(self, states: list[int], at_start: bool = False) -> _State:
-        reached = self._reach(states, at_start, False)
-        threads = frozenset(s for s in reached if isinstance(self._reads[s], frozenset))
-        ending = self._reach(states, at_start, True)
-        return _State(threads, 0 in reached, 0 in ending)
-
     def _step(self, state: _State, char: str) -> _State:
         # A search may begin at every character, so the entry is among the states each time.
-        states = [self._entry]
-        for thread in state.threads:
-            reads = self._reads[thread]
-            if isinstance(reads, frozenset) and char in reads:
-                states += self._leads[thread]
-        key = frozenset(states)
-        found = self._known.get(key)
+        bits = self._entry
+        for bit, following in self._steps.get(char, ()):
+            if state.bits & bit:
+                bits |= following
+        found = self._known.get(bits)
         if found is None:
             if len(self._known) >= REMEMBERED:
                 self._forget()
-            found = self._known[key] = self._state(states)
+            found = self._known[bits] = _State(bits)
         state.following[char] = found
         return found
 
