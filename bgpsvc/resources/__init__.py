@@ -1,6 +1,6 @@
 """VPCs, gateways, connections and tunnels as an operator describes them. Pure: reads no file, no clock."""
 
-from bgpsvc.resources.loader import Loaded, SecretReader, load
+from bgpsvc.resources.loader import Loaded, load
 from bgpsvc.resources.models import (
     BgpSettings,
     CustomerGateway,
@@ -16,6 +16,7 @@ from bgpsvc.resources.models import (
 )
 from bgpsvc.resources.printer import dump
 from bgpsvc.resources.problems import ConfigError, Problem
+from bgpsvc.resources.reader import SecretReader
 
 __all__ = [
     "BgpSettings",

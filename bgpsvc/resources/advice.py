@@ -37,9 +37,11 @@ def _not_applied(key: str) -> str:
 
 
 def _peer_asns(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[Fault]:
-    first, second = (intent.customer_gateway(tunnel.customer_gateway).asn for tunnel in connection.tunnels)
-    if connection.enable_bgp and first != second:
-        detail = f"the peers of the two tunnels have different ASNs, {first} and {second}; one is recommended"
+    asns = [intent.customer_gateway(tunnel.customer_gateway).asn for tunnel in connection.tunnels]
+    if connection.enable_bgp and len(set(asns)) > 1:
+        detail = (
+            f"the peers of the two tunnels have different ASNs, {asns[0]} and {asns[1]}; one is recommended"
+        )
         yield Fault((*path, "tunnels"), detail)
 
 

@@ -8,7 +8,7 @@ rules guard the models when something else than a file makes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
@@ -92,6 +92,16 @@ class Draft:
         """How many items a list has, refused ones included; None if it is not a list."""
         value = self.get(key, tuple)
         return None if value is None else len(value)
+
+
+class PartialDraft(Draft):
+    """The draft of an `Intent` that has only some of its resources; `names` has the names of all, by kind."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, fields: Mapping[str, object], names: Mapping[str, Collection[str]]) -> None:
+        super().__init__((), fields)
+        self.names = names
 
 
 Rule = Callable[[Draft], Iterable[Fault]]

@@ -9,18 +9,21 @@ where the file says true or false, or as the finished type.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import GetCoreSchemaHandler, SecretStr
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from bgpsvc.as_path_regex import AsPathRegex
 from bgpsvc.model import parse_prefix
 
 LARGEST_U32 = 4294967295
 DEFAULT_LOCAL_ASN = 45104
+OWN_TABLES = range(0x20000000, 0x30000000)
+"""Kernel tables of policy-based and destination-based routes and of isolation; none of them is for a VPC."""
 MASK = "(masked: --reveal prints it)"
 """Stands for a secret that is not shown. Its spaces make it invalid, so that it's never loaded as one."""
 
@@ -50,7 +53,15 @@ class Checked:
 
     parse: Callable[[object], object]
     allowed: str
+    schema: Mapping[str, Any] = field(hash=False)
+    """JSON Schema of what may stand there in JSON: its type decides, the rest may allow more than `parse`."""
     secret: bool = False
+
+    @property
+    def json_types(self) -> tuple[str, ...]:
+        """The JSON types that a value may have."""
+        types = self.schema["type"]
+        return (types,) if isinstance(types, str) else tuple(types)
 
     def _validate(self, value: object) -> object:
         try:
@@ -61,6 +72,16 @@ class Checked:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        if not self.secret:
+            return {**self.schema, "description": self.allowed}
+        if handler.mode == "serialization":
+            return {"type": "string", "description": "stands for a secret that is not shown"}
+        kept = f"{self.allowed}; or {MASK!r}, which keeps the secret that is there"
+        return {**self.schema, "description": kept, "format": "password", "writeOnly": True}
 
 
 def _text(value: object) -> str:
@@ -89,7 +110,8 @@ def whole(low: int, high: int, unit: str = "") -> Checked:
     def parse(value: object) -> int:
         return _whole(value, low, high)
 
-    return Checked(parse, f"{low} to {high}{unit and ' ' + unit}")
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return Checked(parse, f"{low} to {high}{unit and ' ' + unit}", schema)
 
 
 def seconds(high: int) -> Checked:
@@ -101,7 +123,8 @@ def seconds(high: int) -> Checked:
             raise ValueError("is not a time in range")
         return float(text)
 
-    return Checked(parse, f"0 to {high} seconds, at most three decimals")
+    schema = {"type": "number", "minimum": 0, "maximum": high}
+    return Checked(parse, f"0 to {high} seconds, at most three decimals", schema)
 
 
 def one_of(*words: str) -> Checked:
@@ -113,7 +136,7 @@ def one_of(*words: str) -> Checked:
             raise ValueError("is not known")
         return text
 
-    return Checked(parse, " | ".join(words))
+    return Checked(parse, " | ".join(words), {"type": "string", "enum": list(words)})
 
 
 def _flag(value: object) -> bool:
@@ -164,6 +187,9 @@ def _customer_asn(value: object) -> int:
 
 def _route_table(value: object) -> int:
     number = _whole(value, 1, LARGEST_U32)
+    if number in OWN_TABLES:
+        # Tables of policy-based and static routes get numbers made of their names there.
+        raise ValueError("is in the range of the service's own tables")
     if number in (253, 254, 255):
         # In the main table a learned route would replace one of the system's of the same metric.
         raise ValueError("is a table of the system's own (default, main, local)")
@@ -314,14 +340,18 @@ def _as_path_pattern(value: object) -> str:
         raise ValueError("is too long" if text else "is empty")
     if not re.fullmatch(r"[0-9 ^$.*+?|()\[\]{},_-]*", text):
         raise ValueError("has a character that no pattern of AS paths needs")
-    try:
-        re.compile(text.replace("_", "(?:^|[ ,{}]|$)"))
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+    AsPathRegex(text)
     return text
 
 
-_WELL_KNOWN = ("no-export", "no-advertise", "no-export-subconfed", "no-peer", "graceful-shutdown", "blackhole")
+_WELL_KNOWN = (
+    "no-export",
+    "no-advertise",
+    "no-export-subconfed",
+    "no-peer",
+    "graceful-shutdown",
+    "blackhole",
+)
 
 
 def _community(value: object) -> str:
@@ -345,77 +375,164 @@ def _session_name(value: object) -> str:
 _ASN_TEXT = f"1 to {LARGEST_U32}, or asdot as in 123.456"
 _RESERVED_TEXT = ", ".join(map(str, RESERVED_TUNNEL_CIDRS))
 _NEVER_TEXT = ", ".join(map(str, _NEVER_ROUTED))
+_OWN_TABLES_TEXT = f"{OWN_TABLES.start} to {OWN_TABLES.stop - 1}"
 _PSK_SYMBOLS = "~!`@#$%^&*()_-+={}[]\\|;:',.<>/?"
 
-Flag = Annotated[bool, Checked(_flag, "true or false")]
-Name = Annotated[str, Checked(_name, "1 to 63 of a-z, 0-9 and -, beginning with a letter")]
-InterfaceName = Annotated[
-    str, Checked(_interface, "1 to 15 printable ASCII characters without slash, colon or space")
+
+def _pattern(pattern: str, longest: int | None = None) -> dict[str, Any]:
+    limits = {} if longest is None else {"maxLength": longest}
+    return {"type": "string", "pattern": pattern, **limits}
+
+
+_NETWORK = _pattern(r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", 64)
+_NETWORK4 = _pattern(r"^[0-9.]+/[0-9]{1,3}$", 64)
+_NETWORK6 = _pattern(r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", 64)
+_ADDRESS = _pattern(r"^[0-9a-fA-F.:]+$", 64)
+_IPV4 = {"type": "string", "format": "ipv4"}
+_IPV6 = {"type": "string", "format": "ipv6"}
+_ASN_JSON = {
+    "type": ["integer", "string"],
+    "minimum": 1,
+    "maximum": LARGEST_U32,
+    "pattern": r"^([0-9]{1,5}\.)?[0-9]{1,10}$",
+}
+
+Flag = Annotated[bool, Checked(_flag, "true or false", {"type": "boolean"})]
+Name = Annotated[
+    str,
+    Checked(
+        _name,
+        "1 to 63 of a-z, 0-9 and -, beginning with a letter",
+        _pattern("^[a-z][a-z0-9-]{0,62}$", 63),
+    ),
 ]
-Asn = Annotated[int, Checked(_asn, _ASN_TEXT)]
-CustomerAsn = Annotated[int, Checked(_customer_asn, f"{_ASN_TEXT}, but not {DEFAULT_LOCAL_ASN}")]
+InterfaceName = Annotated[
+    str,
+    Checked(
+        _interface,
+        "1 to 15 printable ASCII characters without slash, colon or space",
+        _pattern("^[!-.0-9;-~]{1,15}$", 15),
+    ),
+]
+Asn = Annotated[int, Checked(_asn, _ASN_TEXT, _ASN_JSON)]
+CustomerAsn = Annotated[int, Checked(_customer_asn, f"{_ASN_TEXT}, but not {DEFAULT_LOCAL_ASN}", _ASN_JSON)]
 RouteTable = Annotated[
-    int, Checked(_route_table, f"1 to {LARGEST_U32} without 253 to 255, a table of its own for each VPC")
+    int,
+    Checked(
+        _route_table,
+        f"1 to {LARGEST_U32} without 253 to 255 and {_OWN_TABLES_TEXT}, a table of its own for each VPC",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_U32},
+    ),
 ]
 VpcCidr = Annotated[
     IPv4Network | IPv6Network,
-    Checked(_vpc_cidr, f"a network as 10.0.0.0/16 or 2001:db8::/32 outside {_NEVER_TEXT}"),
+    Checked(_vpc_cidr, f"a network as 10.0.0.0/16 or 2001:db8::/32 outside {_NEVER_TEXT}", _NETWORK),
 ]
 AdvertisedPrefix = Annotated[
     IPv4Network | IPv6Network,
-    Checked(_routed_network, f"a prefix as 10.0.0.0/16 or 2001:db8::/32 outside {_NEVER_TEXT}"),
+    Checked(_routed_network, f"a prefix as 10.0.0.0/16 or 2001:db8::/32 outside {_NEVER_TEXT}", _NETWORK),
 ]
 AnyNetwork = Annotated[
-    IPv4Network | IPv6Network, Checked(_network, "a network as 10.0.0.0/16 or 2001:db8::/32")
+    IPv4Network | IPv6Network, Checked(_network, "a network as 10.0.0.0/16 or 2001:db8::/32", _NETWORK)
 ]
 StaticDestination = Annotated[
     IPv4Network | IPv6Network,
     Checked(
         _static_destination,
         f"a network as 192.168.0.0/16 or 2001:db8::/32, not the default route, outside {_NEVER_TEXT}",
+        _NETWORK,
     ),
 ]
-AnyAddress = Annotated[IPv4Address | IPv6Address, Checked(_address, "an IP address")]
+AnyAddress = Annotated[IPv4Address | IPv6Address, Checked(_address, "an IP address", _ADDRESS)]
 AsPathPattern = Annotated[
     str,
-    Checked(_as_path_pattern, "a regular expression of up to 200 digits, spaces and ^$.*+?|()[]{},_-, as ^65500_"),
+    Checked(
+        _as_path_pattern,
+        "a regular expression of up to 200 digits, spaces and ^$.*+?|()[]{},_-, as ^65500_",
+        {"type": "string", "minLength": 1, "maxLength": 200},
+    ),
 ]
 CommunityText = Annotated[
-    str, Checked(_community, f"as 65000:100 or 65000:1:2, or one of {', '.join(_WELL_KNOWN)}")
+    str,
+    Checked(
+        _community,
+        f"as 65000:100 or 65000:1:2, or one of {', '.join(_WELL_KNOWN)}",
+        _pattern(rf"^([0-9]{{1,10}}(:[0-9]{{1,10}}){{1,2}}|{'|'.join(_WELL_KNOWN)})$"),
+    ),
 ]
-SessionName = Annotated[str, Checked(_session_name, "a session's id, as conn1-tunnel2")]
+SessionName = Annotated[
+    str,
+    Checked(
+        _session_name,
+        "a session's id, as conn1-tunnel2",
+        _pattern("^[a-z][a-z0-9-]{0,62}-tunnel[12]$"),
+    ),
+]
 TunnelCidr = Annotated[
-    IPv4Network, Checked(_tunnel_cidr, f"a /30 inside 169.254.0.0/16 except {_RESERVED_TEXT}")
+    IPv4Network, Checked(_tunnel_cidr, f"a /30 inside 169.254.0.0/16 except {_RESERVED_TEXT}", _NETWORK4)
 ]
 TunnelCidr6 = Annotated[
-    IPv6Network, Checked(_tunnel_cidr6, "a /126 of global or unique local addresses, as fd00:10::/126")
+    IPv6Network,
+    Checked(_tunnel_cidr6, "a /126 of global or unique local addresses, as fd00:10::/126", _NETWORK6),
 ]
-LocalAddress = Annotated[IPv4Address, Checked(_ipv4, "an IPv4 address")]
-LocalAddress6 = Annotated[IPv6Address, Checked(_ipv6, "an IPv6 address")]
-RouterId = Annotated[IPv4Address, Checked(_router_id, "an IPv4 address other than 0.0.0.0")]
+LocalAddress = Annotated[IPv4Address, Checked(_ipv4, "an IPv4 address", _IPV4)]
+LocalAddress6 = Annotated[IPv6Address, Checked(_ipv6, "an IPv6 address", _IPV6)]
+RouterId = Annotated[IPv4Address, Checked(_router_id, "an IPv4 address other than 0.0.0.0", _IPV4)]
 GatewayAddress = Annotated[
     IPv4Address,
-    Checked(_outside(_NOT_A_GATEWAY), f"an IPv4 address outside {', '.join(map(str, _NOT_A_GATEWAY))}"),
+    Checked(
+        _outside(_NOT_A_GATEWAY), f"an IPv4 address outside {', '.join(map(str, _NOT_A_GATEWAY))}", _IPV4
+    ),
 ]
 CustomerAddress = Annotated[
     IPv4Address,
-    Checked(_outside(_NOT_A_CUSTOMER), f"an IPv4 address outside {', '.join(map(str, _NOT_A_CUSTOMER))}"),
+    Checked(
+        _outside(_NOT_A_CUSTOMER), f"an IPv4 address outside {', '.join(map(str, _NOT_A_CUSTOMER))}", _IPV4
+    ),
 ]
-FilePath = Annotated[str, Checked(_file_path, "the path of a readable file that holds the secret alone")]
+FilePath = Annotated[
+    str,
+    Checked(
+        _file_path,
+        "the path of a readable file that holds the secret alone",
+        {"type": "string", "minLength": 1},
+    ),
+]
+# No patterns here: the mask, which a document may hold instead, has spaces.
 BgpPassword = Annotated[
     SecretStr,
-    Checked(_secret(r"[!-~]+", 80), "1 to 80 printable ASCII characters without spaces", secret=True),
+    Checked(
+        _secret(r"[!-~]+", 80),
+        "1 to 80 printable ASCII characters without spaces",
+        {"type": "string", "minLength": 1, "maxLength": 80},
+        secret=True,
+    ),
 ]
 PreSharedKey = Annotated[
     SecretStr,
     Checked(
         _secret(f"[A-Za-z0-9{re.escape(_PSK_SYMBOLS)}]+", 100),
         f"1 to 100 letters, digits and {_PSK_SYMBOLS}",
+        {"type": "string", "minLength": 1, "maxLength": 100},
         secret=True,
     ),
 ]
-TtlSecurity = Annotated[int, Checked(_ttl_security, "1 to 254 hops, or true for 1")]
-PeerId = Annotated[str, Checked(_peer_id, "an IP address or domain name of up to 100 characters, no spaces")]
+TtlSecurity = Annotated[
+    int,
+    Checked(
+        _ttl_security,
+        "1 to 254 hops, or true for 1",
+        {"type": ["integer", "boolean"], "minimum": 1, "maximum": 254},
+    ),
+]
+PeerId = Annotated[
+    str,
+    Checked(
+        _peer_id,
+        "an IP address or domain name of up to 100 characters, no spaces",
+        _pattern("^[A-Za-z0-9.:-]+$", 100),
+    ),
+]
 HoldTime = Annotated[int, whole(3, 65535, "seconds")]
 RestartTime = Annotated[int, whole(0, 4095, "seconds, 0 turns it off")]
 PrefixLimit = Annotated[int, whole(1, LARGEST_U32, "prefixes")]

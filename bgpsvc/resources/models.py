@@ -16,9 +16,10 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from bgpsvc.resources import cross_rules, rules
 from bgpsvc.resources import fields as f
-from bgpsvc.resources import rules
 from bgpsvc.resources.draft import Rule, draft_of
+from bgpsvc.resources.index import EMPTY, Index
 
 
 class Resource(BaseModel):
@@ -58,8 +59,8 @@ class Vpc(Resource):
     cidrs: tuple[f.VpcCidr, ...]
     route_table: f.RouteTable = 201
     interfaces: tuple[f.InterfaceName, ...] = ()
-    """Interfaces of the VPC's networks. With several VPCs in one namespace each names its own: what enters there
-    sees the routes of its VPC alone. Without any, the table serves every packet of the namespace."""
+    """Interfaces of the VPC's networks. With several VPCs in one namespace each names its own: what enters
+    there sees the routes of its VPC alone. Without any, the table serves every packet of the namespace."""
 
 
 class VpnGateway(Resource):
@@ -236,8 +237,8 @@ class PrefixMatch(Resource):
 class PolicyMatch(Resource):
     """What a rule applies to: all that is given must match; of a list any item.
 
-    `as_path` is a regular expression, searched in the AS path as text (`65500 65501 {65502,65503}`; `_` stands
-    for a boundary, as in other routers). `communities` are standard or large ones or well-known names,
+    `as_path` is a regular expression, searched in the AS path as text (`65500 65501 {65502,65503}`; `_`
+    stands for a boundary, as in other routers). `communities` are standard or large ones or well-known names,
     `sessions` ids such as `conn1-tunnel2`.
     """
 
@@ -316,14 +317,7 @@ class VpcRoute(Resource):
 class Intent(Resource):
     """Everything a configuration describes, cross-checked. Lookups by name raise KeyError."""
 
-    RULES = (
-        rules.unique_names,
-        rules.references,
-        rules.one_owner,
-        rules.bgp_needs_asn,
-        rules.other_side,
-        rules.tunnel_cidrs,
-    )
+    RULES: ClassVar[tuple[Rule, ...]] = cross_rules.RULES
 
     vpcs: tuple[Vpc, ...] = ()
     vpn_gateways: tuple[VpnGateway, ...] = ()
@@ -333,6 +327,32 @@ class Intent(Resource):
     destination_routes: tuple[DestinationRoute, ...] = ()
     policy_routes: tuple[PolicyRoute, ...] = ()
     vpc_routes: tuple[VpcRoute, ...] = ()
+
+    @cached_property
+    def index(self) -> Index:
+        """Who refers to whom, and who holds what."""
+        return EMPTY.changed(
+            (),
+            (
+                ((key, name), item)
+                for key in cross_rules.KINDS_IN_ORDER
+                for name, item in self.of_kind(key).items()
+            ),
+        )
+
+    @cached_property
+    def _kinds(self) -> dict[str, Mapping[str, Resource]]:
+        return {}
+
+    def of_kind(self, key: str) -> Mapping[str, Resource]:
+        """The resources of a kind (`Kind.key`) by name, in their order."""
+        if key not in self._kinds:
+            self._kinds[key] = MappingProxyType({item.name: item for item in getattr(self, key)})
+        return self._kinds[key]
+
+    def find(self, key: str, name: str) -> Resource | None:
+        """The resource of a kind (`Kind.key`) and name."""
+        return self.of_kind(key).get(name)
 
     @cached_property
     def _vpcs(self) -> Mapping[str, Vpc]:
@@ -356,10 +376,10 @@ class Intent(Resource):
 
     @cached_property
     def _connections_of(self) -> Mapping[str, tuple[VpnConnection, ...]]:
-        found: dict[str, tuple[VpnConnection, ...]] = {item.name: () for item in self.vpn_gateways}
+        found: dict[str, list[VpnConnection]] = {item.name: [] for item in self.vpn_gateways}
         for connection in self.vpn_connections:
-            found[connection.vpn_gateway] = (*found[connection.vpn_gateway], connection)
-        return MappingProxyType(found)
+            found[connection.vpn_gateway].append(connection)
+        return MappingProxyType({name: tuple(connections) for name, connections in found.items()})
 
     @cached_property
     def _policies(self) -> Mapping[str, RoutingPolicy]:

@@ -48,3 +48,13 @@ def path_text(path: Path) -> str:
     """`vpn_connections[0].tunnels[1].bgp` for the path of a value."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
+
+
+def pointer_of(path: Path) -> str:
+    """`/tunnels/1/bgp` for the path of a value (RFC 6901)."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+
+
+def printable(text: str) -> str:
+    """Text as it can be sent: halves of surrogate pairs, which JSON may hold and UTF-8 not, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

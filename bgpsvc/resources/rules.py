@@ -1,7 +1,7 @@
-"""Rules that look at more than one field. Each takes a draft and yields what is wrong with it.
+"""Rules that look at several fields of one resource. Each takes a draft and yields what is wrong with it.
 
-Rules within one resource come first, those between resources after them; `resources.models` names the
-rules of each model. A rule says nothing where a value that it needs was refused already.
+`resources.models` names the rules of each model; those between resources are in `resources.cross_rules`.
+A rule says nothing where a value that it needs was refused already.
 """
 
 from __future__ import annotations
@@ -84,16 +84,14 @@ def ike_mode(ike: Draft) -> Iterator[Fault]:
 
 
 def connection_tunnels(connection: Draft) -> Iterator[Fault]:
-    """Two tunnels, each with `bgp` where BGP is enabled."""
+    """Two tunnels, or one in the legacy form, each with `bgp` where BGP is enabled."""
     count = connection.count("tunnels")
-    if count == 1:
-        detail = "one tunnel given; the legacy single-tunnel connection is not supported by this version"
-        yield Fault(
-            connection.at("tunnels"), detail, "exactly two tunnels: first the active, then the standby"
-        )
-    elif count is not None and count != 2:
-        allowed = "exactly two tunnels: first the active, then the standby"
+    if count is not None and count not in (1, 2):
+        allowed = "two tunnels, first the active, then the standby; or one, the legacy form"
         yield Fault(connection.at("tunnels"), f"{count} given", allowed)
+    if count == 2 and connection.section("health_check") is not None:
+        detail = "a connection of two tunnels is checked automatically"
+        yield Fault(connection.at("health_check"), detail, "none, or a single tunnel")
     if connection.get("enable_bgp", bool):
         for tunnel in connection.sections("tunnels"):
             if tunnel.absent("bgp"):
@@ -120,145 +118,3 @@ def connection_traffic(connection: Draft) -> Iterator[Fault]:
             ike = tunnel.section("ike")
             if ike is not None and ike.get("version", str) == "ikev1":
                 yield Fault(ike.at("version"), "several CIDR pairs need IKEv2", _ONE_PAIR)
-
-
-# Between resources
-
-
-def unique_names(intent: Draft) -> Iterator[Fault]:
-    """A name is used once per kind."""
-    for kind in ("vpcs", "vpn_gateways", "customer_gateways", "vpn_connections"):
-        seen: set[str] = set()
-        for item in intent.sections(kind):
-            name = item.get("name", str)
-            if name in seen:
-                yield Fault(
-                    item.at("name"), f"is the name of another one of {kind} already", "a name of its own"
-                )
-            if name is not None:
-                seen.add(name)
-
-
-def references(intent: Draft) -> Iterator[Fault]:
-    """What is referred to by name exists. The names of refused resources count: they are meant to exist."""
-
-    def check(item: Draft, key: str, kind: str) -> Iterator[Fault]:
-        name = item.get(key, str)
-        if name is None or intent.count(kind) is None:
-            return
-        written = (other.written("name") for other in intent.sections(kind))
-        names = list(dict.fromkeys(text for text in written if text is not None))
-        if name not in names:
-            yield Fault(
-                item.at(key), f"is not among {kind}", " | ".join(names[:20]) or f"nothing, {kind} is empty"
-            )
-
-    for gateway in intent.sections("vpn_gateways"):
-        yield from check(gateway, "vpc", "vpcs")
-    for connection in intent.sections("vpn_connections"):
-        yield from check(connection, "vpn_gateway", "vpn_gateways")
-        for tunnel in connection.sections("tunnels"):
-            yield from check(tunnel, "customer_gateway", "customer_gateways")
-
-
-def one_owner(intent: Draft) -> Iterator[Fault]:
-    """Route tables belong to one VPC, VPCs to one gateway, public addresses and interfaces to one user."""
-    tables: dict[int, str | None] = {}
-    for vpc in intent.sections("vpcs"):
-        table = vpc.get("route_table", int)
-        if table in tables:
-            yield Fault(
-                vpc.at("route_table"), f"table {table} is that of VPC {tables[table]}", "a table of its own"
-            )
-        elif table is not None:
-            tables[table] = vpc.written("name")
-    owners: dict[str, str | None] = {}
-    addresses: dict[IPv4Address, Draft] = {}
-    for gateway in intent.sections("vpn_gateways"):
-        vpc_name = gateway.get("vpc", str)
-        if vpc_name in owners:
-            detail = f"the VPC has the VPN gateway {owners[vpc_name]} already"
-            yield Fault(gateway.at("vpc"), detail, "one VPN gateway for each VPC")
-        elif vpc_name is not None:
-            owners[vpc_name] = gateway.written("name")
-        for path, address in gateway.items("addresses", IPv4Address):
-            if addresses.setdefault(address, gateway) is not gateway:
-                detail = f"is an address of VPN gateway {addresses[address].written('name')}"
-                yield Fault(path, detail, "addresses of its own")
-    yield from _interfaces(intent)
-
-
-def _interfaces(intent: Draft) -> Iterator[Fault]:
-    seen: dict[str, str] = {}
-    for connection in intent.sections("vpn_connections"):
-        for number, tunnel in enumerate(connection.sections("tunnels"), 1):
-            interface = tunnel.get("interface", str)
-            if interface in seen:
-                yield Fault(
-                    tunnel.at("interface"), f"is used by {seen[interface]}", "an interface of its own"
-                )
-            elif interface is not None:
-                seen[interface] = f"tunnel {number} of {connection.written('name')}"
-
-
-def bgp_needs_asn(intent: Draft) -> Iterator[Fault]:
-    """A connection with BGP needs customer gateways with an ASN."""
-    customers = {item.get("name", str): item for item in intent.sections("customer_gateways")}
-    for connection in intent.sections("vpn_connections"):
-        if not connection.get("enable_bgp", bool):
-            continue
-        names = [tunnel.get("customer_gateway", str) for tunnel in connection.sections("tunnels")]
-        for name in dict.fromkeys(names):
-            customer = customers.get(name) if name is not None else None
-            if customer is not None and customer.absent("asn"):
-                detail = f"customer gateway {name} has no asn, and BGP needs the ASN of the peer"
-                yield Fault(connection.at("enable_bgp"), detail, f"false, or give {name} an asn")
-
-
-def other_side(intent: Draft) -> Iterator[Fault]:
-    """The customer gateway of a tunnel is not the VPN gateway itself."""
-    customers = {item.get("name", str): item for item in intent.sections("customer_gateways")}
-    gateways = {item.get("name", str): item for item in intent.sections("vpn_gateways")}
-    for connection in intent.sections("vpn_connections"):
-        gateway = gateways.get(connection.get("vpn_gateway", str) or "")
-        own = {address for _, address in gateway.items("addresses", IPv4Address)} if gateway else set()
-        for tunnel in connection.sections("tunnels"):
-            customer = customers.get(tunnel.get("customer_gateway", str) or "")
-            if customer is not None and customer.get("address", IPv4Address) in own:
-                detail = "has an address of the connection's own VPN gateway"
-                yield Fault(tunnel.at("customer_gateway"), detail, "a customer gateway on the other side")
-
-
-def tunnel_cidrs(intent: Draft) -> Iterator[Fault]:
-    """Tunnel CIDRs are unique per VPN gateway and outside the CIDRs of its VPC."""
-    vpcs = {item.get("name", str): item for item in intent.sections("vpcs")}
-    inside: dict[str, list[IPNetwork]] = {}
-    for gateway in intent.sections("vpn_gateways"):
-        vpc = vpcs.get(gateway.get("vpc", str) or "")
-        networks = [network for _, network in vpc.networks("cidrs")] if vpc else []
-        inside[gateway.written("name") or ""] = networks
-    seen: dict[tuple[str, IPNetwork], str] = {}
-    for user, gateway_name, section in tunnel_sections(intent):
-        for path, cidr in section.networks("tunnel_cidr"):
-            other = seen.setdefault((gateway_name, cidr), user)
-            if other != user:
-                detail = f"is the tunnel CIDR of {other} on the same VPN gateway"
-                yield Fault(path, detail, "a tunnel CIDR of its own")
-            for network in inside.get(gateway_name, ()):
-                if network.version == cidr.version and network.overlaps(cidr):
-                    yield Fault(path, f"overlaps {network} of the VPC", "a network outside the VPC's CIDRs")
-
-
-def tunnel_sections(intent: Draft) -> Iterator[tuple[str, str, Draft]]:
-    """Every `bgp` and `bgp.ipv6` section: (the tunnel in words, name of its VPN gateway, section)."""
-    for index, connection in enumerate(intent.sections("vpn_connections")):
-        gateway = connection.get("vpn_gateway", str)
-        name = connection.written("name") or f"vpn_connections[{index}]"
-        for number, tunnel in enumerate(connection.sections("tunnels"), 1):
-            bgp = tunnel.section("bgp")
-            if bgp is None or gateway is None:
-                continue
-            yield f"tunnel {number} of {name}", gateway, bgp
-            ipv6 = bgp.section("ipv6")
-            if ipv6 is not None:
-                yield f"tunnel {number} of {name}", gateway, ipv6

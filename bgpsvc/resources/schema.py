@@ -10,6 +10,7 @@ from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from bgpsvc.resources.draft import Path
 from bgpsvc.resources.fields import Checked
 from bgpsvc.resources.models import Resource
 
@@ -44,6 +45,18 @@ class FieldPlan:
 def plan_of(model: type[Resource]) -> Mapping[str, FieldPlan]:
     """The keys of a model in their order."""
     return MappingProxyType({key: _plan(info) for key, info in model.model_fields.items()})
+
+
+def is_secret(model: type[Resource], path: Path) -> bool:
+    """True if what stands at a path below a resource of this model is never to be shown."""
+    for step in path:
+        if isinstance(step, int):
+            continue
+        plan = plan_of(model).get(step)
+        if plan is None or isinstance(plan.of, Checked):
+            return plan is not None and plan.secret
+        model = plan.of
+    return False
 
 
 def _plan(info: FieldInfo) -> FieldPlan:
