@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """An API token. `digest` is SHA-256 of its secret, which has 256 random bits. `scope` as in control.Scope."""
+    """An API token. `digest` is SHA-256 of its secret (256 random bits). `scope` as in control.Scope."""
 
     id: str
     name: str
@@ -71,3 +71,30 @@ class StoredToken:
     expires_at: float | None = None
     last_used_at: float | None = None
     revoked_at: float | None = None
+
+
+DAY = 86400.0
+REMEMBERED_FOR = DAY
+"""How long the outcome of a request with an Idempotency-Key is kept, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept: numbers of entries, and ages in seconds. The newest event always stays."""
+
+    events: int = 100_000
+    events_age: float = 30 * DAY
+    audit: int = 100_000
+    audit_age: float = 400 * DAY
+    refusals: int = 10_000
+    """Entries `authentication.failed`, which strangers can cause: so they cannot push out the others."""
+    remembered: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many entries retention took away."""
+
+    events: int = 0
+    audit: int = 0
+    remembered: int = 0

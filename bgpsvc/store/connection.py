@@ -1,0 +1,220 @@
+"""One database as the store uses it: one writer at a time, some readers, and what happens when it is lost.
+
+A write that raises has changed nothing. The one case in which a client cannot know, the connection ending
+during the commit, is settled by asking the database what became of the transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bgpsvc.control import StoreUnavailable
+from bgpsvc.store.backend import UNAVAILABLE, Backend, reason
+from bgpsvc.store.errors import OutcomeUnknown, StoreError, StoreInUse, WriteConflict
+from bgpsvc.store.migrate import migrate
+from bgpsvc.store.schema import daemon
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+SETTLE_INTERVAL = 0.05
+SETTLE_ATTEMPTS = 100
+
+
+class Database:
+    """Transactions on a backend. `clock` gives Unix seconds."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._instance = secrets.token_hex(8)
+        self._lock = asyncio.Lock()
+        self._writers: AsyncEngine | None = None
+        self._readers: AsyncEngine | None = None
+        self._writer: AsyncConnection | None = None
+        self._unsettled: int | None = None
+        self._overtaken = False
+        self._failure: str | None = None
+        self._closed = False
+
+    @property
+    def location(self) -> str:
+        """Where it is, without passwords."""
+        return self._backend.location
+
+    async def open(self) -> None:
+        """Claim, check and migrate it. StoreError (StoreInUse) says why not; nothing is left open then."""
+        try:
+            self._backend.claim()
+            await self._backend.create(migrate)
+            self._writers, self._readers = self._backend.writer(), self._backend.readers()
+            self._writer = await self._writers.connect()
+            await self._backend.claim_connection(self._writer)
+            await self._backend.check(self._writer)
+            async with self._writer.begin():
+                await self._writer.run_sync(migrate)
+                await self._sign(self._writer)
+        except UNAVAILABLE as error:
+            await self.close()
+            raise StoreError(f"cannot use {self.location}: {reason(error)}") from None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Wait for the write that is going on, then let go of the database. Done twice it does nothing."""
+        self._closed = True
+        async with self._lock:
+            await self._drop_writer()
+            for engine in (self._writers, self._readers):
+                if engine is not None:
+                    await engine.dispose()
+            self._writers = self._readers = None
+            self._backend.release()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that only reads."""
+        if self._readers is None:
+            raise StoreUnavailable(f"{self.location} is closed")
+        try:
+            async with self._readers.connect() as connection, connection.begin():
+                return await work(connection)
+        except UNAVAILABLE as error:
+            raise StoreUnavailable(f"{self.location}: {reason(error)}") from None
+
+    async def write(self, work: Work[T], *, decisive: bool = False) -> T:
+        """Run `work` in a transaction, which is committed and on disk when this returns.
+
+        Whoever stops waiting does not stop the write. `decisive`: the caller's view of the database rests
+        on the outcome, so an unknown one has to be settled before the next such write.
+        Raises StoreUnavailable (OutcomeUnknown), WriteConflict and what `work` raises.
+        """
+        return await asyncio.shield(asyncio.create_task(self._write(work, decisive)))
+
+    async def settle(self) -> None:
+        """Find out what became of a write whose outcome is unknown, before everything is read anew."""
+        async with self._lock, self._translated():
+            if self._unsettled is not None:
+                await self._connected()
+            self._overtaken = False
+
+    async def failing(self) -> str | None:
+        """Why it cannot be used now, None if it can. After a failed write this tries a small one."""
+        try:
+            if self._writer is None or self._failure is not None:
+                await self.write(self._sign)
+            else:
+                self._backend.check_in_place()
+                await self.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+        except StoreUnavailable as error:
+            return str(error)
+        return None
+
+    async def _write(self, work: Work[T], decisive: bool) -> T:
+        async with self._lock, self._translated():
+            connection = await self._connected()
+            if decisive and self._overtaken:
+                raise WriteConflict("an earlier write was committed after all; load again")
+            transaction = await connection.begin()
+            try:
+                ident = await self._backend.transaction_id(connection)
+                result = await work(connection)
+            except BaseException:
+                if not connection.closed and not connection.invalidated:
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except UNAVAILABLE as error:
+                await self._drop_writer()
+                if ident is None or not await self._survived(ident, decisive, reason(error)):
+                    raise
+            return result
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        """Errors of the driver as the store's; the writer's connection is made anew after one."""
+        try:
+            yield
+        except IntegrityError as error:
+            raise WriteConflict(reason(error)) from None
+        except UNAVAILABLE as error:
+            await self._drop_writer()
+            self._failure = f"{self.location}: {reason(error)}"
+            raise StoreUnavailable(self._failure) from None
+        except StoreUnavailable as error:
+            self._failure = str(error)
+            raise
+        self._failure = None
+
+    async def _connected(self) -> AsyncConnection:
+        """The writer's connection; a new one claims the database again and settles what is unknown."""
+        if self._writers is None or self._closed:
+            raise StoreUnavailable(f"{self.location} is closed")
+        self._backend.check_in_place()
+        if self._writer is None:
+            writer = await self._writers.connect()
+            try:
+                await self._backend.claim_connection(writer)
+                await self._recognise(writer)
+            except StoreInUse as error:
+                await writer.close()
+                raise StoreUnavailable(str(error)) from None
+            except BaseException:
+                await writer.close()
+                raise
+            self._writer = writer
+        if self._unsettled is not None:
+            self._overtaken = await self._outcome(self._writer, self._unsettled) or self._overtaken
+            self._unsettled = None
+        return self._writer
+
+    async def _recognise(self, connection: AsyncConnection) -> None:
+        """Whoever had the database while the connection was lost has changed it, unknown to us."""
+        async with connection.begin():
+            instance = (await connection.execute(select(daemon.c.instance))).scalar_one_or_none()
+        if instance != self._instance:
+            raise StoreUnavailable(
+                f"{self.location} was used by another daemon, or restored, meanwhile:"
+                " start again to read it anew"
+            )
+
+    async def _survived(self, ident: int, decisive: bool, why: str) -> bool:
+        """What became of a transaction whose commit was not answered."""
+        try:
+            return await self._outcome(await self._connected(), ident)
+        except (*UNAVAILABLE, StoreUnavailable) as error:
+            if decisive:
+                self._unsettled = ident
+            what = error if isinstance(error, StoreUnavailable) else reason(error)
+            raise OutcomeUnknown(
+                f"{self.location}: {why}; whether it was stored is unknown: {what}"
+            ) from None
+
+    async def _outcome(self, connection: AsyncConnection, ident: int) -> bool:
+        # The server may still be at it: it learns of a lost connection after us.
+        for _ in range(SETTLE_ATTEMPTS):
+            committed = await self._backend.was_committed(connection, ident)
+            if committed is not None:
+                return committed
+            await asyncio.sleep(SETTLE_INTERVAL)
+        raise TimeoutError("the transaction has not ended yet")
+
+    async def _sign(self, connection: AsyncConnection) -> None:
+        """Note that this daemon uses the database."""
+        row = {"instance": self._instance, "seen_at": self._clock()}
+        if (await connection.execute(update(daemon).values(row))).rowcount == 0:
+            await connection.execute(insert(daemon).values(id=1, **row))
+
+    async def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.invalidate() if not writer.closed and not writer.invalidated else None
+            await writer.close()
