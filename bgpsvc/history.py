@@ -32,7 +32,7 @@ class EventStore(Protocol):
     async def add_events(self, events: Sequence[EventView]) -> None:
         """Write events with their ids. Raises control.StoreUnavailable."""
 
-    async def prune(self, now: float) -> None:
+    async def prune(self, now: float) -> object:
         """Delete what is beyond retention. Raises control.StoreUnavailable."""
 
 

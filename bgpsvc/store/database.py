@@ -124,17 +124,16 @@ class Store:
         since = self._clock() - REMEMBERED_FOR
         return await self._database.read(lambda c: statements.find_remembered(c, actor, key, since))
 
-    async def rotate(self, audit: Iterable[AuditEntry] = ()) -> int:
+    async def rotate(self, audit: AuditEntry) -> int:
         """Encrypt all secrets with a new key and drop the old ones; returns how many secrets there are.
 
         Interrupted anywhere, it loses nothing; done again, it finishes.
         """
         await self._in_file(self._ring.add)
-        entries = tuple(audit)
 
         async def work(connection: AsyncConnection) -> int:
             count = await statements.reseal(connection, self._ring)
-            await logs.append_audit(connection, entries)
+            await logs.append_audit(connection, (audit,))
             return count
 
         count = await self._database.write(work)
