@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.examples_documents import COMMON, DOCUMENTS
+
 Json = dict[str, Any]
 
 NEGOTIATED: Json = {
@@ -78,6 +80,8 @@ TUNNEL: Json = {
     "local_address": "169.254.10.1",
     "peer_address": "169.254.10.2",
     "remote_address": "198.51.100.2",
+    "health": None,
+    "health_reason": None,
 }
 TUNNEL_2: Json = TUNNEL | {
     "id": "conn1-tunnel2",
@@ -89,7 +93,8 @@ TUNNEL_2: Json = TUNNEL | {
     "peer_address": "169.254.20.2",
     "remote_address": "198.51.100.4",
 }
-CONNECTION: Json = {
+CONNECTION: Json = COMMON | {
+    "config": DOCUMENTS["vpn_connections"][0],
     "name": "conn1",
     "gateway": "gw1",
     "local_asn": 65530,
@@ -100,19 +105,19 @@ CONNECTION: Json = {
     "last_switchover_reason": "conn1-tunnel1 is live again",
     "tunnels": [TUNNEL, TUNNEL_2],
 }
-GATEWAY: Json = {
+GATEWAY: Json = COMMON | {
+    "config": DOCUMENTS["vpn_gateways"][0],
     "name": "gw1",
     "vpc": "vpc1",
     "addresses": ["198.51.100.1", "198.51.100.3"],
     "auto_propagate": True,
-    "status": "active",
     "connections": ["conn1"],
     "routes_learned": 3,
     "routes_installed": 3,
     "advertised": ["10.0.0.0/16"],
-    "etag": "3",
 }
-VPC: Json = {
+VPC: Json = COMMON | {
+    "config": DOCUMENTS["vpcs"][0],
     "name": "vpc1",
     "cidrs": ["10.0.0.0/16"],
     "route_table": 1001,
@@ -192,7 +197,6 @@ SWITCH_PLAN: Json = {
     "changed": True,
     "note": "traffic moves from conn1-tunnel1 to conn1-tunnel2",
 }
-GATEWAY_PATCH: Json = {"auto_propagate": False}
 HEALTH: Json = {"status": "ok", "version": "0.1.0"}
 CHECK: Json = {"ok": True, "detail": "running for 512 s"}
 READY: Json = {"ready": True, "checks": {"speaker.active": CHECK, "speaker.standby": CHECK}}

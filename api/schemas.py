@@ -6,28 +6,26 @@ The models are read from the views of `bgpsvc.views` attribute by attribute; onl
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from api import examples
+from api.render import rfc3339
+from api.schemas_control import Resource
 from bgpsvc.model import Role, SessionState, SwitchMode
 from bgpsvc.views import TunnelState
 
 T = TypeVar("T")
 
 
-def rfc3339(seconds: object) -> object:
-    """Unix seconds to `2025-10-09T08:41:07.120Z`; anything else is left for the validation to judge."""
-    if not isinstance(seconds, int | float):
-        return seconds
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+def _time(value: object) -> object:
+    """Unix seconds as RFC 3339; anything else is left for the validation to judge."""
+    return rfc3339(value) if isinstance(value, int | float) else value
 
 
 Timestamp = Annotated[
-    str, BeforeValidator(rfc3339), WithJsonSchema({"type": "string", "format": "date-time"})
+    str, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 
 
@@ -156,7 +154,9 @@ class Tunnel(BaseModel):
     role: Role = Field(description="`active` is tunnel 1, `standby` tunnel 2, for ever.")
     interface: str = Field(description="Network interface.")
     link_up: bool = Field(description="The interface is up and has carrier.")
-    session_state: SessionState = Field(description="State of the tunnel's BGP session.")
+    session_state: SessionState | None = Field(
+        description="State of the tunnel's BGP session; null where the connection does not enable BGP."
+    )
     state: TunnelState = Field(
         description="`live`: usable; `warming`: back, waits for End-of-RIB and the failback hold-down; "
         "`down`: not used."
@@ -164,9 +164,13 @@ class Tunnel(BaseModel):
     state_reason: str = Field(description="Why it is in that state.")
     since: Timestamp = Field(description="When this state was entered (RFC 3339, UTC).")
     carrying: bool = Field(description="The connection's traffic takes this tunnel now.")
-    local_address: str = Field(description="Our address inside the tunnel.")
-    peer_address: str = Field(description="The peer's address inside the tunnel.")
+    local_address: str | None = Field(description="Our address inside the tunnel; null without one.")
+    peer_address: str | None = Field(description="The peer's address inside the tunnel; null likewise.")
     remote_address: str = Field(description="Public address of the customer gateway.")
+    health: Literal["healthy", "unhealthy"] | None = Field(
+        description="Verdict of the ICMP health check; null without one, and before its first verdict."
+    )
+    health_reason: str | None = Field(description="What the health check saw; null without a verdict.")
 
 
 class TunnelList(Listing[Tunnel]):
@@ -175,12 +179,11 @@ class TunnelList(Listing[Tunnel]):
     model_config = described(examples.listing(examples.TUNNEL))
 
 
-class VpnConnection(BaseModel):
+class VpnConnection(Resource):
     """One VPN connection and its switch between two tunnels."""
 
     model_config = described(examples.CONNECTION)
 
-    name: str = Field(description="Name of the connection.")
     gateway: str = Field(description="Name of its VPN gateway.")
     local_asn: int = Field(description="Our AS number on both tunnels.")
     mode: SwitchMode = Field(
@@ -191,12 +194,6 @@ class VpnConnection(BaseModel):
     last_switchover: Timestamp | None = Field(description="When it last did (RFC 3339, UTC); null if never.")
     last_switchover_reason: str | None = Field(description="Why it last did.")
     tunnels: list[Tunnel] = Field(description="Both tunnels.")
-
-
-class VpnConnectionList(Listing[VpnConnection]):
-    """A page of VPN connections, by name."""
-
-    model_config = described(examples.listing(examples.CONNECTION))
 
 
 class SwitchRequest(BaseModel):
@@ -232,19 +229,15 @@ class SwitchPlan(BaseModel):
     note: str = Field(description="The outcome in a sentence; says so if the wish cannot be followed now.")
 
 
-class VpnGateway(BaseModel):
+class VpnGateway(Resource):
     """One VPN gateway."""
 
     model_config = described(examples.GATEWAY)
 
-    name: str = Field(description="Name of the gateway.")
     vpc: str = Field(description="Name of its VPC.")
     addresses: list[str] = Field(description="Public addresses, of tunnel 1 and of tunnel 2.")
     auto_propagate: bool = Field(
         description="On: learned prefixes go into the VPC's route table and the VPC's CIDRs are advertised."
-    )
-    status: Literal["active", "updating"] = Field(
-        description="`updating`: routes or advertisements of the last change are still on their way."
     )
     connections: list[str] = Field(description="Names of its VPN connections.")
     routes_learned: int = Field(description="Prefixes in the Loc-RIB.")
@@ -252,73 +245,17 @@ class VpnGateway(BaseModel):
     advertised: list[str] = Field(
         description="Prefixes advertised to the peers, the first 1000; the sessions have the number."
     )
-    etag: str = Field(description="Version of what PATCH can change; the ETag header has it in quotes.")
 
 
-class VpnGatewayList(Listing[VpnGateway]):
-    """A page of VPN gateways, by name."""
-
-    model_config = described(examples.listing(examples.GATEWAY))
-
-
-def _refuse_change(_value: object) -> object:
-    raise ValueError("cannot be changed; auto_propagate is all that PATCH can change")
-
-
-def _without_default(schema: dict[str, Any]) -> None:
-    """A member that is left out of a merge patch has no default: it stays as it is."""
-    schema.pop("default", None)
-
-
-def _read_only(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-    schema["readOnly"] = True
-
-
-ReadOnly = Annotated[
-    Any,
-    BeforeValidator(_refuse_change),
-    Field(description="Can only be read; refused in a PATCH.", json_schema_extra=_read_only),
-]
-
-
-class VpnGatewayPatch(BaseModel):
-    """A merge patch (RFC 7396) of a VPN gateway: what is left out stays as it is."""
-
-    model_config = described(examples.GATEWAY_PATCH, extra="forbid")
-
-    auto_propagate: StrictBool = Field(
-        default=False,
-        description="Switches automatic propagation on or off, without resetting a session.",
-        json_schema_extra=_without_default,
-    )
-    name: ReadOnly = None
-    vpc: ReadOnly = None
-    addresses: ReadOnly = None
-    status: ReadOnly = None
-    connections: ReadOnly = None
-    routes_learned: ReadOnly = None
-    routes_installed: ReadOnly = None
-    advertised: ReadOnly = None
-    etag: ReadOnly = None
-
-
-class Vpc(BaseModel):
+class Vpc(Resource):
     """One VPC and its kernel route table."""
 
     model_config = described(examples.VPC)
 
-    name: str = Field(description="Name of the VPC.")
     cidrs: list[str] = Field(description="Its own address ranges.")
     route_table: int = Field(description="Number of its kernel route table.")
     gateway: str | None = Field(description="Name of its VPN gateway; null: it has none.")
     routes_installed: int = Field(description="Routes of ours in that table.")
-
-
-class VpcList(Listing[Vpc]):
-    """A page of VPCs, by name."""
-
-    model_config = described(examples.listing(examples.VPC))
 
 
 class Health(BaseModel):

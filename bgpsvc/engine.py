@@ -26,6 +26,7 @@ from bgpsvc.events import (
     ConnectedChanged,
     EndOfRib,
     Event,
+    HealthChanged,
     LinkChanged,
     MessagesLost,
     Negotiated,
@@ -40,7 +41,9 @@ from bgpsvc.events import (
     Withdrawn,
 )
 from bgpsvc.fib.plan import Fib
-from bgpsvc.gateway import Gateway, Ids
+from bgpsvc.forwarding import StaticClass
+from bgpsvc.gateway import Gateway
+from bgpsvc.ids import Ids, TableNumbers
 from bgpsvc.intake import Intake
 from bgpsvc.jobs import Jobs, pieces
 from bgpsvc.model import (
@@ -55,7 +58,14 @@ from bgpsvc.rib import AdjRibIn, ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
 from bgpsvc.switchboard import Switchboard
 from bgpsvc.takeover import Takeover
-from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel, TunnelState
+from bgpsvc.tunnels import (
+    DEFERRAL_WITHOUT_END_OF_RIB,
+    SELECTION_DEFERRAL_TIME,
+    Tunnel,
+    TunnelSettings,
+    TunnelState,
+    tunnel_settings,
+)
 from bgpsvc.views import EventKind
 
 CEASE_ADMIN_RESET = 4
@@ -74,10 +84,11 @@ class Engine:
         self.connected: tuple[Prefix, ...] = ()
         self.modes: dict[str, SwitchMode] = {}
         self._intake = Intake(self.sessions, self.tunnels, self.gateways, self.outbox)
-        self.takeover = Takeover(self.fib, self.gateways, self.tunnels, self.links, self.outbox)
+        self.takeover = Takeover(self.fib, self.tunnels, self.links, self.outbox)
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
         self.intent = intent
         self._ids = Ids()
+        self.numbers = TableNumbers()
         self._jobs = Jobs(self.sessions)
         self.reconfigure(intent, now)
 
@@ -90,28 +101,28 @@ class Engine:
         """
         before = dict(self.sessions)
         settings = {s.id: s for s in session_settings(intent)}
-        gateways = {g.name for g in intent.vpn_gateways}
+        tunnels = {t.id: t for t in tunnel_settings(intent)}
         for ident, session in list(self.sessions.items()):
             if not same_peering(settings.get(ident), session.settings):
-                self._remove_session(session)
+                self._remove_tunnel(ident)
+        for ident, tunnel in list(self.tunnels.items()):
+            if not tunnel.settings.same_tunnel(tunnels.get(ident)):
+                self._remove_tunnel(ident)
+        gateways = {g.name for g in intent.vpn_gateways}
         for name, gateway in list(self.gateways.items()):
             vpc = next((intent.vpc(g.vpc) for g in intent.vpn_gateways if g.name == name), None)
-            if vpc is None or vpc.route_table != gateway.vpc.route_table:
+            if vpc is None or (vpc.name, vpc.route_table) != (gateway.vpc.name, gateway.vpc.route_table):
                 self._remove_gateway(gateway)
         self.intent = intent
+        for tunnel_setting in tunnels.values():
+            self._add_tunnel(tunnel_setting, now)
         for session_setting in settings.values():
             self._add_session(session_setting, now)
         for name in sorted(gateways):
             if name in self.gateways:
                 self._reconfigure_gateway(self.gateways[name], intent)
             else:
-                self.gateways[name] = Gateway(
-                    intent, name, self.fib, self._ids, self.links, self.sessions, self.tunnels, self.modes
-                )
-                self.gateways[name].connected = self.connected
-                self.gateways[name].rebuild_filter()
-                if self.gateways[name].table.held:
-                    self.takeover.begin(now)
+                self._add_gateway(intent, name, now)
         for name in [n for n in self.modes if n not in {c.name for c in intent.vpn_connections}]:
             del self.modes[name]
         self.switchboard.configure(c.name for c in intent.vpn_connections)
@@ -125,24 +136,41 @@ class Engine:
         for session in self.sessions.values():
             self._advertise(session)
 
+    def _add_tunnel(self, settings: TunnelSettings, now: float) -> None:
+        tunnel = self.tunnels.get(settings.id)
+        if tunnel is None:
+            tunnel = self.tunnels[settings.id] = Tunnel(settings, since=now)
+            _, up = self.links.get(settings.interface, (0, False))
+            tunnel.link_changed(up, now)
+        elif tunnel.settings.health_check != settings.health_check:
+            tunnel.healthy = tunnel.health_reason = None
+        tunnel.settings = settings
+
     def _add_session(self, settings: SessionSettings, now: float) -> None:
         session = self.sessions.get(settings.id)
         if session is None:
             self.sessions[settings.id] = Session(settings, since=now)
-            self.tunnels[settings.id] = Tunnel(
-                settings.id,
-                settings.connection,
-                settings.role,
-                settings.interface,
-                settings.hold_down,
-                since=now,
-            )
-            _, up = self.links.get(settings.interface, (0, False))
-            self.tunnels[settings.id].link_up = up
         else:
             session.settings = settings
             session.forget_verdicts()
-            self.tunnels[settings.id].hold_down = settings.hold_down
+
+    def _add_gateway(self, intent: Intent, name: str, now: float) -> None:
+        gateway = self.gateways[name] = Gateway(
+            *(intent, name, self.fib, self._ids, self.links),
+            *(self.sessions, self.tunnels, self.modes, self.numbers),
+        )
+        gateway.connected = self.connected
+        gateway.rebuild_filter()
+        if gateway.table.held:
+            self.takeover.begin(now)
+
+    def _remove_tunnel(self, ident: SessionId) -> None:
+        if ident in self.sessions:
+            self._remove_session(self.sessions[ident])
+        tunnel = self.tunnels.get(ident)
+        if tunnel is not None:
+            self.gateways[tunnel.settings.gateway].statics.forget(ident)
+            del self.tunnels[ident]
 
     def _remove_session(self, session: Session) -> None:
         gateway = self.gateways[session.settings.gateway]
@@ -152,13 +180,12 @@ class Engine:
         session.adj = AdjRibIn()
         session.epoch += 1
         del self.sessions[session.id]
-        del self.tunnels[session.id]
 
     def _remove_gateway(self, gateway: Gateway) -> None:
-        for session in [s for s in self.sessions.values() if s.settings.gateway == gateway.name]:
-            self._remove_session(session)
-        gateway.table.held = False
-        gateway.table.mark([*gateway.table.primary, *gateway.table.backup])
+        for tunnel in [t for t in self.tunnels.values() if t.settings.gateway == gateway.name]:
+            self._remove_tunnel(tunnel.session)
+        gateway.statics.clear()
+        self.fib.retire(gateway.table.table)
         del self.gateways[gateway.name]
 
     def _reconfigure_gateway(self, gateway: Gateway, intent: Intent) -> None:
@@ -178,6 +205,8 @@ class Engine:
         match event:
             case LinkChanged():
                 self._link_changed(event, now)
+            case HealthChanged():
+                self._health_changed(event, now)
             case ConnectedChanged():
                 self._connected_changed(event)
             case OperatorSwitch():
@@ -373,27 +402,31 @@ class Engine:
 
     def _tunnels_changed(self, changed: list[SessionId]) -> None:
         for session in changed:
-            gateway = self.gateways.get(self.sessions[session].settings.gateway)
+            gateway = self.gateways.get(self.tunnels[session].settings.gateway)
             if gateway is None:
                 continue
             if self.tunnels[session].state is TunnelState.DOWN:
-                self.fib.mark_dead(gateway.nexthop_ids(session))
+                self.fib.mark_dead(gateway.forwarding.nexthop_ids(session))
                 # What this tunnel backed, stale paths of its neighbours included, must go.
                 for other in self.sessions.values():
                     if other.adj.stale and other.settings.gateway == gateway.name:
                         self._jobs.add(self._intake.purge(other))
             else:
-                self.fib.mark_alive(gateway.nexthop_ids(session))
+                self.fib.mark_alive(gateway.forwarding.nexthop_ids(session))
         self._repoint(changed)
 
     def _repoint(self, sessions: Iterable[SessionId]) -> None:
         by_gateway: dict[str, list[SessionId]] = {}
         for session in sessions:
-            by_gateway.setdefault(self.sessions[session].settings.gateway, []).append(session)
+            by_gateway.setdefault(self.tunnels[session].settings.gateway, []).append(session)
         for name, members in by_gateway.items():
             gateway = self.gateways.get(name)
-            if gateway is not None:
-                for forwarding in gateway.repoint(members):
+            if gateway is None:
+                continue
+            for forwarding in gateway.forwarding.repoint(members):
+                if isinstance(forwarding, StaticClass):
+                    gateway.statics.mark(forwarding)
+                else:
                     self._jobs.add(self._mark_class(gateway, forwarding))
 
     def _mark_class(self, gateway: Gateway, forwarding: ForwardingClass) -> Iterator[None]:
@@ -411,7 +444,7 @@ class Engine:
         text = f"the operator chose: {event.mode.value}"
         self._log("connection.operator_switch", "info", event.connection, text, mode=event.mode.value)
         self._reassess(event.connection, now)
-        self._repoint(s.id for s in self.sessions.values() if s.settings.connection == event.connection)
+        self._repoint(t.session for t in self.tunnels.values() if t.connection == event.connection)
         self.switchboard.carry(event.connection, now, "operator")
 
     def _link_changed(self, event: LinkChanged, now: float) -> None:
@@ -419,17 +452,24 @@ class Engine:
             self.links.pop(event.interface, None)
         else:
             self.links[event.interface] = (event.ifindex, event.up)
-        for session in self.sessions.values():
-            if session.settings.interface == event.interface:
-                tunnel = self.tunnels[session.id]
-                if event.up and not tunnel.link_up and tunnel.synced_at is not None:
-                    tunnel.synced_at = now  # the failback hold-down counts from the link's return
-                tunnel.link_up = event.up
-                if not event.up:
-                    tunnel.failed_before |= session.established
+        for tunnel in self.tunnels.values():
+            if tunnel.interface == event.interface:
+                tunnel.link_changed(event.up, now)
                 # Groups move away before the kernel's deletion of the nexthop is repaired.
-                self._reassess(session.settings.connection, now)
-                self.gateways[session.settings.gateway].link_changed(session.id)
+                self._reassess(tunnel.connection, now)
+                self.gateways[tunnel.settings.gateway].forwarding.link_changed(tunnel.session)
+
+    def _health_changed(self, event: HealthChanged, now: float) -> None:
+        tunnel = self.tunnels.get(event.tunnel)
+        if tunnel is None or tunnel.settings.health_check is None or tunnel.healthy is event.healthy:
+            return
+        tunnel.health_changed(event.healthy, event.reason, now)
+        if event.healthy:
+            self._log("tunnel.healthy", "info", tunnel.session, event.reason)
+        else:
+            self._log("tunnel.unhealthy", "warning", tunnel.session, event.reason)
+        self._reassess(tunnel.connection, now)
+        self._repoint([tunnel.session])  # with BGP the state stays, and yet static routes may have to go
 
     # Propagation and policy -------------------------------------------------------------------
 

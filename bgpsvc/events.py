@@ -144,6 +144,15 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """The health check of a tunnel came to another verdict, or to its first; `reason` says what it saw."""
+
+    tunnel: SessionId
+    healthy: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectedChanged:
     """The networks directly connected to the namespace, whole: learned routes inside them are refused."""
 
@@ -194,4 +203,4 @@ BgpEvent = (
     | SpeakerUp
     | SpeakerDown
 )
-Event = BgpEvent | LinkChanged | ConnectedChanged | OperatorSwitch | PropagationSet
+Event = BgpEvent | LinkChanged | HealthChanged | ConnectedChanged | OperatorSwitch | PropagationSet

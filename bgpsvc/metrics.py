@@ -94,12 +94,11 @@ class EngineCollector(Collector):
             "0 down, 1 syncing, 2 stale, 3 warming (failback hold-down), 4 live",
             labels=SESSION[:3],
         )
-        for session in self._engine.sessions.values():
-            s = session.settings
-            labels = (s.id, s.connection, s.role.value)
-            switch = self._engine.switchboard.switches.get(s.connection)
-            carrying.add_metric(labels, switch is not None and switch.carrying == s.id)
-            state.add_metric(labels, self._engine.tunnels[s.id].state)
+        for tunnel in self._engine.tunnels.values():
+            labels = (tunnel.session, tunnel.connection, tunnel.role.value)
+            switch = self._engine.switchboard.switches.get(tunnel.connection)
+            carrying.add_metric(labels, switch is not None and switch.carrying == tunnel.session)
+            state.add_metric(labels, tunnel.state)
         switchovers = CounterMetricFamily(
             "bgpsvc_connection_switchovers", "Moves of traffic between tunnels", labels=("connection",)
         )
@@ -125,7 +124,7 @@ class EngineCollector(Collector):
             installed.add_metric((gateway.vpc.name, "primary"), len(gateway.table.primary))
             installed.add_metric((gateway.vpc.name, "backup"), len(gateway.table.backup))
             propagate.add_metric((gateway.name,), gateway.propagate)
-            classes.add_metric((gateway.name,), len(gateway.rib.classes))
+            classes.add_metric((gateway.name,), len(gateway.rib.classes) + len(gateway.statics.classes))
         yield from (learned, installed, propagate, classes)
 
     def _kernel(self) -> Iterable[Metric]:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bgpsvc.effects import Effect, Log
-from bgpsvc.fib.plan import Fib
-from bgpsvc.gateway import Gateway, Links
+from bgpsvc.fib.plan import Fib, RouteTable
+from bgpsvc.forwarding import Links
 from bgpsvc.model import SessionId
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Tunnel, TunnelState
@@ -27,18 +27,16 @@ DEAD_CHECK_TIME = 10.0
 
 
 class Takeover:
-    """The hold over all gateways' tables. Times are of the shell's clock."""
+    """The hold over all tables. Times are of the shell's clock."""
 
     def __init__(
         self,
         fib: Fib,
-        gateways: Mapping[str, Gateway],
         tunnels: Mapping[SessionId, Tunnel],
         links: Links,
         outbox: list[Effect],
     ) -> None:
         self._fib = fib
-        self._gateways = gateways
         self._tunnels = tunnels
         self._links = links
         self._outbox = outbox
@@ -52,12 +50,16 @@ class Takeover:
 
     def loaded(self) -> None:
         """The mirror shows the kernel's state: a table without routes has nothing to hold or sweep."""
-        held = [g.table for g in self._gateways.values() if g.table.held]
-        for table in held:
+        for table in self._held():
             if not table.primary and not table.backup:
                 self._fib.release(table)
-        if not any(table.held for table in held):
+        if not self._held():
             self._sync_deadline = self._dead_check = None
+        elif not any(tunnel.settings.bgp for tunnel in self._tunnels.values()):
+            self._release("no session has anything to tell")
+
+    def _held(self) -> list[RouteTable]:
+        return [table for table in self._fib.tables.values() if table.held]
 
     def synced(self, sessions: Iterable[Session]) -> None:
         """A session told its whole table; `sessions` are all there are."""
@@ -91,10 +93,8 @@ class Takeover:
     def _release(self, why: str) -> None:
         self._sync_deadline = self._dead_check = None
         leftovers = 0
-        for gateway in self._gateways.values():
-            table = gateway.table
-            if table.held:
-                leftovers += sum(1 for prefix in table.primary if gateway.desired(prefix)[0] is None)
-                self._fib.release(table)
+        for table in self._held():
+            leftovers += sum(1 for prefix in table.primary if table.desired(prefix)[0] is None)
+            self._fib.release(table)
         text = f"{why}: {leftovers} leftover routes are swept"
         self._outbox.append(Log("fib.sweep", "info", "fib", text, {"leftovers": leftovers}))

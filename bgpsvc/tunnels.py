@@ -6,11 +6,14 @@ nexthop group per forwarding class and not one route per prefix.
 
 A tunnel is assessed from levels, never from a history of edges:
 
-    DOWN     the link is down, or the session is and forwarding state may not be kept
+    DOWN     the link is down, or the session is and forwarding state may not be kept, or the health
+             check fails and revokes the routes
     SYNCING  the session is back, its table is not complete yet, and another tunnel can carry traffic
     STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
     WARMING  in sync again after a failure; another tunnel is live until the failback hold-down is over
     LIVE     usable; the first choice
+
+A tunnel without BGP has neither session nor table: it is in sync from the moment its link is up.
 
 A tunnel becomes live at once when no other tunnel of its connection can carry traffic: half a table
 beats none.
@@ -22,7 +25,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bgpsvc.model import Role, SessionId, SwitchMode
+from bgpsvc.model import Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
+from bgpsvc.resources import Intent
+from bgpsvc.resources.models import HealthCheck, VpnConnection
+from bgpsvc.resources.models import Tunnel as TunnelResource
 
 SELECTION_DEFERRAL_TIME = 30.0
 """Seconds after Established at which a missing End-of-RIB is no longer waited for (RFC 4724 4.1)."""
@@ -40,27 +46,132 @@ class TunnelState(IntEnum):
     LIVE = 4
 
 
+@dataclass(frozen=True, slots=True)
+class TunnelSettings:
+    """A tunnel as configured, with BGP or without; addresses packed.
+
+    The addresses are those of the tunnel's `bgp` section, which a tunnel without BGP may have too: then its
+    static routes go to the peer's address, and else to the device alone.
+    """
+
+    id: SessionId
+    connection: str
+    gateway: str
+    number: int
+    role: Role
+    interface: str
+    remote_address: str
+    bgp: bool
+    hold_down: float
+    local_address: bytes | None = None
+    peer_address: bytes | None = None
+    peer_address6: bytes | None = None
+    cidrs: tuple[Prefix, ...] = ()
+    health_check: HealthCheck | None = None
+
+    def same_tunnel(self, other: TunnelSettings | None) -> bool:
+        """True if a tunnel of these settings goes on with the other ones, keeping its state."""
+        return other is not None and (
+            (self.gateway, self.interface, self.bgp) == (other.gateway, other.interface, other.bgp)
+        )
+
+
+def tunnel_settings(intent: Intent) -> tuple[TunnelSettings, ...]:
+    """All tunnels of an intent, in order of connection and tunnel."""
+    return tuple(
+        _settings(intent, connection, number, tunnel)
+        for connection in intent.vpn_connections
+        for number, tunnel in enumerate(connection.tunnels, start=1)
+    )
+
+
+def _settings(
+    intent: Intent, connection: VpnConnection, number: int, tunnel: TunnelResource
+) -> TunnelSettings:
+    bgp = tunnel.bgp
+    ipv6 = None if bgp is None else bgp.ipv6
+    networks = [section.tunnel_cidr for section in (bgp, ipv6) if section is not None]
+    return TunnelSettings(
+        id=session_id(connection.name, number),
+        connection=connection.name,
+        gateway=connection.vpn_gateway,
+        number=number,
+        role=Role.ACTIVE if number == 1 else Role.STANDBY,
+        interface=tunnel.interface,
+        remote_address=str(intent.customer_gateway(tunnel.customer_gateway).address),
+        bgp=connection.enable_bgp,
+        hold_down=connection.failback_hold_down,
+        local_address=None if bgp is None else bgp.local_ip.packed,
+        peer_address=None if bgp is None else bgp.peer_ip.packed,
+        peer_address6=None if ipv6 is None else ipv6.peer_ip.packed,
+        cidrs=tuple(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks),
+        health_check=connection.health_check,
+    )
+
+
 @dataclass(slots=True)
 class Tunnel:
     """What is known of one tunnel. Times are seconds of the shell's clock.
 
     `established_at` and `synced_at` (End-of-RIB of every family, or no longer waited for) are None
-    while not so.
+    while not so. Without BGP `synced_at` is when the link came up. `healthy` is the health check's
+    verdict: None without a check and before its first verdict, which counts as passed, so that a
+    restart of the daemon takes no traffic away.
     """
 
-    session: SessionId
-    connection: str
-    role: Role
-    interface: str
-    hold_down: float
+    settings: TunnelSettings
     link_up: bool = False
     established_at: float | None = None
     synced_at: float | None = None
     graceful_until: float | None = None
     failed_before: bool = False
+    healthy: bool | None = None
+    health_reason: str | None = None
     state: TunnelState = TunnelState.DOWN
     reason: str = "the session has not been established yet"
     since: float = 0.0
+
+    @property
+    def session(self) -> SessionId:
+        """Id of the tunnel and of its session."""
+        return self.settings.id
+
+    @property
+    def connection(self) -> str:
+        """Name of its connection."""
+        return self.settings.connection
+
+    @property
+    def role(self) -> Role:
+        """Its role."""
+        return self.settings.role
+
+    @property
+    def interface(self) -> str:
+        """Name of its interface."""
+        return self.settings.interface
+
+    @property
+    def revoked(self) -> bool:
+        """The health check fails and says that static routes shall not use the tunnel."""
+        check = self.settings.health_check
+        return self.healthy is False and check is not None and check.on_failure == "revoke_route"
+
+    def link_changed(self, up: bool, now: float) -> None:
+        """Its link came up or went down."""
+        if up and not self.link_up and (self.synced_at is not None or not self.settings.bgp):
+            self.synced_at = now  # the failback hold-down counts from the link's return
+        if not up:
+            self.failed_before |= self.established_at is not None or (not self.settings.bgp and self.link_up)
+        self.link_up = up
+
+    def health_changed(self, healthy: bool, reason: str, now: float) -> None:
+        """Its health check came to another verdict."""
+        if healthy and self.healthy is False and not self.settings.bgp:
+            self.synced_at = now
+        if not healthy:
+            self.failed_before = True
+        self.healthy, self.health_reason = healthy, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +187,8 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     """Assess a tunnel at `now`; `best_other` is the best state of the connection's other tunnels."""
     if not tunnel.link_up:
         return Assessment(TunnelState.DOWN, f"the interface {tunnel.interface} is down or missing")
+    if not tunnel.settings.bgp:
+        return _without_bgp(tunnel, best_other, now)
     if tunnel.established_at is None:
         if tunnel.graceful_until is not None and now < tunnel.graceful_until:
             return Assessment(
@@ -88,16 +201,41 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
         return Assessment(TunnelState.LIVE, "the session is established and no other tunnel is usable")
     if tunnel.synced_at is None:
         return Assessment(TunnelState.SYNCING, "waits for End-of-RIB")
-    hold_down_ends = tunnel.synced_at + tunnel.hold_down
-    if tunnel.failed_before and best_other is TunnelState.LIVE and now < hold_down_ends:
-        text = f"waits for the failback hold-down of {tunnel.hold_down:g} s"
-        return Assessment(TunnelState.WARMING, text, hold_down_ends)
-    return Assessment(TunnelState.LIVE, "the session is established and in sync")
+    return _held_down(tunnel, best_other, now) or Assessment(
+        TunnelState.LIVE, "the session is established and in sync"
+    )
+
+
+def _without_bgp(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
+    if tunnel.revoked:
+        return Assessment(TunnelState.DOWN, f"the health check fails: {tunnel.health_reason}")
+    live = f"the interface {tunnel.interface} is up"
+    if tunnel.healthy:
+        live += " and the health check is answered"
+    elif tunnel.healthy is False:
+        live += f"; the health check fails, and its routes stay (reserve_route): {tunnel.health_reason}"
+    if tunnel.state is not TunnelState.LIVE and best_other >= TunnelState.STALE:
+        return _held_down(tunnel, best_other, now) or Assessment(TunnelState.LIVE, live)
+    return Assessment(TunnelState.LIVE, live)
+
+
+def _held_down(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment | None:
+    """WARMING while a tunnel that failed before has not been in sync for long enough beside a live one."""
+    if tunnel.synced_at is None or not tunnel.failed_before or best_other is not TunnelState.LIVE:
+        return None
+    ends = tunnel.synced_at + tunnel.settings.hold_down
+    if now >= ends:
+        return None
+    text = f"waits for the failback hold-down of {tunnel.settings.hold_down:g} s"
+    return Assessment(TunnelState.WARMING, text, ends)
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A way to forward: over the tunnel of a session to a next hop (4 or 16 bytes)."""
+    """A way to forward: over the tunnel of a session to a next hop.
+
+    4 or 16 bytes; all of them zero (the unspecified address) stand for the tunnel's device alone.
+    """
 
     session: SessionId
     next_hop: bytes

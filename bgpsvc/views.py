@@ -111,16 +111,21 @@ class TunnelView:
     role: Role
     interface: str
     link_up: bool
-    session_state: SessionState
+    session_state: SessionState | None
+    """None: the tunnel has no BGP session, its connection does not enable BGP."""
     state: TunnelState
     """down: not used; warming: back, waits for End-of-RIB and hold-down; live: usable."""
     state_reason: str
     since: float
     carrying: bool
-    local_address: str
-    peer_address: str
+    local_address: str | None
+    """Inside the tunnel; None if none is configured."""
+    peer_address: str | None
     remote_address: str
     """The customer gateway's public address."""
+    health: Literal["healthy", "unhealthy"] | None = None
+    """Verdict of the ICMP health check; None without one, and before its first verdict."""
+    health_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +282,8 @@ EventKind = Literal[
     "tunnel.live",
     "tunnel.down",
     "tunnel.warming",
+    "tunnel.healthy",
+    "tunnel.unhealthy",
     "connection.switchover",
     "connection.failback",
     "connection.no_live_tunnel",

@@ -45,11 +45,15 @@ Desired = Callable[[Prefix], tuple[int | None, int | None]]
 
 @dataclass(slots=True)
 class RouteTable:
-    """One kernel table: the mirror of our routes in it, and which prefixes wait to be looked at."""
+    """One kernel table: the mirror of our routes in it, and which prefixes wait to be looked at.
+
+    A retired one belongs to nobody any more and is forgotten once it is empty.
+    """
 
     table: int
     desired: Desired
     held: bool = True
+    retired: bool = False
     primary: dict[Prefix, int] = field(default_factory=dict)
     backup: dict[Prefix, int] = field(default_factory=dict)
     dirty: dict[Prefix, None] = field(default_factory=dict)
@@ -77,6 +81,14 @@ class RouteTable:
         return self.primary if metric == METRIC_PRIMARY else self.backup
 
 
+def _nothing(_: Prefix) -> tuple[None, None]:
+    return None, None
+
+
+def _ours(metric: int, ident: int) -> bool:
+    return metric in (METRIC_PRIMARY, METRIC_BACKUP) and ident in NEXTHOP_IDS
+
+
 class Fib:
     """Desired and actual nexthops, groups and routes of one namespace."""
 
@@ -91,6 +103,8 @@ class Fib:
         self.failed_ids: dict[int, OpError] = {}
         self.version = 0
         """Rises whenever the mirror of the kernel's routes changes."""
+        self.loaded = False
+        """The kernel's state was taken over once."""
         self._groups_of: dict[int, set[int]] = {}
         """Wanted nexthop to the wanted groups that lead to it."""
         self._dirty_ids: dict[int, None] = {}
@@ -98,9 +112,29 @@ class Fib:
 
     # What the engine says ---------------------------------------------------------------------
 
-    def add_table(self, table: int, desired: Desired) -> RouteTable:
-        """A table to look after, held until `release`."""
-        return self.tables.setdefault(table, RouteTable(table, desired))
+    def add_table(self, number: int, desired: Desired) -> RouteTable:
+        """A table to look after, held until `release`. One that was retired is taken up again as it is."""
+        table = self.tables.setdefault(number, RouteTable(number, desired))
+        table.desired = desired
+        if table.retired:
+            table.retired = False
+            table.mark((*table.primary, *table.backup))
+        return table
+
+    def add_own_table(self, number: int, desired: Desired) -> RouteTable:
+        """A table whose number nobody else gives. Once the kernel's state is known it has nothing to hold."""
+        new = number not in self.tables
+        table = self.add_table(number, desired)
+        if new and self.loaded:
+            table.held = False
+        return table
+
+    def retire(self, number: int) -> None:
+        """Nobody wants the table any more: its routes go."""
+        table = self.tables[number]
+        table.desired = _nothing
+        table.retired = True
+        self.release(table)
 
     def want_nexthop(self, nexthop: SetNexthop | None, ident: int) -> None:
         """The nexthop to be had under an id; None: it cannot be had or is not needed (any more)."""
@@ -184,8 +218,17 @@ class Fib:
     def load(
         self, nexthops: Iterable[Nexthop], routes: Mapping[int, Mapping[tuple[Prefix, int], int]]
     ) -> None:
-        """Take over a whole dump: our nexthops, and per table our routes {(prefix, metric): id}."""
+        """Take over a whole dump: our nexthops, and per table our routes {(prefix, metric): id}.
+
+        Routes of ours in a table that nobody looks after were left by a former life, and go.
+        """
         self.version += 1
+        self.loaded = True
+        for number, found in routes.items():
+            if number not in self.tables and any(
+                _ours(metric, ident) for (_, metric), ident in found.items()
+            ):
+                self.tables[number] = RouteTable(number, _nothing, held=False, retired=True)
         self.nexthops.clear()
         self.groups.clear()
         self._uses.clear()
@@ -293,8 +336,13 @@ class Fib:
             elif table.dirty_backup:
                 ops += self._plan_routes(table, METRIC_BACKUP, planned, budget)
         if not ops and not any(t.dirty or t.dirty_backup for t in self.tables.values()):
+            self._forget_retired()
             ops = self._plan_garbage()
         return ops
+
+    def _forget_retired(self) -> None:
+        for number in [n for n, t in self.tables.items() if t.retired and not (t.primary or t.backup)]:
+            del self.tables[number]
 
     def _plan_ids(self) -> list[Op]:
         dirty, self._dirty_ids = self._dirty_ids, {}

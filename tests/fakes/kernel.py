@@ -104,6 +104,10 @@ class FakeKernel:
         """Our routes of a table: (prefix, metric) to nexthop id."""
         return dict(self._routes.get(table, {}))
 
+    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
+        """Our routes of all tables that have any."""
+        return {table: dict(routes) for table, routes in self._routes.items() if routes}
+
     def links(self) -> list[Link]:
         """All interfaces in order of ifindex; the loopback has 1."""
         return [link.value() for _, link in sorted(self._links.items())]
@@ -129,6 +133,13 @@ class FakeKernel:
             link.addresses.append((parse_address(address), int(length)))
             self._notices.append(AddressesChanged())
         return index
+
+    def give_addresses(self, ifindex: int, *addresses: str) -> None:
+        """Somebody adds addresses to a link, as IPv6 ones that it lost when it went down."""
+        for text in addresses:
+            address, _, length = text.partition("/")
+            self._links[ifindex].addresses.append((parse_address(address), int(length)))
+            self._notices.append(AddressesChanged())
 
     def link_down(self, ifindex: int) -> None:
         """Set a link down: IPv6 addresses go, and silently nexthops, groups and routes over it."""

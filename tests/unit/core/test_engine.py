@@ -410,7 +410,7 @@ def test_reconfiguration_of_one_session_leaves_the_other_alone() -> None:
     node.engine.reconfigure(changed, 5)
     run(node.engine)
     assert node.settle() == []
-    assert node.engine.tunnels[T1].hold_down == 60.0
+    assert node.engine.tunnels[T1].settings.hold_down == 60.0
     assert node.engine.sessions[T1].established
 
 

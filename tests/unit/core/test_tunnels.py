@@ -5,10 +5,16 @@ from dataclasses import replace
 import pytest
 
 from bgpsvc.model import Role, SessionId, SwitchMode
-from bgpsvc.tunnels import Hop, Tunnel, TunnelState, assess, choose
+from bgpsvc.tunnels import Hop, Tunnel, TunnelSettings, TunnelState, assess, choose
 
 DOWN, SYNCING, STALE, WARMING, LIVE = TunnelState
-UP = Tunnel(SessionId("c-tunnel1"), "c", Role.ACTIVE, "t1", hold_down=5.0, link_up=True, established_at=100.0)
+UP = Tunnel(
+    TunnelSettings(
+        *(SessionId("c-tunnel1"), "c", "gw", 1, Role.ACTIVE, "t1", "198.51.100.2", True), hold_down=5.0
+    ),
+    link_up=True,
+    established_at=100.0,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +80,12 @@ def test_choose(states: tuple[TunnelState, ...], mode: SwitchMode, chosen: Sessi
     tunnels = {
         hop.session: replace(
             UP,
-            session=hop.session,
-            connection=hop.session[0],
-            role=Role.STANDBY if hop.session == A2 else Role.ACTIVE,
+            settings=replace(
+                UP.settings,
+                id=hop.session,
+                connection=hop.session[0],
+                role=Role.STANDBY if hop.session == A2 else Role.ACTIVE,
+            ),
             state=state,
         )
         for hop, state in zip(HOPS, states, strict=True)
