@@ -15,8 +15,9 @@ import httpx
 import typer
 
 from bgpsvc.lab import launch, state
+from bgpsvc.lab.build import Look, build_steps, propagation_step
 from bgpsvc.lab.client import Rest
-from bgpsvc.lab.daemons import Peer, served_gateways
+from bgpsvc.lab.daemons import MAX_VIA_API, Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
 from bgpsvc.lab.report import Report
 from bgpsvc.lab.topology import (
@@ -44,6 +45,9 @@ PrefixesOption = Annotated[
     int,
     typer.Option(min=0, max=MAX_EXTRA_PREFIXES, help="Prefixes that each side announces beside its VPC's."),
 ]
+ViaApiOption = Annotated[
+    bool, typer.Option("--via-api", help="Start the daemons with nothing and make everything over REST.")
+]
 NameOption = Annotated[str, typer.Option(help="Name of the lab, to have more than one.")]
 TunnelArgument = Annotated[
     int, typer.Argument(metavar="TUNNEL", min=1, max=2, help="1: the active tunnel, 2: the standby.")
@@ -67,6 +71,13 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def _check_size(via_api: bool, prefixes: int) -> None:
+    if via_api and prefixes > MAX_VIA_API:
+        raise typer.BadParameter(
+            f"over REST up to {MAX_VIA_API} fit into one VPN gateway", param_hint="--prefixes with --via-api"
+        )
+
+
 def _named(name: str) -> str:
     """What a command has to say to mean the lab of that name."""
     return "" if name == DEFAULT else f" --name {name}"
@@ -87,8 +98,10 @@ def run(
     hold_time: HoldOption = 3,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep configurations and logs in a new directory.")] = False,
+    via_api: ViaApiOption = False,
 ) -> None:
     """Walk through the scenario: sessions, routes, switchover, failback, propagation. Exit 0 if all held."""
+    _check_size(via_api, prefixes)
     took: list[float] = []
     with _errors():
         lab = launch.start(
@@ -96,6 +109,7 @@ def run(
             hold_time=hold_time,
             prefixes=prefixes,
             first_port=0,
+            via_api=via_api,
             report=lambda _phase, seconds: took.append(seconds),
         )
     try:
@@ -132,8 +146,10 @@ def up(
         int, typer.Option(min=1, max=65000, help="First TCP port to try on 127.0.0.1.")
     ] = launch.FIRST_PORT,
     name: NameOption = DEFAULT,
+    via_api: ViaApiOption = False,
 ) -> None:
     """Start the lab and let it run in the background."""
+    _check_size(via_api, prefixes)
     with _errors(), state.locked(name):
         if state.load(name) is not None:
             _say(f"bgpsvc lab: lab {name!r} is running already; see: bgpsvc lab status{_named(name)}")
@@ -143,12 +159,13 @@ def up(
             hold_time=hold_time,
             prefixes=prefixes,
             first_port=port,
+            via_api=via_api,
             report=lambda phase, seconds: _say(f"{phase} made ({seconds:.1f} s)"),
         )
         # Until here the lab ends with this command: one that nobody could find again must not stay.
         state.save(name, lab)
         lab.detach()
-        if (trouble := _await_rest(lab)) is not None:
+        if (trouble := _await_rest(lab) or (_build(lab) if via_api else None)) is not None:
             lab.stop()
             state.forget(name)
             _say(trouble)
@@ -176,6 +193,33 @@ def _await_rest(lab: Lab) -> str | None:
             time.sleep(0.05)
         rest.close()
     return None
+
+
+def _build(lab: Lab) -> str | None:
+    """Makes everything over REST, each step told when it is done. Returns what went wrong."""
+    rest = {gateway: Rest(lab.url(gateway)) for gateway in lab.ports}
+    try:
+        for step in [*build_steps(lab.spec, rest, _until), propagation_step(lab.spec, rest, _until)]:
+            step.run()
+            _say(f"ok    {step.title}")
+    except (httpx.HTTPError, _NotSeen) as error:
+        return f"bgpsvc lab: {error}"
+    finally:
+        for one in rest.values():
+            one.close()
+    return None
+
+
+class _NotSeen(Exception):
+    """What should have become true did not."""
+
+
+def _until(expected: str, look: Look) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while (seen := look()) is not True:
+        if time.monotonic() > deadline:
+            raise _NotSeen(f"expected: {expected}; seen: {seen}")
+        time.sleep(0.05)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -10,8 +11,12 @@ TIMEOUT_SECONDS = 10.0
 ALIVE_SECONDS = 0.5
 
 
+class Refused(httpx.HTTPError):
+    """The daemon answered with a problem document; the text has what it says of it."""
+
+
 class Rest:
-    """REST client of one gateway. Methods raise httpx.HTTPError if it cannot be reached or refuses."""
+    """REST client of one gateway. Methods raise httpx.HTTPError if it cannot be reached, and Refused."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -52,10 +57,30 @@ class Rest:
 
     def set_auto_propagate(self, gateway: str, on: bool) -> None:
         """Switches automatic propagation; the change takes effect after the answer."""
-        self._http.patch(f"/v1/vpn-gateways/{gateway}", json={"auto_propagate": on}).raise_for_status()
+        self._told(self._http.patch(f"/v1/vpn-gateways/{gateway}", json={"auto_propagate": on}))
+
+    def create(self, collection: str, document: dict[str, Any]) -> dict[str, Any]:
+        """Makes a resource; it is on its way when this returns."""
+        return self._told(self._http.post(f"/v1/{collection}", json=document))
+
+    def resource(self, collection: str, name: str) -> dict[str, Any]:
+        """A resource with its `config` and `status`."""
+        return self._get(f"/v1/{collection}/{name}")
+
+    def explain(self, gateway: str, prefix: str) -> dict[str, Any]:
+        """The story of a prefix."""
+        return self._get(f"/v1/vpn-gateways/{gateway}/routes/{quote(prefix, safe='')}/explain")
 
     def _get(self, path: str, **query: str) -> dict[str, Any]:
-        answer = self._http.get(path, params=query)
-        answer.raise_for_status()
+        return self._told(self._http.get(path, params=query))
+
+    def _told(self, answer: httpx.Response) -> dict[str, Any]:
+        """The JSON of an answer; Refused if it is a problem."""
         result: dict[str, Any] = answer.json()
+        if answer.is_error:
+            mistakes = [f"{error['pointer']}: {error['detail']}" for error in result.get("errors") or ()]
+            request = answer.request
+            raise Refused(
+                f"{request.method} {request.url.path}: {'; '.join([str(result.get('detail')), *mistakes])}"
+            )
         return result

@@ -29,6 +29,8 @@ RUN_DIR = PurePosixPath("/run/lab")
 """The lab's own directory, on a tmpfs that only the lab's mount namespace sees."""
 LOG_DIR = RUN_DIR / "log"
 STANDBY_MED = 100
+MAX_VIA_API = 40_000
+"""Prefixes whose document stays below the largest body that the API takes."""
 DETACH = b"detach"
 """Written to process 1, it lets the lab outlive the command that started it."""
 
@@ -63,7 +65,10 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """What a lab is made of. `sockets`: inherited listening sockets by gateway; `programs`: paths by name."""
+    """What a lab is made of. `sockets`: inherited listening sockets by gateway; `programs`: paths by name.
+
+    `via_api`: the daemons start with an empty store, and everything is made over REST.
+    """
 
     python: str
     programs: dict[str, str]
@@ -71,6 +76,7 @@ class LabSpec:
     peer: Peer = Peer.BGPSVC
     hold_time: int = 3
     prefixes: int = 0
+    via_api: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "peer", Peer(self.peer))
@@ -96,7 +102,12 @@ def served_gateways(peer: Peer) -> tuple[Gateway, ...]:
 
 
 def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
-    """Configuration of bgpsvc on a gateway, in the form of the reference scenario."""
+    """Configuration of bgpsvc on a gateway, as a file."""
+    return yaml.dump(gateway_document(gateway, hold_time, prefixes), Dumper=_DUMPER, sort_keys=False)
+
+
+def gateway_document(gateway: Gateway, hold_time: int, prefixes: int) -> dict[str, list[dict[str, object]]]:
+    """The resources of a gateway by kind, in the form of the reference scenario."""
     peer = other(gateway)
     number = gateway.name.removeprefix("gw")
     customers = [f"vpn{number}-customer{tunnel}" for tunnel in TUNNELS]
@@ -108,7 +119,7 @@ def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     }
     if prefixes:
         vpn_gateway["advertise"] = extra_prefixes(gateway, prefixes)
-    document = {
+    return {
         "vpcs": [{"name": gateway.vpc, "cidrs": [gateway.vpc_cidr, gateway.vpc_cidr6]}],
         "vpn_gateways": [vpn_gateway],
         "customer_gateways": [
@@ -141,7 +152,6 @@ def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
             }
         ],
     }
-    return yaml.dump(document, Dumper=_DUMPER, sort_keys=False)
 
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -216,9 +226,13 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
 def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
     home = RUN_DIR / gateway.name
     config, fd = str(home / "bgpsvc.yaml"), spec.sockets[gateway.name]
-    argv = [spec.python, "-P", "-m", "bgpsvc", "serve", "--config", config]
-    argv += ["--state-dir", str(home / "state"), "--listen", f"fd:{fd}"]
-    files = {config: gateway_yaml(gateway, spec.hold_time, spec.prefixes)}
+    argv = [spec.python, "-P", "-m", "bgpsvc", "serve"]
+    files = {}
+    if not spec.via_api:
+        argv += ["--config", config]
+        files[config] = gateway_yaml(gateway, spec.hold_time, spec.prefixes)
+    # The socket is on loopback, and whoever can connect to it may do anything in a lab.
+    argv += ["--state-dir", str(home / "state"), "--anonymous", "admin", "--listen", f"fd:{fd}"]
     return Daemon(gateway.name, gateway.name, tuple(argv), files, (fd,))
 
 

@@ -128,6 +128,7 @@ def start(
     hold_time: int,
     prefixes: int,
     first_port: int,
+    via_api: bool = False,
     report: Callable[[str, float], None],
 ) -> Lab:
     """Starts a lab and returns it when its daemons are running (not yet ready).
@@ -151,6 +152,7 @@ def start(
             peer=peer,
             hold_time=hold_time,
             prefixes=prefixes,
+            via_api=via_api,
         )
         process = _spawn(spec, rootless)
         ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}

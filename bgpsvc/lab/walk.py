@@ -14,6 +14,7 @@ from functools import partial
 
 import httpx
 
+from bgpsvc.lab.build import build_steps, propagation_step
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
@@ -88,9 +89,12 @@ class Walk:
         return report
 
     def _steps(self, probes: Probes) -> list[Step]:
+        built, propagated = self._building()
         return [
             Step("daemons", "daemons answer", self._daemons),
+            *built,
             Step("sessions", "BGP sessions Established on both tunnels", self._sessions),
+            *propagated,
             Step("learned", "prefixes learned over both tunnels", self._learned),
             Step("propagated", "prefixes propagated into the kernel tables", self._propagated),
             Step("ping", f"ping {GW1.host} to {GW2.host}", lambda: self._ping(probes)),
@@ -100,6 +104,15 @@ class Walk:
             Step("propagation_off", "automatic propagation off", lambda: self._propagation_off(probes)),
             Step("propagation_on", "automatic propagation on again", lambda: self._propagation_on(probes)),
         ]
+
+    def _building(self) -> tuple[list[Step], list[Step]]:
+        """Steps that make everything over REST: before the sessions can be up, and after."""
+        if not self._lab.spec.via_api:
+            return [], []
+        made = (self._lab.spec, self._rest, self._until)
+        built = [*build_steps(*made), propagation_step(*made)]
+        steps = [Step(step.name, step.title, partial(_without_figures, step.run)) for step in built]
+        return steps[:-1], steps[-1:]
 
     def _take(self, step: Step, result: StepResult) -> bool:
         began = time.monotonic()
@@ -324,6 +337,11 @@ class Walk:
         for name, daemon in self._lab.daemons().items():
             if daemon["exit"] is not None:
                 raise StepFailed("all daemons keep running", f"{name} ended with status {daemon['exit']}")
+
+
+def _without_figures(run: Callable[[], None]) -> Figures:
+    run()
+    return {}
 
 
 def _unestablished(rest: Rest) -> bool | str:

@@ -106,7 +106,7 @@ class LabCommand:
     def servers(self) -> list[int]:
         """The processes of bgpsvc's service itself: its children have other command lines."""
         found = self.processes().items()
-        return [pid for pid, text in found if " serve --config " in text and "nsenter" not in text]
+        return [pid for pid, text in found if " -m bgpsvc serve " in text and "nsenter" not in text]
 
     def namespaces(self) -> set[str]:
         """The network and mount namespaces that its processes are in, other than this test's."""

@@ -110,8 +110,14 @@ def test_bgpd_starts_when_zebra_listens() -> None:
 def test_bgpsvc_is_run_by_the_same_python_and_inherits_its_socket() -> None:
     first = daemons(spec(Peer.BIRD))[0]
     assert first.argv[:4] == ("/venv/python", "-P", "-m", "bgpsvc")
-    assert first.argv[-2:] == ("--listen", "fd:5")
+    assert first.argv[-4:] == ("--anonymous", "admin", "--listen", "fd:5")
     assert first.fds == (5,)
+
+
+def test_a_lab_made_over_rest_starts_daemons_without_any_resource() -> None:
+    for daemon in daemons(dataclasses.replace(spec(Peer.BGPSVC), via_api=True)):
+        assert "--config" not in daemon.argv
+        assert not daemon.files
 
 
 def test_a_spec_survives_the_way_to_process_1() -> None:

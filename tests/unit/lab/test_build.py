@@ -1,0 +1,90 @@
+"""Making the scenario over REST: what is sent, in which order, and what counts as done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import pytest
+
+from bgpsvc.lab.build import build_steps, contains, propagation_step
+from bgpsvc.lab.client import Rest
+from bgpsvc.lab.daemons import LabSpec, Peer, gateway_document
+from bgpsvc.lab.topology import GATEWAYS
+
+REFERS = {
+    "vpn-gateways": {"vpc": "vpcs"},
+    "vpn-connections": {"vpn_gateway": "vpn-gateways", "customer_gateway": "customer-gateways"},
+}
+
+
+class Store:
+    """A gateway's resources. Refuses references to what is not there; all is active when asked twice."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, Any]] = {}
+        self.looks = 0
+
+    def create(self, collection: str, document: dict[str, Any]) -> dict[str, Any]:
+        for holder in (document, *document.get("tunnels", ())):
+            for key, target in REFERS.get(collection, {}).items():
+                assert key not in holder or holder[key] in self.found.get(target, {}), (
+                    f"{holder[key]} is missing"
+                )
+        self.found.setdefault(collection, {})[document["name"]] = {**document, "made_by": "default"}
+        return {}
+
+    def resource(self, collection: str, name: str) -> dict[str, Any]:
+        self.looks += 1
+        status = "active" if self.looks % 2 == 0 else "provisioning"
+        return {"config": self.found[collection][name], "status": status, "status_reason": "on its way"}
+
+    def set_auto_propagate(self, gateway: str, on: bool) -> None:
+        self.found["vpn-gateways"][gateway]["auto_propagate"] = on
+
+
+def until(_expected: str, look: Callable[[], bool | str]) -> None:
+    for _ in range(3):
+        if look() is True:
+            return
+    pytest.fail(str(look()))
+
+
+def test_everything_is_made_in_an_order_that_can_be() -> None:
+    spec = LabSpec("/python", {}, {"gw1": 5, "gw2": 6}, Peer.BGPSVC, 3, 2, via_api=True)
+    stores = {gateway.name: Store() for gateway in GATEWAYS}
+    rest = cast(Mapping[str, Rest], stores)
+    for step in build_steps(spec, rest, until):
+        step.run()
+    for name, store in stores.items():
+        assert store.found["vpn-gateways"][name]["auto_propagate"] is False, "not before all is there"
+    propagation_step(spec, rest, until).run()
+    for gateway in GATEWAYS:
+        wanted = gateway_document(gateway, 3, 2)
+        found = stores[gateway.name].found
+        assert {kind.replace("_", "-") for kind in wanted} == set(found)
+        for kind, documents in wanted.items():
+            for document in documents:
+                assert contains(found[kind.replace("_", "-")][str(document["name"])], document)
+
+
+def test_a_peer_that_is_not_ours_gets_no_request() -> None:
+    spec = LabSpec("/python", {}, {"gw1": 5}, Peer.BIRD, via_api=True)
+    titles = [step.title for step in build_steps(spec, {}, until)]
+    assert titles[0] == "POST /v1/vpcs: vpc1"
+
+
+@pytest.mark.parametrize(
+    ("found", "sent", "same"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1}, True),
+        ({"a": 1}, {"a": 2}, False),
+        ({"a": 1}, {"b": 1}, False),
+        ({"a": [{"x": 1, "y": 2}]}, {"a": [{"x": 1}]}, True),
+        ({"a": [{"x": 1}, {"x": 2}]}, {"a": [{"x": 1}]}, False),
+        ({"a": "b"}, {"a": {"b": 1}}, False),
+        ({"a": "b"}, {"a": ["b"]}, False),
+    ],
+)
+def test_what_comes_back_has_what_was_sent(found: Any, sent: Any, same: bool) -> None:
+    assert contains(found, sent) is same
