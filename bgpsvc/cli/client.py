@@ -112,9 +112,23 @@ class Client:
         """A resource as a JSON object."""
         return self._json("GET", path, params)
 
-    def send(self, method: str, path: str, body: Json | None, params: Params | None = None) -> Json:
-        """The JSON answer to a request with a JSON body (or none)."""
-        return self._json(method, path, params, None if body is None else json.dumps(body).encode())
+    def etag(self, path: str) -> str | None:
+        """The version of a resource, without reading all of it."""
+        connection, response = self._request("GET", path, None)
+        connection.close()
+        return response.headers.get("ETag")
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        params: Params | None = None,
+        if_match: str | None = None,
+    ) -> Json:
+        """The JSON answer to a request with a JSON body (or none); with `if_match` only for that version."""
+        content = None if body is None else json.dumps(body).encode()
+        return self._json(method, path, params, content, if_match)
 
     def pages(self, path: str, params: Params | None = None, limit: int = 0) -> Iterator[list[Json]]:
         """The pages of a list, at least one (that may be empty); at most `limit` items if not 0."""
@@ -150,8 +164,15 @@ class Client:
             connection.close()
         raise CliError(f"{self.server} has ended the event stream")
 
-    def _json(self, method: str, path: str, params: Params | None, body: bytes | None = None) -> Json:
-        connection, response = self._request(method, path, params, body)
+    def _json(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None = None,
+        if_match: str | None = None,
+    ) -> Json:
+        connection, response = self._request(method, path, params, body, if_match)
         try:
             text = response.read()
             # 204: done, and nothing to say about it.
@@ -167,7 +188,12 @@ class Client:
         return answer
 
     def _request(
-        self, method: str, path: str, params: Params | None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None = None,
+        if_match: str | None = None,
     ) -> tuple[HTTPConnection, HTTPResponse]:
         """An answered request; the caller closes the connection. CliError for problems."""
         connection = self._connection()
@@ -176,6 +202,8 @@ class Client:
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if if_match is not None:
+            headers["If-Match"] = if_match
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bgpsvc.cli import files, plan
-from bgpsvc.cli.client import Client, Json, path_to
+from bgpsvc.cli.client import Client, Json, Refused, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import STORED, stored_kind
 from bgpsvc.cli.options import Output, Server, make_client
@@ -208,6 +208,8 @@ class _Change:
 
     def carry_out(self, *, dry_run: bool, yes: bool, timeout: float) -> None:
         """Shows the plan, asks, does it, and waits `timeout` seconds until it is done (0: does not wait)."""
+        # Only what was shown is done: another plan would have to be looked at again.
+        seen = None if yes or dry_run else self._client.etag(path_to("configuration"))
         found = self.planned()
         nothing = plan.is_empty(found["plan"])
         if dry_run or (nothing and self._structured):
@@ -219,17 +221,21 @@ class _Change:
             return
         if not yes:
             _ask()
-        done = self._send({})
-        if plan.summary(done["plan"]) != plan.summary(found["plan"]):
-            typer.echo(f"something changed meanwhile; done: {plan.summary(done['plan'])}", err=True)
+        done = self._send({}, seen)
         if timeout:
             wait_until_done(self._client, done["plan"]["resources"], timeout)
         if self._structured:
             write_object(done, self._form, sys.stdout)
 
-    def _send(self, params: Json) -> Json:
-        with files.refused_at(self._sources):
-            return self._client.send("POST", self._path, self._document, {**self._params, **params})
+    def _send(self, params: Json, if_match: str | None = None) -> Json:
+        given = {**self._params, **params}
+        try:
+            with files.refused_at(self._sources):
+                return self._client.send("POST", self._path, self._document, given, if_match)
+        except Refused as refused:
+            if refused.http_status != 412:
+                raise
+            raise CliError("nothing was changed: somebody else changed something since the plan") from None
 
     def _print(self, found: Json) -> None:
         # Where standard output is for a program, people read the plan on standard error.

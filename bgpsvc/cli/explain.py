@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any, TextIO
+from urllib.parse import quote
 
 import typer
 
@@ -41,9 +43,11 @@ def explain(
     """
     if output is Format.CSV:
         raise CliError("an explanation is no table: choose -o table, json or yaml", 2)
+    if not re.fullmatch(r"[0-9a-fA-F.:]+(/[0-9]+)?", prefix):
+        raise CliError(f"{prefix!r} is neither a prefix nor an address", 2)
     client = make_client(ctx, server)
     name = the_only(client, "/v1/vpn-gateways", "VPN gateway", "--gateway", gateway)
-    path = path_to("vpn-gateways", name, "routes", prefix, "explain")
+    path = f"{path_to('vpn-gateways', name, 'routes')}/{quote(prefix, safe='')}/explain"
 
     def draw(out: TextIO) -> None:
         found = client.get(path)
@@ -81,7 +85,10 @@ def _announcements(paths: list[Json]) -> Iterator[str]:
     for path in paths:
         yield f"  {path['session']} ({path['role']})"
         given = [
-            f"{key.replace('_', ' ')} {plain(value)}" for key, value in path["received"].items() if value
+            f"{key.replace('_', ' ')} {plain(value)}"
+            for key, value in path["received"].items()
+            # A MED of 0 was announced, too.
+            if value not in (None, "", [])
         ]
         yield f"    received  {', '.join(given)}"
         for verdict in path["verdicts"]:
