@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.postgresql import postgresql, store_url  # noqa: F401  # fixtures for every test
+
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
