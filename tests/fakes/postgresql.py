@@ -121,7 +121,7 @@ class Postgresql:
             **self._owner,
         )
         assert done.returncode == 0, f"{program}: {done.stderr}"
-        return done.stdout.strip()
+        return str(done.stdout).strip()
 
 
 def database_name(url: str) -> str:
