@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from bgpsvc.resources.draft import Fault, Path
-from bgpsvc.resources.models import IkeSettings, Intent, IpsecSettings, Tunnel, VpnConnection
+from bgpsvc.resources.models import IkeSettings, Intent, IpsecSettings, RoutingPolicy, Tunnel, VpnConnection
+from bgpsvc.resources.overlaps import overlaps
 
 LEGACY = {
     "version": {"ikev1": "ikev2"},
@@ -20,14 +21,18 @@ LEGACY = {
 
 def warnings(intent: Intent) -> Iterator[Fault]:
     """All warnings about a valid configuration."""
+    yield from _shared_namespace(intent)
+    for index, policy in enumerate(intent.routing_policies):
+        yield from _unreached(policy, ("routing_policies", index))
     for index, connection in enumerate(intent.vpn_connections):
         path: Path = ("vpn_connections", index)
-        yield from _peer_asns(intent, connection, path)
-        if connection.routing_mode != "destination":
-            yield Fault((*path, "routing_mode"), _not_applied("routing_mode"))
+        yield from _tunnels(intent, connection, path)
+        if not connection.effect_immediately:
+            yield Fault((*path, "effect_immediately"), _not_applied("effect_immediately"))
         for number, tunnel in enumerate(connection.tunnels):
             yield from _ipsec(tunnel, (*path, "tunnels", number))
     yield from _shared_tunnel_cidrs(intent)
+    yield from overlaps(intent)
 
 
 def _not_applied(key: str) -> str:
@@ -36,9 +41,39 @@ def _not_applied(key: str) -> str:
     )
 
 
-def _peer_asns(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[Fault]:
+def _shared_namespace(intent: Intent) -> Iterator[Fault]:
+    # Not an error: a file may be on its way there, and one VPC at a time gets its interfaces over REST.
+    without = [index for index, vpc in enumerate(intent.vpcs) if not vpc.interfaces]
+    if len(intent.vpcs) < 2 or not without:
+        return
+    others = len(without) - 1
+    for index in without:
+        with_whom = f"the routes of {others} other VPC{'s' if others > 1 else ''} and of this one"
+        detail = (
+            f"names no interfaces, so packets of this namespace see {with_whom}"
+            if others
+            else "names no interfaces, so whatever does not enter over those of other VPCs sees its routes"
+        )
+        yield Fault(("vpcs", index), detail)
+
+
+def _unreached(policy: RoutingPolicy, path: Path) -> Iterator[Fault]:
+    for number, rule in enumerate(policy.rules):
+        match = rule.match
+        if match is None or not (match.prefixes or match.as_path or match.communities or match.sessions):
+            if number + 1 < len(policy.rules):
+                detail = (
+                    f"matches everything, so the {len(policy.rules) - number - 1} after it are never reached"
+                )
+                yield Fault((*path, "rules", number), detail)
+            return
+
+
+def _tunnels(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[Fault]:
     asns = [intent.customer_gateway(tunnel.customer_gateway).asn for tunnel in connection.tunnels]
-    if connection.enable_bgp and len(set(asns)) > 1:
+    if len(asns) == 1:
+        yield Fault((*path, "tunnels"), "is one tunnel, the legacy form: nothing takes over when it fails")
+    elif connection.enable_bgp and asns[0] != asns[1]:
         detail = (
             f"the peers of the two tunnels have different ASNs, {asns[0]} and {asns[1]}; one is recommended"
         )

@@ -18,7 +18,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bgpsvc.as_path_regex import AsPathRegex
-from bgpsvc.model import parse_prefix
+from bgpsvc.model import WELL_KNOWN_COMMUNITIES, parse_prefix
 
 LARGEST_U32 = 4294967295
 DEFAULT_LOCAL_ASN = 45104
@@ -344,14 +344,7 @@ def _as_path_pattern(value: object) -> str:
     return text
 
 
-_WELL_KNOWN = (
-    "no-export",
-    "no-advertise",
-    "no-export-subconfed",
-    "no-peer",
-    "graceful-shutdown",
-    "blackhole",
-)
+_WELL_KNOWN = tuple(sorted(WELL_KNOWN_COMMUNITIES.values()))
 
 
 def _community(value: object) -> str:

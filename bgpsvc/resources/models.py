@@ -53,7 +53,7 @@ class Resource(BaseModel):
 class Vpc(Resource):
     """A VPC: its networks and the kernel table that holds its learned routes."""
 
-    RULES = (rules.vpc_cidrs,)
+    RULES = (rules.vpc_cidrs, rules.vpc_interfaces)
 
     name: f.Name
     cidrs: tuple[f.VpcCidr, ...]
@@ -189,6 +189,8 @@ class HealthCheck(Resource):
     `on_failure` says whether the connection's static routes go (`revoke_route`) or stay (`reserve_route`).
     """
 
+    RULES = (rules.health_ends,)
+
     source: f.LocalAddress
     destination: f.LocalAddress
     interval: f.HealthInterval = 3
@@ -203,6 +205,7 @@ class VpnConnection(Resource):
     `export_policy` name routing policies; without them those of the VPN gateway apply.
 
     `failback_hold_down` is in seconds: how long a tunnel that came back must be up before it carries traffic.
+    `effect_immediately` negotiates IPsec at once, not when there is traffic for it.
     """
 
     RULES = (rules.connection_tunnels, rules.connection_traffic)
@@ -214,9 +217,10 @@ class VpnConnection(Resource):
     prefer_active_tunnel: f.Flag = True
     failback_hold_down: f.HoldDown = 5.0
     accept_default_route: f.Flag = False
+    effect_immediately: f.Flag = True
     routing_mode: f.RoutingMode = "destination"
     local_cidrs: tuple[f.AnyNetwork, ...] = ()
-    remote_cidrs: tuple[f.AnyNetwork, ...] = ()
+    remote_cidrs: tuple[f.StaticDestination, ...] = ()
     import_policy: f.Name | None = None
     export_policy: f.Name | None = None
     health_check: HealthCheck | None = None
@@ -228,6 +232,8 @@ class PrefixMatch(Resource):
 
     Neither given: that prefix exactly. `ge` alone: up to 32 (128 for IPv6). `le` alone: from its own length.
     """
+
+    RULES = (rules.prefix_lengths,)
 
     prefix: f.AnyNetwork
     ge: f.PrefixLength | None = None
@@ -253,6 +259,8 @@ class PolicyRule(Resource):
 
     `prepend` repeats our own ASN (export) or the neighbour's (import) that many times more.
     """
+
+    RULES = (rules.rejected_unchanged,)
 
     match: PolicyMatch | None = None
     action: f.PolicyAction = "accept"
@@ -290,6 +298,8 @@ class PolicyRoute(Resource):
     The lowest `priority` wins, whatever the lengths; it comes before all destination-based routes.
     """
 
+    RULES = (rules.policy_route,)
+
     name: f.Name
     vpn_gateway: f.Name
     source: f.AnyNetwork
@@ -304,6 +314,8 @@ class VpcRoute(Resource):
 
     `advertise` announces it to the peers beside the VPC's CIDRs while `auto_propagate` is on.
     """
+
+    RULES = (rules.vpc_route,)
 
     name: f.Name
     vpc: f.Name

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from bgpsvc.resources.draft import Draft, Fault, IPNetwork
+from bgpsvc.resources.traffic import is_automatic_name, pairs
 
 _ONE_PAIR = "one local and one remote CIDR, or ikev2"
 
@@ -37,6 +38,15 @@ def vpc_cidrs(vpc: Draft) -> Iterator[Fault]:
             if cidr.version == other.version and cidr.overlaps(other):
                 yield Fault(path, f"overlaps {other} of the same VPC", "networks that do not overlap")
         seen.append(cidr)
+
+
+def vpc_interfaces(vpc: Draft) -> Iterator[Fault]:
+    """No interface is named twice."""
+    seen: set[str] = set()
+    for path, interface in vpc.items("interfaces", str):
+        if interface in seen:
+            yield Fault(path, "is listed already", "each interface once")
+        seen.add(interface)
 
 
 def gateway_addresses(gateway: Draft) -> Iterator[Fault]:
@@ -113,8 +123,107 @@ def connection_traffic(connection: Draft) -> Iterator[Fault]:
             yield Fault(
                 connection.at(key), "is missing; routing_mode is interesting_traffic", "one network or more"
             )
-    if mode == "interesting_traffic" and local * remote > 1:
+    if mode == "interesting_traffic":
+        yield from _traffic_pairs(connection)
+
+
+def _traffic_pairs(connection: Draft) -> Iterator[Fault]:
+    local, remote = connection.networks("local_cidrs"), connection.networks("remote_cidrs")
+    for side, other, key in ((local, remote, "remote_cidrs"), (remote, local, "local_cidrs")):
+        versions = {network.version for _, network in other}
+        for path, network in side if other else ():
+            if network.version not in versions:
+                detail = f"has no partner, {key} has no IPv{network.version} network"
+                yield Fault(path, detail, f"the family of a network in {key}")
+    count = sum(1 for _ in pairs([n for _, n in local], [n for _, n in remote]))
+    if count > 1:
         for tunnel in connection.sections("tunnels"):
             ike = tunnel.section("ike")
             if ike is not None and ike.get("version", str) == "ikev1":
                 yield Fault(ike.at("version"), "several CIDR pairs need IKEv2", _ONE_PAIR)
+
+
+def health_ends(check: Draft) -> Iterator[Fault]:
+    """Both ends are hosts, and not the same one."""
+    ends = {key: check.get(key, IPv4Address) for key in ("source", "destination")}
+    for key, address in ends.items():
+        if address is not None and _is_no_host(address):
+            yield Fault(check.at(key), "is not the address of a host", "a unicast address")
+    if ends["source"] is not None and ends["source"] == ends["destination"]:
+        yield Fault(check.at("destination"), "is the source too", "an address on the other side")
+
+
+# Routing policies
+
+
+def prefix_lengths(match: Draft) -> Iterator[Fault]:
+    """`ge` and `le` are lengths that prefixes inside `prefix` can have, and in order."""
+    networks = match.networks("prefix")
+    low, high = (networks[0][1].prefixlen, networks[0][1].max_prefixlen) if networks else (0, 128)
+    lengths = {key: match.get(key, int) for key in ("ge", "le")}
+    for key, length in lengths.items():
+        if length is not None and length > high:
+            yield Fault(match.at(key), "is more bits than the family has", f"{low} to {high}")
+        elif length is not None and length < low:
+            yield Fault(match.at(key), f"is shorter than the prefix, which has {low}", f"{low} to {high}")
+    ge, le = lengths["ge"], lengths["le"]
+    if ge is not None and le is not None and low <= le < ge <= high:
+        yield Fault(match.at("le"), f"is less than ge, which is {ge}", f"{ge} to {high}")
+
+
+def rejected_unchanged(rule: Draft) -> Iterator[Fault]:
+    """What is rejected cannot be changed."""
+    if rule.get("action", str) != "reject":
+        return
+    given = [key for key in ("local_preference", "med") if rule.get(key, int) is not None]
+    given += ["prepend"] if rule.get("prepend", int) else []
+    given += [key for key in ("add_communities", "remove_communities") if rule.get(key, tuple)]
+    for key in given:
+        yield Fault(rule.at(key), "changes nothing where the action is reject", "none, or action: accept")
+
+
+# Routes
+
+
+def policy_route(route: Draft) -> Iterator[Fault]:
+    """Source and destination are of one family, and the name is not that of an automatic route."""
+    name = route.get("name", str)
+    if name is not None and is_automatic_name(name):
+        detail = "is kept for the routes that interesting traffic makes"
+        yield Fault(route.at("name"), detail, "a name that does not end in -auto- and a number")
+    ends = [network for key in ("source", "destination") for _, network in route.networks(key)]
+    if len(ends) == 2 and ends[0].version != ends[1].version:
+        detail = f"is IPv{ends[1].version}, and the source is IPv{ends[0].version}"
+        yield Fault(route.at("destination"), detail, "networks of one family")
+
+
+def vpc_route(route: Draft) -> Iterator[Fault]:
+    """A route leads to a next hop, out of an interface, or nowhere; a next hop is one that can be reached."""
+    hop, interface = not route.absent("next_hop"), not route.absent("interface")
+    blackhole = route.get("blackhole", bool)
+    allowed = "one of next_hop (with or without interface), interface, and blackhole: true"
+    if blackhole and (hop or interface):
+        yield Fault(route.at("blackhole"), f"{'next_hop' if hop else 'interface'} is given too", allowed)
+    elif blackhole is False and not hop and not interface:
+        yield Fault(route.at("next_hop"), "is missing, and nothing else says where the route leads", allowed)
+    yield from _next_hop(route)
+
+
+def _next_hop(route: Draft) -> Iterator[Fault]:
+    address = route.get("next_hop", IPv4Address) or route.get("next_hop", IPv6Address)
+    if address is None:
+        return
+    place = route.at("next_hop")
+    if _is_no_host(address):
+        yield Fault(place, "is not the address of a host", "a unicast address")
+    elif address.version == 6 and address.is_link_local and route.absent("interface"):
+        yield Fault(place, "is link-local, and no interface is given", "an interface besides")
+    for _, destination in route.networks("destination"):
+        if destination.version != address.version:
+            detail = f"is IPv{address.version}, and the destination is IPv{destination.version}"
+            yield Fault(place, detail, f"an IPv{destination.version} address")
+
+
+def _is_no_host(address: IPv4Address | IPv6Address) -> bool:
+    reserved = address.version == 4 and int(address) >> 28 == 15
+    return address.is_unspecified or address.is_multicast or address.is_loopback or reserved
