@@ -15,7 +15,7 @@ from bgpsvc.resources.advice import warnings
 from bgpsvc.resources.draft import Path
 from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
 from bgpsvc.resources.models import Resource
-from bgpsvc.resources.plain import plain
+from bgpsvc.resources.plain import name_of, plain
 from bgpsvc.resources.problems import path_text
 from bgpsvc.views import NotFound
 
@@ -187,13 +187,6 @@ def resource_at(intent: Intent, path: Path) -> tuple[str, str, Path] | None:
     if len(path) < 2 or not isinstance(path[0], str) or not isinstance(path[1], int):
         return None
     return path[0], name_of(getattr(intent, path[0])[path[1]]), path[2:]
-
-
-def name_of(resource: Resource) -> str:
-    """The name that every top-level resource has."""
-    name = getattr(resource, "name", None)
-    assert isinstance(name, str), "resources of all kinds have a name"
-    return name
 
 
 def of_intent(intent: Intent, now: float) -> Iterable[Record]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from bgpsvc.accounts import Accounts
-from bgpsvc.catalog import Catalog, Progress, Record, name_of, of_intent
+from bgpsvc.catalog import Catalog, Progress, Record, of_intent
 from bgpsvc.choices import Choices
 from bgpsvc.control import (
     Actor,
@@ -27,9 +27,7 @@ from bgpsvc.control import (
     AuditView,
     Document,
     IdempotencyConflict,
-    InvalidDocument,
     Listing,
-    Mistake,
     NewToken,
     Plan,
     ReadOnly,
@@ -39,18 +37,19 @@ from bgpsvc.control import (
     WriteOptions,
     Written,
 )
-from bgpsvc.documents import items_of, stored
+from bgpsvc.documents import catalog_of, stored
 from bgpsvc.explaining import explain
 from bgpsvc.insight import Explanation, Outcome, Question
 from bgpsvc.planning import plan
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import with_changes
-from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
+from bgpsvc.resources.kinds import KIND_OF, Kind
 from bgpsvc.resources.models import Resource
-from bgpsvc.resources.plain import merge_patch, parse, secrets_of
+from bgpsvc.resources.plain import merge_patch, name_of, names_in, parse, parse_all, secrets_of
 from bgpsvc.runtime import Runtime
 from bgpsvc.simulation import simulate
 from bgpsvc.store.database import Store
+from bgpsvc.store.errors import WriteConflict
 from bgpsvc.store.records import AuditEntry, Batch, Remembered
 from bgpsvc.views import NotFound, PreconditionFailed
 
@@ -60,7 +59,7 @@ KEY_LENGTH = 16
 TURN = 0.005
 """Seconds that a question may keep the event loop before others get their turn."""
 THREAD_ABOVE = 500
-"""Resources above which the whole intent is checked in a thread, so that the event loop goes on."""
+"""Resources in one write above which they are checked in a thread, so that the event loop goes on."""
 
 _OUTCOME = TypeAdapter(Written)
 
@@ -170,10 +169,6 @@ class Controller:
     ) -> _Wish:
         record = self._checked(kind, name, options)
         document = {"name": name, **made(record.document)}
-        if document["name"] != name:
-            raise InvalidDocument(
-                [Mistake("/name", str(document["name"]), "a name cannot be changed", f"{name}, or a new one")]
-            )
         resource = self._parse(kind, document, record.resource)
         return _Wish(puts=((record.kind, resource),), target=(kind, name))
 
@@ -197,7 +192,7 @@ class Controller:
 
         def wish() -> _Wish:
             self._check_whole(options)
-            puts = tuple(self._all_of(document))
+            puts = self._all_of(document)
             named = {(kind.key, name_of(resource)) for kind, resource in puts}
             removals: Iterable[Record] = self._catalog.all() if prune else ()
             gone = tuple((r.kind, r.name) for r in removals if (r.kind.key, r.name) not in named)
@@ -210,12 +205,12 @@ class Controller:
 
         def wish() -> _Wish:
             self._check_whole(options)
-            names = ((kind, item.get("name")) for kind, item, _ in items_of(document))
-            return _Wish(
-                removals=tuple(
-                    (k, n) for k, n in names if isinstance(n, str) and self._catalog.get(k.key, n) is not None
-                )
+            there = (
+                (kind, name)
+                for kind, name in names_in(document)
+                if self._catalog.get(kind.key, name) is not None
             )
+            return _Wish(removals=tuple(there))
 
         return await self._write(wish, options, actor)
 
@@ -223,24 +218,8 @@ class Controller:
         if options.etag is not None and options.etag != self._catalog.etag:
             raise PreconditionFailed("the configuration changed meanwhile")
 
-    def _all_of(self, document: Document) -> Iterable[tuple[Kind, Resource]]:
-        mistakes: list[Mistake] = []
-        found: dict[tuple[str, str], Resource] = {}
-        for kind, item, index in items_of(document):
-            name = item.get("name")
-            record = self._catalog.get(kind.key, name) if isinstance(name, str) else None
-            place = f"/{kind.key}/{name if isinstance(name, str) else index}"
-            try:
-                resource = self._parse(kind.key, item, None if record is None else record.resource)
-            except InvalidDocument as error:
-                mistakes += [replace(m, pointer=place + m.pointer) for m in error.mistakes]
-                continue
-            if (kind.key, name_of(resource)) in found:
-                mistakes.append(Mistake(f"{place}/name", str(name), "is given twice", "each name once"))
-            found[kind.key, name_of(resource)] = resource
-        if mistakes:
-            raise InvalidDocument(mistakes)
-        return [(KIND_OF[key], resource) for (key, _), resource in found.items()]
+    def _all_of(self, document: Document) -> tuple[tuple[Kind, Resource], ...]:
+        return parse_all(document, keep=self._catalog.intent, make_key=_new_key)
 
     def _parse(self, kind: str, document: Document, keep: Resource | None) -> Resource:
         return parse(KIND_OF[kind], document, keep=keep, make_key=_new_key)
@@ -261,13 +240,15 @@ class Controller:
             created = wished.target is not None and self._catalog.get(*wished.target) is None
             if options.dry_run:
                 return Written(planned, self._target(wished), created, dry_run=True)
-            return await self._commit(wished, new, planned, created, key, options, actor)
+            # Who goes away does not stop a write: what is committed is also taken.
+            commit = self._commit(wished, new, planned, created, key, options, actor)
+            return await asyncio.shield(asyncio.create_task(commit))
 
     async def _checked_intent(self, old: Intent, wished: _Wish) -> Intent:
-        count = sum(len(getattr(old, kind.key)) for kind in KINDS)
-        if count > THREAD_ABOVE:
-            return await asyncio.to_thread(with_changes, old, wished.puts, wished.removals)
-        return with_changes(old, wished.puts, wished.removals)
+        whole = wished.target is None
+        if len(wished.puts) > THREAD_ABOVE:
+            return await asyncio.to_thread(with_changes, old, wished.puts, wished.removals, whole=whole)
+        return with_changes(old, wished.puts, wished.removals, whole=whole)
 
     def _target(self, wished: _Wish) -> ResourceView | None:
         if wished.target is None or self._catalog.get(*wished.target) is None:
@@ -301,13 +282,24 @@ class Controller:
             outcome = _OUTCOME.dump_python(told, mode="json")
             remember = Remembered(actor.name, key, options.fingerprint, outcome, now)
             batch = replace(batch, remember=remember)
-        await self._store.write(batch)
+        try:
+            await self._store.write(batch)
+        except WriteConflict as error:
+            await self._read_anew()
+            raise PreconditionFailed(f"the store had another state and was read anew: {error}") from error
         change = self._runtime.adopt(new)
         for record in records:
             record.change = change
         self._catalog.take(new, records, removed, change)
         await self._forget_switches(removed, actor)
         return Written(planned, self._target_after(wished), created)
+
+    async def _read_anew(self) -> None:
+        """The store has a write that we do not know of: its outcome was unknown, and it was committed."""
+        self._catalog = catalog_of(await self._store.load())
+        change = self._runtime.adopt(self._catalog.intent)
+        for record in self._catalog.all():
+            record.change = change
 
     def _next(self, kind: Kind, resource: Resource, now: float) -> Record | None:
         """The record that a put makes; None if it changes nothing."""
@@ -419,8 +411,8 @@ class Controller:
         self._check_gateway(gateway)
         hypothetical: Intent | None = None
         if question.documents:
-            puts = tuple(self._all_of(question.documents))
-            hypothetical = with_changes(self._runtime.engine.intent, puts, ())
+            puts = self._all_of(question.documents)
+            hypothetical = with_changes(self._runtime.engine.intent, puts, (), whole=True)
         return await _in_turns(simulate(self._runtime.engine, gateway, question, hypothetical))
 
     def _check_gateway(self, name: str) -> None:

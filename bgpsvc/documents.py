@@ -1,4 +1,4 @@
-"""Documents of several resources, and what the store keeps of them. Pure."""
+"""Between the store's rows and the resources that they are. Pure."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from bgpsvc.catalog import Catalog, Record
-from bgpsvc.control import Document, InvalidDocument, Mistake
+from bgpsvc.control import InvalidDocument
 from bgpsvc.resources.changes import intent_of
-from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
+from bgpsvc.resources.kinds import KIND_OF
 from bgpsvc.resources.plain import parse, plain, secrets_of
 from bgpsvc.store.records import StoredResource
 
 
-def items_of(document: Document) -> Iterable[tuple[Kind, Mapping[str, Any], int]]:
-    """The resources of a document in the form of a configuration file, in the order of kinds."""
-    mistakes = [
-        Mistake(f"/{key}", None, "is not a kind of resources", " | ".join(KIND_OF))
-        for key in document
-        if key not in KIND_OF
-    ]
-    found: list[tuple[Kind, Mapping[str, Any], int]] = []
-    for kind in KINDS:
-        items = document.get(kind.key, [])
-        if not isinstance(items, list | tuple):
-            mistakes.append(Mistake(f"/{kind.key}", None, "is not a list", "a list of resources"))
-            continue
-        for index, item in enumerate(items):
-            if isinstance(item, Mapping):
-                found.append((kind, item, index))
-            else:
-                mistakes.append(Mistake(f"/{kind.key}/{index}", None, "is not an object", "a resource"))
-    if mistakes:
-        raise InvalidDocument(mistakes)
-    return found
-
-
 def stored(record: Record) -> StoredResource:
-    """What is stored of a record."""
+    """The row of a record: the document without its secrets, and these beside it."""
     return StoredResource(
         kind=record.kind.key,
         name=record.name,
@@ -50,33 +27,31 @@ def stored(record: Record) -> StoredResource:
     )
 
 
-def catalog_of(stored: Iterable[StoredResource]) -> Catalog:
+def catalog_of(rows: Iterable[StoredResource]) -> Catalog:
     """The catalog of what a store holds. InvalidDocument if this version does not take it."""
-    records = []
-    for item in stored:
-        kind = KIND_OF[item.kind]
-        document = _with_secrets(item.document, item.secrets)
-        try:
-            resource = parse(kind, document)
-        except InvalidDocument as error:
-            place = f"/{item.kind}/{item.name}"
-            raise InvalidDocument(
-                [replace(mistake, pointer=place + mistake.pointer) for mistake in error.mistakes]
-            ) from None
-        records.append(Record(kind, resource, item.version, item.created_at, item.updated_at))
+    records = [_record(row) for row in rows]
     return Catalog(intent_of((record.kind, record.resource) for record in records), records)
 
 
+def _record(row: StoredResource) -> Record:
+    kind = KIND_OF[row.kind]
+    try:
+        resource = parse(kind, _with_secrets(row.document, row.secrets))
+    except InvalidDocument as error:
+        place = f"/{row.kind}/{row.name}"
+        mistakes = [replace(mistake, pointer=place + mistake.pointer) for mistake in error.mistakes]
+        raise InvalidDocument(mistakes) from None
+    return Record(kind, resource, row.version, row.created_at, row.updated_at)
+
+
 def _with_secrets(document: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
-    """A document with its secrets put where their pointers say."""
-    made = _copy(document)
+    made: dict[str, Any] = _copy(document)
     for pointer, secret in found.items():
         *steps, last = pointer.removeprefix("/").split("/")
         place: Any = made
         for step in steps:
             place = place[int(step)] if isinstance(place, list) else place[step]
         place[last] = secret
-    assert isinstance(made, dict)
     return made
 
 
