@@ -8,6 +8,7 @@ ones are in the Loc-RIB.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from bgpsvc.effects import Effect, Log, Refresh, Reset
 from bgpsvc.events import Announced, Withdrawn
@@ -109,8 +110,10 @@ class Intake:
         for prefix, reason in refused:
             if reason is Reason.MAX_PREFIXES:
                 self._shed(session, prefix, event.attributes)
+            elif len(session.adj.refused) < session.settings.max_prefixes:
+                session.adj.refused[prefix] = (event.attributes, reason)
             else:
-                self._keep_refused(session, prefix, event.attributes, reason)
+                session.adj.forgotten += 1
 
     def _over_limit(self, session: Session) -> None:
         if session.over_limit:
@@ -157,17 +160,16 @@ class Intake:
         limit = session.settings.max_prefixes
         room = limit - len(adj.fresh)
         admitted: list[tuple[Prefix, Attributes]] = []
-        for prefix, attributes in list(adj.shed.items()):
-            if len(admitted) >= room:
-                break
-            del adj.shed[prefix]
-            # Shed before the policy last changed, perhaps.
-            judgement = self._judge(gateway, session, prefix, attributes)
-            if judgement.attributes is not None:
-                adj.fresh[prefix] = attributes
-                admitted.append((prefix, judgement.attributes))
-            elif judgement.reason is not None:
-                self._keep_refused(session, prefix, attributes, judgement.reason)
+        while adj.shed and len(admitted) < room:
+            for prefix in list(islice(adj.shed, room - len(admitted))):
+                attributes = adj.shed.pop(prefix)
+                # It was shed before the policy last changed, perhaps.
+                judgement = self._judge(gateway, session, prefix, attributes)
+                if judgement.attributes is not None:
+                    adj.fresh[prefix] = attributes
+                    admitted.append((prefix, judgement.attributes))
+                elif judgement.reason is not None:
+                    adj.refused[prefix] = (attributes, judgement.reason)
         self._install(gateway, session, admitted)
         if adj.shed or (adj.forgotten and len(adj.fresh) == limit):
             return
@@ -270,7 +272,7 @@ class Intake:
                 was_fresh = prefix in adj.fresh
                 self.withdraw(gateway, session, (prefix,))
                 if was_fresh:
-                    self._keep_refused(session, prefix, attributes, judgement.reason)
+                    adj.refused[prefix] = (attributes, judgement.reason)
                 self.purge_orphans(gateway, (prefix,))
         self._install(gateway, session, kept)
 
@@ -290,13 +292,6 @@ class Intake:
                 adj.fresh[prefix] = attributes
                 admitted.append((prefix, judgement.attributes))
         self._install(gateway, session, admitted)
-
-    @staticmethod
-    def _keep_refused(session: Session, prefix: Prefix, attributes: Attributes, reason: Reason) -> None:
-        if len(session.adj.refused) < session.settings.max_prefixes:
-            session.adj.refused[prefix] = (attributes, reason)
-        else:
-            session.adj.forgotten += 1
 
     def _shed(self, session: Session, prefix: Prefix, attributes: Attributes) -> None:
         if len(session.adj.shed) < session.settings.max_prefixes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+from hypothesis.stateful import rule as step
 
 from bgpsvc.decide import Candidate, decide
+from bgpsvc.effects import Refresh
 from bgpsvc.engine import Engine
 from bgpsvc.events import (
     Announced,
@@ -35,11 +37,15 @@ from bgpsvc.model import (
     pack_prefix,
     parse_prefix,
 )
-from bgpsvc.policy import PrefixFilter, denied_networks
+from bgpsvc.policy import PrefixFilter, denied_networks, judge
+from bgpsvc.resources import Intent
+from bgpsvc.resources.models import RoutingPolicy
 from bgpsvc.tunnels import TunnelState
 from tests.fakes.kernel import FakeKernel
 from tests.unit.core.harness import TABLE, Node
-from tests.unit.support import IFINDEX, T1, T2, down, engine, intent, negotiated, path, run, up
+from tests.unit.core.policies import policed, policy, rule
+from tests.unit.core.policies import prefixes as policy_prefixes
+from tests.unit.support import IFINDEX, T1, T2, down, engine, negotiated, path, run, up
 
 # Decision ---------------------------------------------------------------------------------------
 
@@ -193,12 +199,26 @@ PREFIXES = [parse_prefix(t) for t in ("192.168.0.0/16", "172.16.0.0/12", "10.0.9
 SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=4, unique=True).map(tuple)
 
 
+POLICIES = [
+    None,
+    policy(default="reject"),
+    policy(rule(local_preference=300, match={"sessions": (T2,)}), rule(med=5)),
+    policy(
+        rule("reject", match={"prefixes": policy_prefixes("192.168.0.0/16 - 32")}),
+        rule(prepend=1, add_communities=("1:1",), match={"as_path": "_65501$"}),
+        rule("reject", match={"sessions": (T1,), "prefixes": policy_prefixes("172.16.0.0/12")}),
+    ),
+    policy(rule(match={"prefixes": policy_prefixes("172.16.0.0/12", "10.0.9.0/24")}), default="reject"),
+]
+
+
 class History(RuleBasedStateMachine):
     """Random events; after each one the kernel is brought up to date and everything must fit together."""
 
     @initialize(propagate=st.integers(0, 3), first=SOME, second=SOME)
     def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
+        self.policy: RoutingPolicy | None = None
         self.node = Node(engine(propagate=propagate > 0, max_prefixes=3))
         self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
         for session, prefixes in ((T1, first), (T2, second)):
@@ -213,7 +233,29 @@ class History(RuleBasedStateMachine):
     def handle(self, event: object) -> None:
         self.engine.handle(event, self.now)  # type: ignore[arg-type]
 
-    @rule(session=SESSIONS, graceful=st.booleans())
+    def intent(self) -> Intent:
+        """As configured now."""
+        propagate = self.engine.gateways["gw1"].propagate
+        return policed(self.policy, propagate=propagate, max_prefixes=3)
+
+    @step(imports=st.sampled_from(POLICIES), pieces=st.integers(0, 4), session=SESSIONS, prefixes=SOME)
+    def another_policy(
+        self, imports: RoutingPolicy | None, pieces: int, session: SessionId, prefixes: tuple[Prefix, ...]
+    ) -> None:
+        """The policy changes, and more arrives while not everything has been judged by it."""
+        self.policy = imports
+        before = dict(self.engine.sessions)
+        made = self.engine.reconfigure(self.intent(), self.now)
+        assert not made, "a policy costs no session"
+        assert self.engine.sessions == before
+        for _ in range(pieces):
+            self.engine.work()
+        if pieces % 2:
+            self.announce(session, prefixes, pieces > 2)
+        else:
+            self.withdraw(session, prefixes)
+
+    @step(session=SESSIONS, graceful=st.booleans())
     def session_up(self, session: SessionId, graceful: bool) -> None:
         if self.engine.sessions[session].established:
             return
@@ -221,36 +263,36 @@ class History(RuleBasedStateMachine):
         self.announced[session] = {}
         up(self.engine, session, self.now, end=False, **more)
 
-    @rule(session=SESSIONS, graceful=st.booleans())
+    @step(session=SESSIONS, graceful=st.booleans())
     def session_down(self, session: SessionId, graceful: bool) -> None:
         down(self.engine, session, self.now, graceful=graceful)
         self.announced[session] = {}
 
-    @rule(session=SESSIONS, graceful=st.booleans())
+    @step(session=SESSIONS, graceful=st.booleans())
     def session_bounces(self, session: SessionId, graceful: bool) -> None:
         self.session_down(session, graceful)
         self.session_up(session, graceful)
 
-    @rule(session=SESSIONS, prefixes=SOME, longer=st.booleans())
+    @step(session=SESSIONS, prefixes=SOME, longer=st.booleans())
     def announce(self, session: SessionId, prefixes: tuple[Prefix, ...], longer: bool) -> None:
         if self.engine.sessions[session].established:
             attributes = path(session, *((65500, 65501) if longer else (65500,)))
             self.handle(Announced(session, attributes, prefixes))
             self.announced[session].update(dict.fromkeys(prefixes, attributes))
 
-    @rule(session=SESSIONS, prefixes=SOME)
+    @step(session=SESSIONS, prefixes=SOME)
     def withdraw(self, session: SessionId, prefixes: tuple[Prefix, ...]) -> None:
         if self.engine.sessions[session].established:
             self.handle(Withdrawn(session, prefixes))
             for prefix in prefixes:
                 self.announced[session].pop(prefix, None)
 
-    @rule(session=SESSIONS)
+    @step(session=SESSIONS)
     def end_of_rib(self, session: SessionId) -> None:
         if self.engine.sessions[session].established:
             self.handle(EndOfRib(session, Family.IPV4))
 
-    @rule(session=SESSIONS)
+    @step(session=SESSIONS)
     def lose_messages(self, session: SessionId) -> None:
         if self.engine.sessions[session].established:
             self.handle(MessagesLost(session, 1))
@@ -258,45 +300,44 @@ class History(RuleBasedStateMachine):
             for prefix, attributes in self.announced[session].items():
                 self.handle(Announced(session, attributes, (prefix,)))
 
-    @rule(name=st.sampled_from(list(IFINDEX)), up=st.booleans())
+    @step(name=st.sampled_from(list(IFINDEX)), up=st.booleans())
     def link(self, name: str, up: bool) -> None:
         self.node.link(name, up=up, now=self.now)
 
-    @rule(mode=st.sampled_from(list(SwitchMode)))
+    @step(mode=st.sampled_from(list(SwitchMode)))
     def operator(self, mode: SwitchMode) -> None:
         self.handle(OperatorSwitch("conn1", mode))
 
-    @rule(on=st.booleans())
+    @step(on=st.booleans())
     def propagation(self, on: bool) -> None:
         self.handle(PropagationSet("gw1", on))
 
-    @rule(connected=st.lists(st.sampled_from(PREFIXES), max_size=2).map(tuple))
+    @step(connected=st.lists(st.sampled_from(PREFIXES), max_size=2).map(tuple))
     def connected(self, connected: tuple[Prefix, ...]) -> None:
         self.handle(ConnectedChanged(connected))
 
-    @rule(seconds=st.sampled_from([0.5, 6.0, 25.0, 60.0]))
+    @step(seconds=st.sampled_from([0.5, 6.0, 25.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.engine.tick(self.now)
 
-    @rule(ident=st.integers(0, 5))
+    @step(ident=st.integers(0, 5))
     def somebody_deletes_a_nexthop(self, ident: int) -> None:
         nexthops = self.node.kernel.nexthops()
         if ident < len(nexthops):
             self.node.kernel.delete_nexthop(nexthops[ident].id)
             self.node.notice(self.now)
 
-    @rule(prefix=st.sampled_from(PREFIXES), metric=st.sampled_from([METRIC_PRIMARY, METRIC_BACKUP]))
+    @step(prefix=st.sampled_from(PREFIXES), metric=st.sampled_from([METRIC_PRIMARY, METRIC_BACKUP]))
     def somebody_deletes_a_route(self, prefix: Prefix, metric: int) -> None:
         if (prefix, metric) in self.node.kernel.routes(TABLE):
             self.node.kernel.delete_route(TABLE, prefix, metric)
             self.node.notice(self.now)
 
-    @rule()
+    @step()
     def daemon_restarts(self) -> None:
         self.now += 1
-        gateway = self.engine.gateways["gw1"]
-        fresh = Engine(intent(propagate=gateway.propagate, max_prefixes=3), self.now)
+        fresh = Engine(self.intent(), self.now)
         fresh.modes.update(self.engine.modes)
         old = self.engine
         self.node = self.node.restarted(fresh, self.now)
@@ -315,6 +356,7 @@ class History(RuleBasedStateMachine):
         if not hasattr(self, "node"):
             return
         self.node.settle()
+        self.answer_refreshes()
         engine = self.engine
         table = engine.gateways["gw1"].table
         kernel = self.node.kernel.routes(TABLE)
@@ -323,6 +365,16 @@ class History(RuleBasedStateMachine):
         self.no_route_uses_a_dead_tunnel()
         self.every_announced_prefix_is_accounted_for()
         self.every_live_path_is_forwarded()
+        self.every_path_is_as_the_policy_has_it()
+
+    def answer_refreshes(self) -> None:
+        """Peers announce everything again when they are asked to."""
+        while asked := [effect.session for effect in self.engine.outbox if isinstance(effect, Refresh)]:
+            self.engine.outbox.clear()
+            for session in asked:
+                for prefix, attributes in self.announced[session].items():
+                    self.handle(Announced(session, attributes, (prefix,)))
+            self.node.settle()
 
     def no_route_uses_a_dead_tunnel(self) -> None:
         interfaces = {"t1": T1, "t2": T2}
@@ -338,10 +390,23 @@ class History(RuleBasedStateMachine):
         for session, announced in self.announced.items():
             adj = self.engine.sessions[session].adj
             places = [set(adj.fresh), set(adj.refused), set(adj.shed)]
-            for prefix in announced:
-                assert sum(prefix in place for place in places) + (prefix in adj.stale) == 1, format_prefix(
-                    prefix
-                )
+            found = {p: sum(p in place for place in places) + (p in adj.stale) for p in announced}
+            assert all(count <= 1 for count in found.values()), found
+            # What there was no room for even among the refused ones is counted.
+            assert list(found.values()).count(0) <= adj.forgotten, found
+
+    def every_path_is_as_the_policy_has_it(self) -> None:
+        gateway = self.engine.gateways["gw1"]
+        for session in self.engine.sessions.values():
+            adj = session.adj
+            settings, prefix_filter = session.settings, gateway.filter
+            held = {p: s.paths[session.id] for p, s in gateway.rib.routes.items() if session.id in s.paths}
+            assert held == {
+                prefix: judge(settings, prefix_filter, prefix, attributes).attributes
+                for prefix, attributes in (*adj.fresh.items(), *adj.stale.items())
+            }
+            for prefix, (attributes, reason) in adj.refused.items():
+                assert judge(settings, prefix_filter, prefix, attributes).reason is reason
 
     def every_live_path_is_forwarded(self) -> None:
         engine = self.engine
