@@ -1,0 +1,188 @@
+"""The daemon: store, running gateway, answers, writes and REST, composed, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.app import create_app
+from api.server import ApiServer, Listen
+from bgpsvc import __version__
+from bgpsvc.catalog import Catalog, of_intent
+from bgpsvc.choices import Choices
+from bgpsvc.configfile import load_file
+from bgpsvc.control import Scope
+from bgpsvc.controller import Controller
+from bgpsvc.documents import catalog_of
+from bgpsvc.effects import Log
+from bgpsvc.exabgp.reloader import ReloadFailed
+from bgpsvc.history import History
+from bgpsvc.journal import KEPT, Journal
+from bgpsvc.resources import ConfigError, Loaded
+from bgpsvc.runtime import Runtime
+from bgpsvc.service import BgpService
+from bgpsvc.store.database import Store
+
+SOCKET = "api.sock"
+"""Where REST always listens too, in the state directory."""
+
+log = logging.getLogger("bgpsvc")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where REST listens: the main socket, bound already, and the path of the other one."""
+
+    listen: Listen
+    sock: socket.socket
+    path: Path
+
+
+class Daemon:
+    """One run of `bgpsvc serve`. `loaded` is what `config` held when it was read first."""
+
+    def __init__(
+        self,
+        config: Path | None,
+        loaded: Loaded | None,
+        state_dir: Path,
+        database: str | None,
+        door: Door,
+        anonymous: Scope | None,
+        keep_speakers: bool,
+    ) -> None:
+        self._config = config
+        self._loaded = loaded
+        self._state_dir = state_dir
+        self._database = database
+        self._door = door
+        self._anonymous = anonymous
+        self._keep_speakers = keep_speakers
+        self._one_at_a_time = asyncio.Lock()
+        """The start, and then one reload after the other."""
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises what keeps it from starting, or what ended a part of it."""
+        async with AsyncExitStack() as stack:
+            store = await Store.open(self._database, self._state_dir)
+            stack.push_async_callback(store.close)
+            await self._compose(store)
+            await self._run(store)
+
+    async def _compose(self, store: Store) -> None:
+        rows = await store.load()
+        if self._loaded is None:
+            catalog = catalog_of(rows)
+        else:
+            for warning in self._loaded.warnings:
+                log.warning("%s", warning)
+            if rows:
+                log.warning("%d resources of the database are not used: --config is given", len(rows))
+            catalog = Catalog(self._loaded.intent, of_intent(self._loaded.intent, time.time()))
+        former = await store.events(None, KEPT, None)
+        written = await store.last_event_id() or 0
+        self._choices = Choices(store, await store.choices(), catalog.intent)
+        # Ids go on over a restart, and over the loss of what was not written yet.
+        journal = Journal(first_id=max(written + 1, int(time.time() * 1000)), former=former)
+        self._history = History(journal, store, written)
+        intent = catalog.intent if self._loaded is None else self._choices.apply(catalog.intent)
+        self._runtime = Runtime(intent, self._choices.modes(), self._state_dir, journal)
+        file = None if self._config is None else str(self._config)
+        self._control = Controller(self._runtime, store, self._choices, catalog, file)
+        self._service = BgpService(self._runtime, self._choices)
+
+    async def _run(self, store: Store) -> None:
+        app = create_app(self._service, self._control, version=__version__, anonymous=self._anonymous)
+        servers = [
+            ApiServer(app, self._door.listen, self._door.sock),
+            ApiServer(app, Listen(path=str(self._door.path))),
+        ]
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_in_turn)
+        stopped = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._in_turn(self._runtime.start()))
+        history = asyncio.create_task(self._history.run())
+        serving: list[asyncio.Task[None]] = []
+        running: list[asyncio.Task[None]] = [history]
+        try:
+            # Adopting speakers may take longer than a stop may: whichever comes first.
+            await _first(starting, stopped)
+            if starting.done():
+                serving = [asyncio.create_task(server.serve()) for server in servers]
+                running += [*serving, asyncio.create_task(self._runtime.failed())]
+                log.info("REST at %s", " and ".join(server.address for server in servers))
+                await _first(*running, stopped)
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await _cancel(starting, *self._reloads)
+            stopping = asyncio.create_task(self._runtime.stop(self._keep_speakers))
+            await asyncio.wait([stopping, *serving])
+            await _cancel(stopped, *running)
+            await self._history.flush()
+            stopping.result()
+        log.info("stopped; the routes stay in the kernel")
+
+    async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
+        async with self._one_at_a_time:
+            await work
+
+    def _reload_in_turn(self) -> None:
+        task = asyncio.create_task(self._in_turn(self._reload()))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        if self._config is None:
+            log.info("SIGHUP: the resources are in the database, there is no file to read again")
+            return
+        try:
+            loaded = load_file(self._config)
+        except ConfigError as error:
+            self._reject([str(problem) for problem in error.problems])
+            return
+        except OSError as error:
+            self._reject([f"{error.filename}: {error.strerror}" if error.filename else str(error)])
+            return
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        self._control.file_read(loaded.intent)
+        try:
+            await self._runtime.reload(self._choices.apply(loaded.intent))
+        except (OSError, ReloadFailed) as error:
+            text = f"the configuration is in force, but a part did not take it yet: {error}"
+            self._runtime.note(
+                Log("config.reloaded", "error", "configuration", text, {"problem": str(error)})
+            )
+            return
+        text = "the configuration was reloaded"
+        self._runtime.note(Log("config.reloaded", "info", "configuration", text))
+
+    def _reject(self, problems: list[str]) -> None:
+        text = f"the configuration was refused, the running one stays: {problems[0]}"
+        self._runtime.note(Log("config.rejected", "error", "configuration", text, {"problems": problems}))
+
+
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    """Until one of the tasks is done. A crash among them ends the daemon, with its traceback."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
