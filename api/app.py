@@ -1,46 +1,94 @@
-"""The REST application: routes, problems, security headers, and the OpenAPI document."""
+"""The REST application: routes, problems, security headers, and who may do what."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from fastapi import APIRouter, FastAPI, Request
+from starlette.routing import BaseRoute
 
-from api import problems, schemas, schemas_routes
+from api import openapi, problems
+from api.access import Access, ScopedRoute, needs
+from api.deps import NO_QUERY
 from api.guards import Guards
-from api.routes import bgp_sessions, events, health, vpcs, vpn_connections, vpn_gateways
+from api.limits import Limits
+from api.render import Json
+from api.routes import (
+    accounts,
+    bgp_sessions,
+    configuration,
+    events,
+    health,
+    resources,
+    vpcs,
+    vpn_connections,
+    vpn_gateways,
+)
+from api.transition import without_control
+from bgpsvc.control import Control, Scope
 from bgpsvc.views import Service
 
 KEEP_ALIVE = 15.0
 DESCRIPTION = """
-Shows and controls a bgpsvc daemon: BGP sessions, tunnels, routes with the reason for every choice, and the
-two switches an operator has, automatic propagation and the tunnel of a connection.
+Shows and controls a bgpsvc daemon: VPCs, VPN gateways, connections, routes and policies; BGP sessions,
+tunnels, and learned routes with the reason for every choice.
+
+Resources are documents: `POST` and `PUT` take one, `PATCH` a merge patch of it, `config` shows it with
+defaults filled in and secrets masked. Writes are answered once they are stored; `status` says when they are
+in effect. `?dry_run=true` on any write changes nothing and tells the plan.
 
 Lists are pages: `{items, next_cursor}`; give `next_cursor` as `cursor` to get the next one. Times are RFC
-3339 in UTC. Every error is a problem document (RFC 9457), `application/problem+json`.
+3339 in UTC. Every error is a problem document (RFC 9457), `application/problem+json`. `x-required-scope` of
+an operation is what a token must have for it: each of read, operate and admin includes those before it.
 """
 TAGS = [
-    {"name": "BGP sessions", "description": "One session per tunnel."},
-    {"name": "VPN connections", "description": "Two tunnels and the switch between them."},
-    {"name": "Tunnels", "description": "Role, liveness, and which one carries traffic."},
+    {"name": "VPCs", "description": "Networks, and the route tables that learned prefixes land in."},
     {"name": "VPN gateways", "description": "Automatic propagation, and the Loc-RIB with all candidates."},
-    {"name": "VPCs", "description": "The route tables that learned prefixes land in."},
+    {"name": "Customer gateways", "description": "The other sides."},
+    {"name": "VPN connections", "description": "Two tunnels and the switch between them."},
+    {"name": "Routing policies", "description": "What is accepted from peers and announced to them."},
+    {"name": "Destination-based routes", "description": "Static routes, longest match first."},
+    {"name": "Policy-based routes", "description": "Routes by source and destination, by priority."},
+    {"name": "Custom VPC routes", "description": "Routes of your own in a VPC's table."},
+    {"name": "Configuration", "description": "All resources as one document."},
+    {"name": "BGP sessions", "description": "One session per tunnel."},
+    {"name": "Tunnels", "description": "Role, liveness, and which one carries traffic."},
     {"name": "Events", "description": "What happened, as list and as stream."},
+    {"name": "Tokens", "description": "Who may ask."},
+    {"name": "Audit", "description": "Who changed what."},
+    {"name": "Secrets", "description": "The key that they are encrypted with."},
     {"name": "Health", "description": "For orchestrators and monitoring."},
 ]
 
+_document = APIRouter(route_class=ScopedRoute)
 
-def create_app(service: Service, *, version: str, keep_alive: float = KEEP_ALIVE) -> FastAPI:
+
+@_document.get(
+    "/openapi.json", include_in_schema=False, openapi_extra=needs(Scope.READ), dependencies=[NO_QUERY]
+)
+async def get_openapi(request: Request) -> Json:
+    """The OpenAPI document."""
+    return Json(request.app.openapi())
+
+
+def create_app(
+    service: Service,
+    control: Control | None = None,
+    *,
+    version: str,
+    anonymous: Scope | None = None,
+    limits: Limits | None = None,
+    keep_alive: float = KEEP_ALIVE,
+) -> FastAPI:
     """The application around a running service.
 
-    Run it with `api.server.ApiServer`, which ends the event streams at shutdown; another server has to set
-    `app.state.closing` itself. `keep_alive`: seconds between the comments of an idle event stream.
+    `anonymous` is what requests without a token may do over TCP (None: nothing); over a unix socket they may
+    do everything. Run it with `api.server`, which ends the event streams at shutdown; another server has to
+    set `app.state.closing` itself. `keep_alive`: seconds between the comments of an idle event stream, and
+    after which it looks whether its token is still good.
     """
+    if control is None:
+        control, anonymous = without_control(service), Scope.ADMIN
     app = FastAPI(
         title="bgpsvc",
         version=version,
@@ -49,82 +97,49 @@ def create_app(service: Service, *, version: str, keep_alive: float = KEEP_ALIVE
         # The usual pages load their scripts from elsewhere; a gateway often has no way there.
         docs_url=None,
         redoc_url=None,
+        # The built-in one asks nobody who they are.
+        openapi_url=None,
         # A path has one spelling; a redirect would turn the error of a client into a second request.
         redirect_slashes=False,
         responses=problems.documented_default(),
     )
     app.state.service = service
+    app.state.control = control
+    app.state.access = Access(control, anonymous, limits or Limits())
     app.state.closing = asyncio.Event()
     app.state.keep_alive = keep_alive
     problems.install(app)
-    app.add_middleware(Guards)
-    for router in (
-        bgp_sessions.router,
-        vpn_connections.connections,
-        vpn_connections.tunnels,
-        vpn_gateways.router,
-        vpcs.router,
-        events.router,
-        health.router,
-    ):
+    app.add_middleware(Guards, anonymous=anonymous is not None)
+    for router in _routers():
+        _check_scopes(router.routes)
         app.include_router(router)
-    app.openapi = _documenter(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 
-def _documenter(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document, with what FastAPI leaves out: problem schemas, examples, patch types."""
+def _routers() -> list[APIRouter]:
+    # A path with a fixed end goes before one that takes any name there.
+    return [
+        vpn_gateways.router,
+        vpcs.router,
+        vpn_connections.router,
+        *resources.routers(),
+        configuration.router,
+        bgp_sessions.sessions,
+        bgp_sessions.tunnels,
+        events.router,
+        accounts.tokens,
+        accounts.audit,
+        accounts.secrets,
+        health.router,
+        _document,
+    ]
 
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                tags=app.openapi_tags,
-                routes=app.routes,
+
+def _check_scopes(routes: list[BaseRoute]) -> None:
+    """An operation that nobody guards is not served at all."""
+    for route in routes:
+        if not isinstance(route, ScopedRoute):
+            raise TypeError(
+                f"{route} does not say which scope it needs: its router must have route_class=ScopedRoute"
             )
-            _add_problem_schemas(made)
-            _restore_nulls(made)
-            _add_examples(made)
-            app.openapi_schema = made
-        return app.openapi_schema
-
-    return document
-
-
-def _add_problem_schemas(made: dict[str, Any]) -> None:
-    _, schema = models_json_schema(
-        [(problems.Problem, "serialization"), (problems.FieldProblem, "serialization")],
-        ref_template="#/components/schemas/{model}",
-    )
-    components = made["components"]["schemas"]
-    components.update(schema["$defs"])
-    for unused in ("HTTPValidationError", "ValidationError"):
-        components.pop(unused, None)
-
-
-def _restore_nulls(made: dict[str, Any]) -> None:
-    """FastAPI drops every null of the document, also inside examples, where it means something."""
-    components = made["components"]["schemas"]
-    for name, model in {**vars(schemas), **vars(schemas_routes)}.items():
-        if name in components and isinstance(model, type) and issubclass(model, BaseModel):
-            extra = model.model_config["json_schema_extra"]
-            assert isinstance(extra, dict), f"{name} has no examples"
-            components[name]["examples"] = extra["examples"]
-
-
-def _add_examples(made: dict[str, Any]) -> None:
-    """Gives each JSON body the example of its schema, and a merge patch both of its media types."""
-    components = made["components"]["schemas"]
-    for path in made["paths"].values():
-        for operation in path.values():
-            bodies = [operation["requestBody"]] if "requestBody" in operation else []
-            for holder in [*operation["responses"].values(), *bodies]:
-                for content in holder.get("content", {}).values():
-                    name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-                    if name and "example" not in content:
-                        content["example"] = components[name]["examples"][0]
-            for body in bodies:
-                if vpn_gateways.MERGE_PATCH in body["content"]:
-                    body["content"]["application/json"] = body["content"][vpn_gateways.MERGE_PATCH]

@@ -1,4 +1,4 @@
-"""What the handlers share: the service, list parameters, keyset pages, conditional requests.
+"""What the handlers share: the service, list parameters, cursors, conditional requests.
 
 Handlers are `async def` throughout: the service may only be called in the event loop's thread.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import NotStored
-from bgpsvc.views import InvalidQuery, Page, PreconditionFailed, Service
+from bgpsvc.control import Control
+from bgpsvc.views import InvalidQuery, PreconditionFailed, Service
 
 T = TypeVar("T")
 
@@ -30,7 +31,14 @@ async def get_service(request: Request) -> Service:
     return service
 
 
+async def get_control(request: Request) -> Control:
+    """What changes the service."""
+    control: Control = request.app.state.control
+    return control
+
+
 ServiceDep = Annotated[Service, Depends(get_service)]
+ControlDep = Annotated[Control, Depends(get_control)]
 
 
 class PageQuery(BaseModel):
@@ -62,15 +70,6 @@ async def no_query(_query: Annotated[NoQuery, Query()]) -> None:
 
 
 NO_QUERY = Depends(no_query)
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match",
-        description="ETags that the resource may have for the request to be carried out (RFC 9110 13.1.1); "
-        "`*` or no header: any.",
-        examples=['"3"'],
-    ),
-]
 
 
 async def stored(change: Awaitable[T]) -> T:
@@ -89,20 +88,10 @@ def encode_cursor(key: str) -> str:
 def decode_cursor(cursor: str) -> str:
     """The key of a cursor; InvalidQuery if we did not make it."""
     try:
-        return b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        key = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise InvalidQuery("cursor", "is not a cursor of this list") from None
-
-
-def keyset_page(items: Sequence[T], key: Callable[[T], str], query: PageQuery) -> Page:
-    """A page of a short list in the order of `key`, beginning behind the cursor's key.
-
-    Stable when items come and go: the cursor names the last item seen, not a position.
-    """
-    after = None if query.cursor is None else decode_cursor(query.cursor)
-    rest = sorted((item for item in items if after is None or key(item) > after), key=key)
-    page = tuple(rest[: query.limit])
-    return Page(page, encode_cursor(key(page[-1])) if len(rest) > len(page) else None)
+    return key
 
 
 def quote_etag(etag: str) -> str:

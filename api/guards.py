@@ -1,8 +1,8 @@
 """What every request and response passes: host check, size limit, security headers.
 
-The API has no accounts yet and listens on loopback or a unix socket only. A web page that an operator
-has open could still reach it by DNS rebinding (its own name, resolving to 127.0.0.1), so over TCP only
-requests that name a loopback host are answered. No CORS header is ever sent.
+A web page that an operator has open could reach a daemon that answers anonymous requests by DNS
+rebinding (its own name, resolving to 127.0.0.1), so such requests must name a loopback host. With a token
+the name does not matter: no page knows the token. No CORS header is ever sent.
 """
 
 from __future__ import annotations
@@ -10,33 +10,39 @@ from __future__ import annotations
 import ipaddress
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access import BODY_LIMIT, DOCUMENT, over_tcp, too_large
 from api.problems import SECURITY_HEADERS, problem
-
-MAX_BODY = 64 * 1024
-"""Bytes; the largest body that any operation needs is far smaller."""
 
 
 class Guards:
-    """ASGI middleware; see the module."""
+    """ASGI middleware; see the module. `anonymous`: requests without a token are answered over TCP."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, anonymous: bool) -> None:
         self.app = app
+        self._anonymous = anonymous
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         guarded = _with_headers(send)
-        host = Headers(scope=scope).get("host", "")
-        if _came_over_tcp(scope) and not is_loopback_host(host):
-            detail = f"this API answers only to loopback names and addresses, not to {host!r}"
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if (
+            self._anonymous
+            and over_tcp(scope)
+            and "authorization" not in headers
+            and not is_loopback_host(host)
+        ):
+            detail = f"without a token this API answers only to loopback names and addresses, not to {host!r}"
             await problem(Request(scope), 421, detail)(scope, receive, guarded)
             return
-        await self.app(scope, _limited(receive), guarded)
+        # The operation says how much it takes once it is known (`access.ScopedRoute`).
+        limit = scope[BODY_LIMIT] = [DOCUMENT]
+        await self.app(scope, _limited(limit, receive), guarded)
 
 
 def is_loopback_host(host: str) -> bool:
@@ -46,12 +52,6 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name.lower() == "localhost"
-
-
-def _came_over_tcp(scope: Scope) -> bool:
-    """A unix socket has no port: there is no name that could resolve to it."""
-    server = scope.get("server")
-    return server is not None and server[1] is not None
 
 
 def _with_headers(send: Send) -> Send:
@@ -65,15 +65,15 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(limit: list[int], receive: Receive) -> Receive:
     size = 0
 
     async def limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY:
-            raise HTTPException(413, f"the body must not be larger than {MAX_BODY} bytes")
+        if size > limit[0]:
+            raise too_large(limit[0])
         return message
 
     return limited

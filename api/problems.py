@@ -17,6 +17,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from bgpsvc.control import (
+    AlreadyExists,
+    IdempotencyConflict,
+    InUse,
+    InvalidDocument,
+    ReadOnly,
+    StoreUnavailable,
+)
 from bgpsvc.views import InvalidQuery, NotFound, PreconditionFailed
 
 PROBLEM_JSON = "application/problem+json"
@@ -35,21 +43,57 @@ class NotStored(Exception):
     """The service could not store a change, and so has not made it."""
 
 
+class BadBody(ValueError):
+    """The body cannot be read as a JSON object at all."""
+
+
+class BadPath(ValueError):
+    """A parameter of the path cannot be understood. `field` names it."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
 SLUGS: dict[int, str] = {
     400: "malformed-request",
+    401: "unauthorized",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    409: "conflict",
     412: "precondition-failed",
     413: "request-too-large",
     415: "unsupported-media-type",
     421: "wrong-host",
     422: "invalid-request",
+    429: "too-many-requests",
     500: "internal-error",
     503: "not-ready",
 }
 NOT_STORED = "not-stored"
+STORE_UNAVAILABLE = "store-unavailable"
+ALREADY_EXISTS = "already-exists"
+IN_USE = "in-use"
+READ_ONLY = "read-only"
+IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
 
 EXAMPLES: dict[int, dict[str, Any]] = {
+    401: {"detail": "the token is unknown, wrong, expired or revoked", "instance": "/v1/vpn-gateways"},
+    403: {
+        "detail": "this needs the scope admin; token 4f7c2a (dashboard) has read",
+        "instance": "/v1/vpn-gateways/gw1",
+    },
+    409: {
+        "type": URN + IN_USE,
+        "detail": "customer gateway cgw1 is in use by VPN connection conn1",
+        "instance": "/v1/customer-gateways/cgw1",
+        "users": ["VPN connection conn1"],
+    },
+    429: {
+        "detail": "too many requests; Retry-After says when to ask again",
+        "instance": "/v1/vpn-gateways",
+    },
     404: {"detail": "there is no VPN gateway 'gw2'; there is gw1", "instance": "/v1/vpn-gateways/gw2"},
     412: {
         "detail": 'the VPN gateway has changed since it was read: its ETag is now "3"',
@@ -121,6 +165,10 @@ class FieldProblem(BaseModel):
         "parameter `mode`, `#` the whole body.",
     )
     detail: str = Field(description="What is wrong there, and what is allowed.")
+    value: str | None = Field(
+        default=None, description="What was given, in documents only; left out if it is a secret."
+    )
+    allowed: str | None = Field(default=None, description="What is allowed there, in documents only.")
 
 
 class Problem(BaseModel):
@@ -136,11 +184,23 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(
         default=None, description="Every mistake of the request; only with status 422."
     )
+    users: list[str] | None = Field(
+        default=None, description="What refers to the resource; only with the type in-use."
+    )
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of an operation: the problems it can answer with, by status."""
     return {status: _documented(status, HTTPStatus(status).phrase) for status in statuses}
+
+
+def documented_write(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of an operation that writes to the store."""
+    shown = _head(503, STORE_UNAVAILABLE) | {
+        "detail": "the database does not answer; nothing was changed",
+        "instance": "/v1/vpn-gateways/gw1",
+    }
+    return {**documented(*statuses), 503: _documented(503, "The store is unavailable", shown)}
 
 
 def documented_not_stored() -> dict[int | str, dict[str, Any]]:
@@ -154,7 +214,7 @@ def documented_not_stored() -> dict[int | str, dict[str, Any]]:
 
 def documented_default() -> dict[int | str, dict[str, Any]]:
     """`responses=` of the whole application: any other status is a problem too."""
-    return {"default": _documented(500, "Any other error: 405, 413, 415, 421, 500")}
+    return {"default": _documented(500, "Any other error: 405, 413, 415, 421, 429, 500")}
 
 
 def _documented(status: int, description: str, shown: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -178,7 +238,7 @@ def problem(
     """
     body = _head(status, slug) | {"detail": detail, "instance": request.url.path} | extensions
     if errors:
-        body["errors"] = [error.model_dump() for error in errors]
+        body["errors"] = [error.model_dump(exclude_none=True) for error in errors]
     return Response(
         orjson.dumps(body),
         status_code=status,
@@ -193,6 +253,14 @@ def install(app: FastAPI) -> None:
     app.exception_handler(InvalidQuery)(_invalid_query)
     app.exception_handler(PreconditionFailed)(_precondition_failed)
     app.exception_handler(NotStored)(_not_stored)
+    app.exception_handler(StoreUnavailable)(_store_unavailable)
+    app.exception_handler(InvalidDocument)(_invalid_document)
+    app.exception_handler(BadBody)(_bad_body)
+    app.exception_handler(BadPath)(_bad_path)
+    app.exception_handler(AlreadyExists)(_already_exists)
+    app.exception_handler(InUse)(_in_use)
+    app.exception_handler(ReadOnly)(_read_only)
+    app.exception_handler(IdempotencyConflict)(_key_reused)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
     # Starlette logs the traceback after this answer; nothing of it belongs into the response.
@@ -209,6 +277,51 @@ async def _precondition_failed(request: Request, error: PreconditionFailed) -> R
 
 async def _not_stored(request: Request, error: NotStored) -> Response:
     return problem(request, 503, str(error), slug=NOT_STORED)
+
+
+async def _store_unavailable(request: Request, error: StoreUnavailable) -> Response:
+    return problem(request, 503, str(error) or "the store does not answer", slug=STORE_UNAVAILABLE)
+
+
+async def _already_exists(request: Request, error: AlreadyExists) -> Response:
+    return problem(request, 409, str(error), slug=ALREADY_EXISTS)
+
+
+async def _in_use(request: Request, error: InUse) -> Response:
+    return problem(request, 409, str(error), slug=IN_USE, users=list(error.users))
+
+
+async def _read_only(request: Request, error: ReadOnly) -> Response:
+    return problem(request, 409, str(error), slug=READ_ONLY)
+
+
+async def _key_reused(request: Request, error: IdempotencyConflict) -> Response:
+    detail = str(error) or "the Idempotency-Key was used before with another request"
+    return problem(request, 422, detail, slug=IDEMPOTENCY_KEY_REUSED)
+
+
+async def _invalid_document(request: Request, error: InvalidDocument) -> Response:
+    mistakes = [
+        FieldProblem.model_validate(
+            {
+                "in": "body",
+                "pointer": "#" + mistake.pointer,
+                "detail": mistake.message,
+                "value": mistake.value,
+                "allowed": mistake.allowed or None,
+            }
+        )
+        for mistake in error.mistakes
+    ]
+    return problem(request, 422, _count(len(mistakes)), errors=mistakes)
+
+
+async def _bad_body(request: Request, error: BadBody) -> Response:
+    return problem(request, 422, _count(1), errors=[_field("body", "#", str(error))])
+
+
+async def _bad_path(request: Request, error: BadPath) -> Response:
+    return problem(request, 422, _count(1), errors=[_field("path", _pointer((error.field,)), str(error))])
 
 
 async def _invalid_query(request: Request, error: InvalidQuery) -> Response:

@@ -24,9 +24,7 @@ def _time(value: object) -> object:
     return rfc3339(value) if isinstance(value, int | float) else value
 
 
-Timestamp = Annotated[
-    str, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+Timestamp = Annotated[str, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 def described(*given: dict[str, Any], extra: Literal["ignore", "forbid"] = "ignore") -> ConfigDict:

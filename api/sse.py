@@ -8,9 +8,11 @@ idle connections open through proxies and let a dead client be noticed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from api.schemas_routes import Event
+import orjson
+
+from api.render import plain
 from bgpsvc.views import EventView, Service
 
 RECONNECT_MS = 2000
@@ -19,7 +21,8 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 def frame(event: EventView) -> bytes:
     """One event as a message; its id lets a client resume behind it."""
-    return f"id: {event.id}\ndata: {Event.model_validate(event).model_dump_json()}\n\n".encode()
+    data = orjson.dumps(plain(event), default=dict)
+    return b"id: %d\ndata: %b\n\n" % (event.id, data)
 
 
 async def stream(
@@ -28,20 +31,28 @@ async def stream(
     kinds: frozenset[str] | None,
     closing: asyncio.Event,
     keep_alive: float,
+    allowed: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """The events behind `after` (None: from now on), until `closing` is set.
+    """The events behind `after` (None: from now on), until `closing` is set or `allowed` says no.
 
-    Every `keep_alive` seconds without an event a comment is sent.
+    Every `keep_alive` seconds without an event a comment is sent, and every so many seconds `allowed` is
+    asked.
     """
     source = aiter(service.subscribe(after))
     pending = asyncio.ensure_future(anext(source, None))
     closed = asyncio.ensure_future(closing.wait())
+    clock = asyncio.get_running_loop().time
+    asked = clock()
     try:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
         while not closing.is_set():
             done, _ = await asyncio.wait(
                 {pending, closed}, timeout=keep_alive, return_when=asyncio.FIRST_COMPLETED
             )
+            if clock() - asked >= keep_alive:
+                asked = clock()
+                if not await allowed():
+                    return
             if not done:
                 yield KEEP_ALIVE
             if pending in done:

@@ -295,8 +295,8 @@ class Control(Protocol):
         new: Document | None,
         actor: Actor,
     ) -> None:
-        """Adds an entry to the audit log for what goes past the writes above: `switch`, `propagate` (where
-        resources are read-only), `authentication.failed`. Raises StoreUnavailable."""
+        """Adds an entry to the audit log for what goes past all writes: `authentication.failed`. Raises
+        StoreUnavailable."""
 
     async def tokens(self, after: str | None, limit: int) -> Listing:
         """`TokenView`s by id, revoked ones included."""

@@ -1,4 +1,4 @@
-"""BGP sessions: one per tunnel."""
+"""BGP sessions (one per tunnel) and tunnels."""
 
 from __future__ import annotations
 
@@ -6,29 +6,79 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.deps import NO_QUERY, PageDep, ServiceDep, keyset_page
+from api.access import ScopedRoute, needs
+from api.deps import NO_QUERY, PageDep, ServiceDep, decode_cursor, encode_cursor
 from api.problems import documented
-from api.schemas import BgpSession, BgpSessionList
+from api.render import Json, plain
+from api.schemas import BgpSession, BgpSessionList, Tunnel, TunnelList
+from bgpsvc.control import Scope
+from bgpsvc.views import Page
 
-router = APIRouter(prefix="/v1/bgp-sessions", tags=["BGP sessions"])
+sessions = APIRouter(prefix="/v1/bgp-sessions", tags=["BGP sessions"], route_class=ScopedRoute)
+tunnels = APIRouter(prefix="/v1/tunnels", tags=["Tunnels"], route_class=ScopedRoute)
+
+SessionId = Annotated[str, Path(description="Id of the session.", examples=["conn1-tunnel1"], max_length=256)]
+TunnelId = Annotated[str, Path(description="Id of the tunnel.", examples=["conn1-tunnel1"], max_length=256)]
 
 
-@router.get("", operation_id="listBgpSessions", summary="List BGP sessions", responses=documented(422))
-async def list_bgp_sessions(service: ServiceDep, page: PageDep) -> BgpSessionList:
+def _after(cursor: str | None) -> str | None:
+    return None if cursor is None else decode_cursor(cursor)
+
+
+def _answer(page: Page) -> Json:
+    last = None if page.next_cursor is None else encode_cursor(page.next_cursor)
+    return Json({"items": plain(page.items), "next_cursor": last})
+
+
+@sessions.get(
+    "",
+    operation_id="listBgpSessions",
+    summary="List BGP sessions",
+    response_model=BgpSessionList,
+    responses=documented(401, 403, 422),
+    openapi_extra=needs(Scope.READ),
+)
+async def list_bgp_sessions(service: ServiceDep, page: PageDep) -> Json:
     """All sessions of all gateways, by id, with state, negotiated values, counters and last error."""
-    return BgpSessionList.model_validate(keyset_page(service.sessions(), lambda s: s.id, page))
+    return _answer(service.session_page(_after(page.cursor), page.limit))
 
 
-@router.get(
+@sessions.get(
     "/{id}",
     operation_id="getBgpSession",
     summary="Show a BGP session",
-    responses=documented(404, 422),
+    response_model=BgpSession,
+    responses=documented(401, 403, 404, 422),
     dependencies=[NO_QUERY],
+    openapi_extra=needs(Scope.READ),
 )
-async def get_bgp_session(
-    service: ServiceDep,
-    id: Annotated[str, Path(description="Id of the session.", examples=["conn1-tunnel1"])],
-) -> BgpSession:
+async def get_bgp_session(service: ServiceDep, id: SessionId) -> Json:
     """One session."""
-    return BgpSession.model_validate(service.session(id))
+    return Json(plain(service.session(id)))
+
+
+@tunnels.get(
+    "",
+    operation_id="listTunnels",
+    summary="List tunnels",
+    response_model=TunnelList,
+    responses=documented(401, 403, 422),
+    openapi_extra=needs(Scope.READ),
+)
+async def list_tunnels(service: ServiceDep, page: PageDep) -> Json:
+    """The tunnels of all connections, by id."""
+    return _answer(service.tunnel_page(_after(page.cursor), page.limit))
+
+
+@tunnels.get(
+    "/{id}",
+    operation_id="getTunnel",
+    summary="Show a tunnel",
+    response_model=Tunnel,
+    responses=documented(401, 403, 404, 422),
+    dependencies=[NO_QUERY],
+    openapi_extra=needs(Scope.READ),
+)
+async def get_tunnel(service: ServiceDep, id: TunnelId) -> Json:
+    """One tunnel."""
+    return Json(plain(service.tunnel(id)))

@@ -8,26 +8,36 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api import examples, sse
+from api.access import ScopedRoute, needs
 from api.deps import MAX_ID, ServiceDep
 from api.problems import documented
+from api.render import Json, plain
 from api.schemas_routes import Event, EventList, EventQuery, StreamQuery
-from bgpsvc.views import Page
+from bgpsvc.control import Scope
 
-router = APIRouter(prefix="/v1/events", tags=["Events"])
+router = APIRouter(prefix="/v1/events", tags=["Events"], route_class=ScopedRoute)
 
 STREAM_EXAMPLE = "retry: 2000\n\nid: 42\ndata: " + Event(**examples.EVENT).model_dump_json() + "\n\n"
 
 
-@router.get("", operation_id="listEvents", summary="List events", responses=documented(422))
-async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> EventList:
+@router.get(
+    "",
+    operation_id="listEvents",
+    summary="List events",
+    response_model=EventList,
+    responses=documented(401, 403, 422),
+    openapi_extra=needs(Scope.READ),
+)
+async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> Json:
     """What happened, oldest first: behind the event `after`, or the latest ones."""
     after = int(query.cursor) if query.cursor is not None else query.after
     kinds = frozenset(query.kind) if query.kind else None
     if after is None:
-        return EventList.model_validate(Page(service.events(None, query.limit, kinds), None))
+        return Json({"items": plain(service.events(None, query.limit, kinds)), "next_cursor": None})
     found = service.events(after, query.limit + 1, kinds)
     page = found[: query.limit]
-    return EventList.model_validate(Page(page, str(page[-1].id) if len(found) > len(page) else None))
+    last = str(page[-1].id) if len(found) > len(page) else None
+    return Json({"items": plain(page), "next_cursor": last})
 
 
 @router.get(
@@ -41,8 +51,9 @@ async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]
             "Comment lines keep the connection open.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}},
         },
-        **documented(422),
+        **documented(401, 403, 422),
     },
+    openapi_extra=needs(Scope.READ),
 )
 async def stream_events(
     request: Request,
@@ -59,9 +70,15 @@ async def stream_events(
         ),
     ] = None,
 ) -> StreamingResponse:
-    """Events as they happen (WHATWG server-sent events). Resumes behind `Last-Event-ID`."""
+    """Events as they happen (WHATWG server-sent events). Resumes behind `Last-Event-ID`. Ends within seconds
+    when the token expires or is revoked."""
     begin = last_event_id if last_event_id is not None else query.after
     state = request.app.state
     kinds = frozenset(query.kind) if query.kind else None
-    body = sse.stream(service, begin, kinds, state.closing, state.keep_alive)
+
+    async def allowed() -> bool:
+        may: bool = await state.access.still(request.scope, Scope.READ)
+        return may
+
+    body = sse.stream(service, begin, kinds, state.closing, state.keep_alive, allowed)
     return StreamingResponse(body, media_type="text/event-stream")

@@ -1,94 +1,101 @@
-"""VPN gateways, their propagation switch, and their Loc-RIB."""
+"""The Loc-RIB of VPN gateways: its routes, the story of one prefix, and what would happen if."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Path, Query, Request
 
-from api.deps import NO_QUERY, IfMatch, PageDep, ServiceDep, check_if_match, keyset_page, quote_etag, stored
-from api.problems import documented, documented_not_stored
-from api.schemas import VpnGateway, VpnGatewayList, VpnGatewayPatch
+from api.access import BULK, ScopedRoute, needs
+from api.bodies import body_of, read_model
+from api.deps import NO_QUERY, ControlDep, ServiceDep
+from api.problems import BadPath, documented
+from api.render import Json, plain
+from api.schemas_insight import Explanation, Question, SimulationOutcome
 from api.schemas_routes import RouteList, RouteQuery
+from bgpsvc import insight
+from bgpsvc.control import InvalidDocument, Mistake, Scope
+from bgpsvc.model import parse_address, parse_prefix
 
-router = APIRouter(prefix="/v1/vpn-gateways", tags=["VPN gateways"])
+router = APIRouter(prefix="/v1/vpn-gateways", tags=["VPN gateways"], route_class=ScopedRoute)
 
-MERGE_PATCH = "application/merge-patch+json"
-GatewayName = Annotated[str, Path(description="Name of the VPN gateway.", examples=["gw1"])]
-ETAG_HEADER: dict[str, Any] = {
-    "ETag": {
-        "description": "Version of what PATCH can change; give it as If-Match.",
-        "schema": {"type": "string", "examples": ['"3"']},
-    }
-}
-
-
-async def patch_media_type(request: Request) -> None:
-    """Only the two forms of a merge patch are taken: 415 for others, with Accept-Patch (RFC 5789 2.2)."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in (MERGE_PATCH, "application/json"):
-        raise HTTPException(
-            415,
-            f"the body must be {MERGE_PATCH} or application/json, not {given or 'without Content-Type'}",
-            headers={"Accept-Patch": f"{MERGE_PATCH}, application/json"},
-        )
-
-
-@router.get("", operation_id="listVpnGateways", summary="List VPN gateways", responses=documented(422))
-async def list_vpn_gateways(service: ServiceDep, page: PageDep) -> VpnGatewayList:
-    """All gateways by name."""
-    return VpnGatewayList.model_validate(keyset_page(service.gateways(), lambda g: g.name, page))
-
-
-@router.get(
-    "/{name}",
-    operation_id="getVpnGateway",
-    summary="Show a VPN gateway",
-    responses={200: {"headers": ETAG_HEADER}, **documented(404, 422)},
-    dependencies=[NO_QUERY],
-)
-async def get_vpn_gateway(service: ServiceDep, response: Response, name: GatewayName) -> VpnGateway:
-    """One gateway, with its ETag."""
-    view = service.gateway(name)
-    response.headers["ETag"] = quote_etag(view.etag)
-    return VpnGateway.model_validate(view)
-
-
-@router.patch(
-    "/{name}",
-    operation_id="updateVpnGateway",
-    summary="Switch automatic propagation",
-    dependencies=[NO_QUERY, Depends(patch_media_type)],
-    responses={200: {"headers": ETAG_HEADER}, **documented(404, 412, 415, 422), **documented_not_stored()},
-)
-async def update_vpn_gateway(
-    service: ServiceDep,
-    response: Response,
-    name: GatewayName,
-    patch: Annotated[VpnGatewayPatch, Body(media_type=MERGE_PATCH)],
-    if_match: IfMatch = None,
-) -> VpnGateway:
-    """A merge patch (RFC 7396); only `auto_propagate` can change.
-
-    The answer comes at once, with `status` `updating` until routes and advertisements are in place.
-    """
-    view = service.gateway(name)
-    etag = check_if_match(if_match, view.etag)
-    if "auto_propagate" in patch.model_fields_set:
-        view = await stored(service.set_auto_propagate(name, patch.auto_propagate, etag))
-    response.headers["ETag"] = quote_etag(view.etag)
-    return VpnGateway.model_validate(view)
+GatewayName = Annotated[str, Path(description="Name of the VPN gateway.", examples=["gw1"], max_length=256)]
+Prefix = Annotated[
+    str,
+    Path(
+        description="A prefix, as `192.168.0.0/16` (the slash may be written `%2F`), or an address, which is "
+        "answered with its longest match.",
+        examples=["192.168.0.0/16"],
+        max_length=64,
+    ),
+]
 
 
 @router.get(
     "/{name}/routes",
     operation_id="listRoutes",
     summary="List the routes of a VPN gateway",
-    responses=documented(404, 422),
+    response_model=RouteList,
+    responses=documented(401, 403, 404, 422),
+    openapi_extra=needs(Scope.READ),
 )
-async def list_routes(
-    service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]
-) -> RouteList:
+async def list_routes(service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]) -> Json:
     """The Loc-RIB: every prefix with all its candidates, and for each loser the reason."""
-    return RouteList.model_validate(service.routes(name, query.filter(), query.limit, query.cursor))
+    return Json(plain(service.routes(name, query.filter(), query.limit, query.cursor)))
+
+
+@router.get(
+    "/{name}/routes/{prefix:path}/explain",
+    operation_id="explainRoute",
+    summary="Explain a route",
+    response_model=Explanation,
+    responses=documented(401, 403, 404, 422),
+    dependencies=[NO_QUERY],
+    openapi_extra=needs(Scope.READ),
+)
+async def explain_route(control: ControlDep, name: GatewayName, prefix: Prefix) -> Json:
+    """The story of a prefix: who announced it, what policy said, who won at which step, which group and
+    interface it uses, and why it is not in the table if it is not."""
+    try:
+        if "/" in prefix:
+            parse_prefix(prefix)
+        else:
+            parse_address(prefix)
+    except ValueError as error:
+        raise BadPath("prefix", str(error)) from None
+    return Json(plain(await control.explain(name, prefix)))
+
+
+@router.post(
+    "/{name}/simulate",
+    operation_id="simulateVpnGateway",
+    summary="Ask what would happen",
+    response_model=SimulationOutcome,
+    responses=documented(401, 403, 404, 415, 422),
+    dependencies=[NO_QUERY],
+    openapi_extra=needs(Scope.READ, body=BULK, **body_of("Question")),
+)
+async def simulate_vpn_gateway(request: Request, control: ControlDep, name: GatewayName) -> Json:
+    """Routes that would be gained, lost or moved if tunnels failed or recovered, if propagation were
+    switched, or if resources were different, all of that together. Changes nothing."""
+    question = await read_model(request, Question)
+    asked = insight.Question(
+        fail_tunnels=tuple(question.fail_tunnels),
+        recover_tunnels=tuple(question.recover_tunnels),
+        auto_propagate=question.auto_propagate,
+        documents=question.documents,
+        samples=question.samples,
+    )
+    try:
+        outcome = await control.simulate(name, asked)
+    except InvalidDocument as error:
+        raise InvalidDocument([_inside(mistake) for mistake in error.mistakes]) from None
+    return Json(plain(outcome))
+
+
+def _inside(mistake: Mistake) -> Mistake:
+    """Of a document that is a member of the body."""
+    pointer = mistake.pointer
+    if not pointer.startswith(("/fail_tunnels", "/recover_tunnels")):
+        pointer = "/documents" + pointer
+    return Mistake(pointer, mistake.value, mistake.message, mistake.allowed)

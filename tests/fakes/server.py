@@ -10,7 +10,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from api.app import create_app
+from api.limits import Limits
 from api.server import ApiServer, Listen
+from bgpsvc.control import Scope
+from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
 
 T = TypeVar("T")
@@ -26,11 +29,28 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 class RunningApi:
-    """Context manager: the API is served while inside. The service is touched through `call` only."""
+    """Context manager: the API is served while inside. The service is touched through `call` only.
 
-    def __init__(self, service: FakeService | None = None, listen: Listen | None = None) -> None:
+    Whoever asks without a token may do what `anonymous` says.
+    """
+
+    def __init__(
+        self,
+        service: FakeService | None = None,
+        listen: Listen | None = None,
+        anonymous: Scope | None = Scope.ADMIN,
+        limits: Limits | None = None,
+    ) -> None:
         self.service = service or FakeService()
-        self._app = create_app(self.service, version="0.1.0", keep_alive=0.05)
+        self.control = FakeControl(self.service)
+        self._app = create_app(
+            self.service,
+            self.control,
+            version="0.1.0",
+            anonymous=anonymous,
+            limits=limits or Limits(),
+            keep_alive=0.05,
+        )
         self.server = ApiServer(self._app, listen or Listen())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -59,6 +79,8 @@ class RunningApi:
     def reset(self) -> None:
         """A service in its first state, for the next test."""
         self.service = self._app.state.service = FakeService()
+        self.control = self._app.state.control = FakeControl(self.service)
+        self._app.state.access.control = self.control
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine in the server's loop."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -190,6 +191,19 @@ class FakeService:
         )
         return replace(view, prefixes=counts)
 
+    def session_page(self, after: str | None, limit: int) -> Page:
+        names = sorted(name for name in self._sessions if after is None or name > after)
+        return _keyset(tuple(self.session(name) for name in names[: limit + 1]), limit)
+
+    def tunnel_page(self, after: str | None, limit: int) -> Page:
+        names = sorted(name for name in self._sessions if after is None or name > after)
+        return _keyset(tuple(self._tunnel(name) for name in names[: limit + 1]), limit)
+
+    def tunnel(self, tunnel: str) -> TunnelView:
+        if tunnel not in self._sessions:
+            raise NotFound("tunnel", tunnel, tuple(self._sessions))
+        return self._tunnel(tunnel)
+
     def connections(self) -> tuple[ConnectionView, ...]:
         return (self.connection(CONNECTION),)
 
@@ -246,7 +260,9 @@ class FakeService:
         rows = [self._table_route(self._route(prefix)) for prefix in self._matching(filter)]
         return _page([row for row in rows if row is not None], filter, limit, cursor)
 
-    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
+    async def set_auto_propagate(
+        self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM
+    ) -> GatewayView:
         view = self.gateway(gateway)
         if if_match is not None and if_match != view.etag:
             raise PreconditionFailed(f"the ETag of {gateway} is now {view.etag!r}")
@@ -257,7 +273,9 @@ class FakeService:
             await self.wake()
         return self.gateway(gateway)
 
-    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+    async def switch(
+        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+    ) -> SwitchPlan:
         self.connection(connection)
         before, old = self._carrying(), self.mode
         self.mode = mode
@@ -481,6 +499,11 @@ def _by_prefix(known: list[Prefix], wanted: RouteFilter) -> list[Prefix]:
         return [p for p in known if covers(target, p)]
     covering = [p for p in known if covers(p, target)]
     return covering if wanted.match == "covering" else covering[-1:]
+
+
+def _keyset(items: tuple[Any, ...], limit: int) -> Page:
+    """Of items that may be one more than the page has."""
+    return Page(items[:limit], items[limit - 1].id if len(items) > limit else None)
 
 
 def _page(rows: list[Any], filter: RouteFilter, limit: int, cursor: str | None) -> Page:

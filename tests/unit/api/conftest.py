@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
+from tests.fakes.control import FakeControl
 from tests.fakes.server import RunningApi
 from tests.fakes.service import FakeService
 from tests.unit.api.contract import Contract, Json
@@ -54,13 +55,19 @@ def service() -> FakeService:
 
 
 @pytest.fixture
-def app(service: FakeService) -> FastAPI:
-    return create_app(service, version="0.1.0")
+def control(service: FakeService) -> FakeControl:
+    return FakeControl(service)
+
+
+@pytest.fixture
+def app(service: FakeService, control: FakeControl) -> FastAPI:
+    return create_app(service, control, version="0.1.0")
 
 
 @pytest.fixture(scope="session")
 def contract() -> Contract:
-    return Contract(create_app(FakeService(), version="0.1.0").openapi())
+    service = FakeService()
+    return Contract(create_app(service, FakeControl(service), version="0.1.0").openapi())
 
 
 @pytest.fixture

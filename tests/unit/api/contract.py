@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import httpx
 
 Json = Any
 
-ANNOTATIONS = {"title", "description", "examples", "example", "default", "readOnly"}
+ANNOTATIONS = {"title", "description", "examples", "example", "default", "readOnly", "writeOnly"}
+FORMATS = {
+    "ipv4": lambda text: str(IPv4Address(text)),
+    "ipv6": lambda text: str(IPv6Address(text)),
+    "password": str,
+}
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -41,7 +47,7 @@ class Contract:
     def operation(self, method: str, path: str) -> tuple[str, Json] | None:
         """Template and operation of a request; None if the document has none. Literal segments win."""
         for template in sorted(self.document["paths"], key=lambda t: t.count("{")):
-            pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+            pattern = re.sub(r"\{\w+\}", "[^/]+", template.replace("{prefix}", ".+"))
             operation = self.document["paths"][template].get(method.lower())
             if operation is not None and re.fullmatch(pattern, path):
                 return template, operation
@@ -65,8 +71,8 @@ class Contract:
             raise Violation(f"{template}: status {response.status_code} is not documented")
         if media not in promised["content"]:
             raise Violation(f"{template} {response.status_code}: {media} is not documented")
-        for header in promised.get("headers", {}):
-            if header not in response.headers:
+        for header, described in promised.get("headers", {}).items():
+            if described.get("required", True) and header not in response.headers:
                 raise Violation(f"{template}: header {header} is missing")
         if media.endswith("json"):
             self.valid(response.json(), promised["content"][media]["schema"], template)
@@ -84,7 +90,10 @@ class Contract:
                 raise Violation(f"{where}: the validator does not know the keyword {keyword!r}")
             check(value, argument, schema, where)
 
-    def _type(self, value: Json, wanted: str, schema: Json, where: str) -> None:
+    def _type(self, value: Json, wanted: str | list[str], schema: Json, where: str) -> None:
+        if isinstance(wanted, list):
+            self._anyOf(value, [{"type": choice} for choice in wanted], schema, where)
+            return
         right = isinstance(value, TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
         if not right:
             raise Violation(f"{where}: {value!r} is not of type {wanted}")
@@ -132,7 +141,39 @@ class Contract:
         if value != wanted:
             raise Violation(f"{where}: {value!r} is not {wanted!r}")
 
+    def _pattern(self, value: Json, wanted: str, schema: Json, where: str) -> None:
+        if isinstance(value, str) and not re.search(wanted, value):
+            raise Violation(f"{where}: {value!r} does not match {wanted}")
+
+    def _minLength(self, value: Json, wanted: int, schema: Json, where: str) -> None:
+        self._true(not isinstance(value, str) or len(value) >= wanted, value, f"shorter than {wanted}", where)
+
+    def _maxLength(self, value: Json, wanted: int, schema: Json, where: str) -> None:
+        self._true(not isinstance(value, str) or len(value) <= wanted, value, f"longer than {wanted}", where)
+
+    def _minimum(self, value: Json, wanted: float, schema: Json, where: str) -> None:
+        self._true(not isinstance(value, int | float) or value >= wanted, value, f"below {wanted}", where)
+
+    def _maximum(self, value: Json, wanted: float, schema: Json, where: str) -> None:
+        self._true(not isinstance(value, int | float) or value <= wanted, value, f"above {wanted}", where)
+
+    def _maxItems(self, value: Json, wanted: int, schema: Json, where: str) -> None:
+        self._true(len(value) <= wanted, value, f"more than {wanted} items", where)
+
+    def _minItems(self, value: Json, wanted: int, schema: Json, where: str) -> None:
+        self._true(len(value) >= wanted, value, f"fewer than {wanted} items", where)
+
+    def _true(self, holds: bool, value: Json, what: str, where: str) -> None:
+        if not holds:
+            raise Violation(f"{where}: {value!r} is {what}")
+
     def _format(self, value: Json, wanted: str, schema: Json, where: str) -> None:
+        if wanted in FORMATS:
+            try:
+                FORMATS[wanted](value)
+            except ValueError as error:
+                raise Violation(f"{where}: {error}") from None
+            return
         if wanted != "date-time":
             raise Violation(f"{where}: the validator does not know the format {wanted!r}")
         if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):
