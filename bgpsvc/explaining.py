@@ -14,7 +14,7 @@ from bgpsvc.engine import Engine
 from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.gateway import Gateway
 from bgpsvc.insight import DecisionStep, ExplainedHop, ExplainedPath, Explanation, LookupStep, PolicyVerdict
-from bgpsvc.lookup_order import covering, lookup_order
+from bgpsvc.lookup_order import covering, lookup_order, published
 from bgpsvc.model import (
     Attributes,
     Prefix,
@@ -50,17 +50,21 @@ def explain(engine: Engine, gateway: str, asked: str) -> Explanation:
     place = engine.gateways.get(gateway)
     if place is None:
         raise NotFound("VPN gateway", gateway, sorted(engine.gateways))
-    prefix = _subject(engine, place, asked)
+    target = _parsed(asked)
+    prefix = target if "/" in asked else _longest_match(engine, place, target)
     view = route_view(engine, place, prefix)
     paths = place.rib.routes.get(prefix)
     decision = () if paths is None else _decision([r.candidate for r in paths.ranked])
     hops = () if paths is None else _hops(engine, paths)
-    lookup = lookup_order(engine, place, prefix)
+    lookup = lookup_order(engine, place, target, prefix)
     less_specific = None
     if view.state != "installed":
         less_specific = next((p for p in covering(prefix) if p != prefix and p in place.table.primary), None)
     kernel = _kernel(engine, place, prefix)
-    group = place.desired(prefix)[0]
+    static = published(place, prefix)
+    interface = None if view.session is None or place.desired(prefix)[0] is None else view.interface
+    if static is not None and static.chosen is not None:
+        interface = engine.tunnels[static.chosen.session].interface
     return Explanation(
         prefix=view.prefix,
         family=view.family,
@@ -69,27 +73,31 @@ def explain(engine: Engine, gateway: str, asked: str) -> Explanation:
         asked=asked,
         state=view.state,
         reason=view.reason,
-        summary=_summary(view, decision, hops, lookup, kernel, less_specific),
+        summary=_summary(asked, view, decision, hops, lookup, kernel, less_specific),
         paths=_paths(engine, place, prefix, view.candidates),
         decision=decision,
         hops=hops,
-        nexthop_group=group,
-        interface=view.interface if group is not None else None,
+        nexthop_group=place.desired(prefix)[0],
+        interface=interface,
         lookup=lookup,
         less_specific=None if less_specific is None else format_prefix(less_specific),
         kernel=kernel,
     )
 
 
-def _subject(engine: Engine, gateway: Gateway, asked: str) -> Prefix:
-    """The prefix that is asked for; of an address the longest match, a path in use before a refused one."""
+def _parsed(asked: str) -> Prefix:
+    """The prefix, or that of the address alone."""
     try:
         if "/" in asked:
             return parse_prefix(asked)
         address = parse_address(asked)
     except ValueError as error:
         raise InvalidQuery("prefix", f"{error}; allowed: a prefix or an address") from None
-    host = pack_prefix(address, len(address) * 8)
+    return pack_prefix(address, len(address) * 8)
+
+
+def _longest_match(engine: Engine, gateway: Gateway, host: Prefix) -> Prefix:
+    """The prefix that an address belongs to: one with an accepted path before one that was only announced."""
     found = next((p for p in covering(host) if p in gateway.rib.routes), None)
     if found is None:
         adjs = [s.adj for s in _sessions(engine, gateway)]
@@ -292,6 +300,7 @@ def _kernel(engine: Engine, gateway: Gateway, prefix: Prefix) -> str:
 
 
 def _summary(
+    asked: str,
     view: RouteView,
     decision: tuple[DecisionStep, ...],
     hops: tuple[ExplainedHop, ...],
@@ -301,18 +310,16 @@ def _summary(
 ) -> str:
     winner = next((step for step in lookup if step.wins), None)
     if winner is not None and winner.stage != "vpc_table":
-        return f"Packets to {view.prefix} follow {winner.route}, before any learned route: {winner.text}."
+        return f"Packets to {asked} follow {winner.route}, before any learned route: {winner.text}."
     if winner is not None and winner.route is not None and not winner.route.startswith("learned route"):
-        return f"Packets to {view.prefix} follow {winner.route} of the VPC's table: {winner.text}."
+        return f"Packets to {asked} follow {winner.route} of the VPC's table: {winner.text}."
     if view.state == "installed":
-        except_for = next(
-            (f", but for what {s.route} takes first" for s in lookup if s.route and not s.wins), ""
-        )
-        return f"Packets to {view.prefix} leave over {_chosen(decision, hops)}{except_for}."
-    instead = "and nothing else carries its packets"
+        earlier = next((f", but for what {s.route} takes" for s in lookup if s.route and not s.wins), "")
+        return f"Packets to {asked} leave over {_chosen(decision, hops)}{earlier}."
+    instead = ", and nothing else carries its packets"
     if less_specific is not None:
-        instead = f"its packets follow {format_prefix(less_specific)} instead"
-    return f"{view.prefix} {_why_not(view, hops, kernel)}; {instead}."
+        instead = f"; its packets follow {format_prefix(less_specific)} instead"
+    return f"{view.prefix} {_why_not(view, hops, kernel)}{instead}."
 
 
 def _chosen(decision: tuple[DecisionStep, ...], hops: tuple[ExplainedHop, ...]) -> str:

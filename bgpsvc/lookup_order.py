@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 
 from bgpsvc.engine import Engine
+from bgpsvc.fib.rules import packed
+from bgpsvc.forwarding import StaticClass
 from bgpsvc.gateway import Gateway
 from bgpsvc.insight import LookupStage, LookupStep
-from bgpsvc.model import Prefix, covers, format_prefix, pack_prefix
-
-DEFAULT_PRIORITY = 10
-"""Of the policy-based routes that a connection in interesting-traffic mode makes (models.PolicyRoute)."""
+from bgpsvc.model import Prefix, SessionId, SwitchMode, covers, format_prefix, pack_prefix
+from bgpsvc.resources.automatic import policy_routes_of
+from bgpsvc.resources.models import DestinationRoute, PolicyRoute
+from bgpsvc.tunnels import Hop, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,17 @@ class StaticRoute:
 
     words: str
     destination: Prefix
-    source: Prefix | None = None
     connection: str | None = None
-    priority: int = 0
+    source: Prefix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The route in words, whether all packets to the prefix end there, and a sentence about it."""
+
+    route: str | None
+    ends: bool
+    text: str
 
 
 def covering(prefix: Prefix) -> Iterator[Prefix]:
@@ -41,177 +50,189 @@ def covering(prefix: Prefix) -> Iterator[Prefix]:
         yield pack_prefix((number >> host_bits << host_bits).to_bytes(size, "big"), length)
 
 
-def packed(network: IPv4Network | IPv6Network) -> Prefix:
-    """A network of a resource as the core has it."""
-    return pack_prefix(network.network_address.packed, network.prefixlen)
+def lookup_order(
+    engine: Engine, gateway: Gateway, prefix: Prefix, explained: Prefix | None = None
+) -> tuple[LookupStep, ...]:
+    """The stages in their order, with what each has for the prefix. At most one of them wins.
 
-
-def lookup_order(engine: Engine, gateway: Gateway, prefix: Prefix) -> tuple[LookupStep, ...]:
-    """The stages in their order, with what each has for the prefix. At most one of them wins."""
-    steps: list[LookupStep] = []
-    won = False
-    for stage, (route, all_packets, text) in (
+    `explained` is the learned prefix whose story is told, where that is another one than that of the packets.
+    """
+    answers: tuple[tuple[LookupStage, _Answer], ...] = (
         ("connected_or_system", _connected(engine, prefix)),
         ("policy_based", _policy_based(engine, gateway, prefix)),
         ("destination_based", _destination_based(engine, gateway, prefix)),
-        ("vpc_table", _vpc_table(engine, gateway, prefix)),
-    ):
-        name: LookupStage = stage  # type: ignore[assignment]  # the literals above
-        wins = all_packets and not won
-        if all_packets and won:
-            text += "; packets do not get here"
-        won = won or wins
-        steps.append(LookupStep(name, route, wins, text))
-    return tuple(steps)
-
-
-_Answer = tuple[str | None, bool, str]
-"""The route in words, whether all packets to the prefix end there, and the sentence about it."""
+        ("vpc_table", _vpc_table(engine, gateway, prefix, explained or prefix)),
+    )
+    winner = next((stage for stage, answer in answers if answer.ends), None)
+    return tuple(
+        LookupStep(
+            stage,
+            answer.route,
+            stage == winner,
+            answer.text + ("; packets do not get here" if answer.ends and stage != winner else ""),
+        )
+        for stage, answer in answers
+    )
 
 
 def _connected(engine: Engine, prefix: Prefix) -> _Answer:
-    own = sorted((c for c in engine.connected if covers(c, prefix) and c[-1] > 0), key=lambda c: -c[-1])
-    if own:
-        name = format_prefix(own[0])
-        return f"connected network {name}", True, f"{name} is directly connected, packets go there"
-    inside = [format_prefix(c) for c in engine.connected if covers(prefix, c)]
+    network = next((p for p in covering(prefix) if p[-1] > 0 and p in engine.connected), None)
+    if network is not None:
+        name = format_prefix(network)
+        return _Answer(f"connected network {name}", True, f"{name} is directly connected")
+    inside = [format_prefix(p) for p in engine.connected if covers(prefix, p)]
     if inside:
         names = ", ".join(inside)
-        return f"connected networks {names}", False, f"only packets to {names}, inside it, end here"
+        return _Answer(f"connected networks {names}", False, f"only packets to {names} end here")
     text = "no connected network covers it; other routes of the system, but for its default, are asked too"
-    return None, False, text
+    return _Answer(None, False, text)
 
 
-def policy_routes(engine: Engine, gateway: str) -> list[StaticRoute]:
-    """The policy-based routes of a VPN gateway in the order in which they are asked."""
-    found = [
-        StaticRoute(
-            f"policy-based route {r.name} (priority {r.priority}, from {r.source} to {r.destination})",
-            packed(r.destination),
-            packed(r.source),
-            r.vpn_connection,
-            r.priority,
-        )
-        for r in engine.intent.policy_routes
-        if r.vpn_gateway == gateway
-    ]
-    for connection in engine.intent.connections_of(gateway):
-        found += [
-            StaticRoute(
-                f"interesting traffic of {connection.name} "
-                f"(priority {DEFAULT_PRIORITY}, from {local} to {remote})",
-                packed(remote),
-                packed(local),
-                connection.name,
-                DEFAULT_PRIORITY,
-            )
-            for local in connection.local_cidrs
-            for remote in connection.remote_cidrs
-            if local.version == remote.version
-        ]
-    return sorted(found, key=lambda route: route.priority)
+# Policy-based -------------------------------------------------------------------------------------
 
 
 def _policy_based(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Answer:
-    partial: list[str] = []
-    for route in policy_routes(engine, gateway.name):
+    """The routes in the order of their priorities, up to the first that takes all packets of the VPC."""
+    routes = [
+        StaticRoute(
+            f"policy-based route {r.name} (priority {r.priority}, from {r.source} to {r.destination})",
+            packed(r.destination),
+            r.vpn_connection,
+            packed(r.source),
+        )
+        for r in sorted(policy_routes_of(engine.intent), key=lambda r: r.priority)
+        if r.vpn_gateway == gateway.name and r.source.version == r.destination.version
+    ]
+    met: list[tuple[StaticRoute, str]] = []
+    for route in routes:
         if not (covers(route.destination, prefix) or covers(prefix, route.destination)):
             continue
-        if not _usable(engine, route):
-            partial.append(f"{route.words} is passed over: no tunnel of {route.connection} is usable")
-        elif not covers(route.destination, prefix):
-            partial.append(f"{route.words} takes those to {format_prefix(route.destination)}")
-        elif _all_sources(gateway, route):
-            text = f"its source covers the VPC, packets leave over {_over(engine, route)}"
-            return route.words, True, "; ".join([*partial, text])
+        over = carrying(engine, route.connection)
+        if over is None:
+            met.append((route, f"{route.words} is passed over, {_no_tunnel(route)}"))
+        elif covers(route.destination, prefix) and _takes_the_vpc(gateway, route):
+            texts = [text for _, text in met]
+            return _Answer(route.words, True, "; ".join([*texts, f"packets of the VPC leave over {over}"]))
         else:
-            assert route.source is not None
-            partial.append(f"{route.words} takes those from {format_prefix(route.source)}")
-    if partial:
-        return partial[0].partition(" takes ")[0].partition(" is passed")[0], False, "; ".join(partial)
-    return None, False, "no policy-based route is for it"
+            met.append((route, f"only packets that fit {route.words} leave over {over}"))
+    if met:
+        return _Answer(met[0][0].words, False, "; ".join(text for _, text in met))
+    return _Answer(None, False, "no policy-based route fits")
 
 
-def _all_sources(gateway: Gateway, route: StaticRoute) -> bool:
+def _takes_the_vpc(gateway: Gateway, route: StaticRoute) -> bool:
+    """Packets from all of the VPC's networks have a source that fits."""
     sources = [p for p in gateway.vpc_prefixes if len(p) == len(route.destination)]
-    return route.source is None or all(covers(route.source, p) for p in sources)
+    return route.source is None or (bool(sources) and all(covers(route.source, p) for p in sources))
+
+
+# Tables -------------------------------------------------------------------------------------------
 
 
 def _destination_based(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Answer:
     routes = [
         StaticRoute(
-            f"destination-based route {r.name} ({r.destination})",
-            packed(r.destination),
-            connection=r.vpn_connection,
+            f"destination-based route {r.name} ({r.destination})", packed(r.destination), r.vpn_connection
         )
         for r in engine.intent.destination_routes
         if r.vpn_gateway == gateway.name
     ]
-    passed: list[str] = []
+    passed: list[tuple[StaticRoute, str]] = []
     for route in _longest_first(routes, prefix):
-        if _usable(engine, route):
-            text = f"packets leave over {_over(engine, route)}"
-            return route.words, True, "; ".join([*passed, text])
-        passed.append(f"{route.words} is passed over: no tunnel of {route.connection} is usable")
-    inside = [r.words for r in routes if covers(prefix, r.destination) and r.destination != prefix]
-    if inside:
-        passed.append(f"only packets to what is inside it end here: {', '.join(inside)}")
+        over = carrying(engine, route.connection)
+        guard = _guard(gateway, prefix, route.destination)
+        if guard is not None:
+            passed.append((route, f"{route.words} is not used for {format_prefix(guard)}, the VPC's own"))
+        elif over is None:
+            passed.append((route, f"{route.words} is passed over, {_no_tunnel(route)}"))
+        else:
+            texts = [text for _, text in passed]
+            return _Answer(route.words, True, "; ".join([*texts, f"packets leave over {over}"]))
+    inside = [r for r in routes if covers(prefix, r.destination) and r.destination != prefix]
+    passed += [(r, f"only packets to {format_prefix(r.destination)} follow {r.words}") for r in inside]
     if passed:
-        return (inside or [routes[0].words])[0], False, "; ".join(passed)
-    return None, False, "no destination-based route covers it"
+        return _Answer(passed[0][0].words, False, "; ".join(text for _, text in passed))
+    return _Answer(None, False, "no destination-based route covers it")
 
 
-def _vpc_table(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Answer:
-    configured = next(iter(_longest_first(_in_vpc_table(engine, gateway), prefix)), None)
-    learned = next((p for p in covering(prefix) if p in gateway.table.primary), None)
+def _vpc_table(engine: Engine, gateway: Gateway, prefix: Prefix, explained: Prefix) -> _Answer:
+    """The longest match; of equal ones a custom route comes first, then a published one, then the learned."""
     table = gateway.vpc.route_table
-    if configured is not None and (learned is None or configured.destination[-1] >= learned[-1]):
-        text = f"it is in table {table}"
-        if learned is not None:
-            text += f", before the learned route to {format_prefix(learned)}"
-        return configured.words, True, text
-    if learned is None:
-        return None, False, f"table {table} has no route that covers it"
-    words = f"learned route {format_prefix(learned)}"
-    if learned != prefix:
-        return words, True, f"a less specific route of table {table} takes the packets"
-    return words, True, f"it is in table {table}"
-
-
-def _in_vpc_table(engine: Engine, gateway: Gateway) -> list[StaticRoute]:
-    intent = engine.intent
-    found = [
+    custom = [
         StaticRoute(f"custom route {r.name} ({r.destination})", packed(r.destination))
-        for r in intent.vpc_routes
+        for r in engine.intent.vpc_routes
         if r.vpc == gateway.vpc.name
     ]
-    for label, routes in (
-        ("destination-based", intent.destination_routes),
-        ("policy-based", intent.policy_routes),
-    ):
-        found += [
-            StaticRoute(
-                f"published {label} route {r.name} ({r.destination})",
-                packed(r.destination),
-                connection=r.vpn_connection,
-            )
-            for r in routes
-            if r.publish and r.vpn_gateway == gateway.name
-        ]
-    return [route for route in found if _usable(engine, route)]
+    found = [(r.destination, r.words) for r in _longest_first(custom, prefix)[:1]]
+    guard = _guard(gateway, prefix, found[0][0] if found else None, shared=True)
+    if guard is not None:
+        text = f"{format_prefix(guard)} is the VPC's own: what is not connected leaves table {table} unrouted"
+        return _Answer(None, False, text)
+    static = _longest_first(_published(engine, gateway), prefix)
+    found += [(r.destination, r.words) for r in static[:1]]
+    learned = next((p for p in covering(prefix) if _is_learned(gateway, p)), None)
+    if learned is not None:
+        found.append((learned, f"learned route {format_prefix(learned)}"))
+    if not found:
+        return _Answer(None, False, f"table {table} has no route that covers it")
+    destination, words = max(found, key=lambda route: route[0][-1])  # the first of equal ones
+    text = f"it is in table {table}"
+    if learned is not None and not words.startswith("learned"):
+        text += f", before the learned route to {format_prefix(learned)}"
+    elif destination != explained:
+        text = f"a less specific route of table {table} takes the packets"
+    return _Answer(words, True, text)
+
+
+def published(gateway: Gateway, prefix: Prefix) -> StaticClass | None:
+    """The published static route that stands in the VPC's table for the prefix, before any learned one."""
+    found = gateway.statics.published.get(prefix)
+    return None if found is None or found.chosen is None else found
+
+
+def _is_learned(gateway: Gateway, prefix: Prefix) -> bool:
+    return prefix in gateway.table.primary and published(gateway, prefix) is None
+
+
+def _published(engine: Engine, gateway: Gateway) -> list[StaticRoute]:
+    routes: list[tuple[str, DestinationRoute | PolicyRoute]] = [
+        *(("destination-based", r) for r in engine.intent.destination_routes),
+        *(("policy-based", r) for r in engine.intent.policy_routes),
+    ]
+    return [
+        StaticRoute(
+            f"published {kind} route {r.name} ({r.destination})", packed(r.destination), r.vpn_connection
+        )
+        for kind, r in routes
+        if r.publish and r.vpn_gateway == gateway.name and published(gateway, packed(r.destination))
+    ]
+
+
+def _guard(gateway: Gateway, prefix: Prefix, route: Prefix | None, shared: bool = False) -> Prefix | None:
+    """The VPC's network that keeps the prefix out of a table, unless the route is as specific.
+
+    With `shared` a route of the very same prefix comes first: that is how custom routes stand beside guards.
+    """
+    guard = next((p for p in covering(prefix) if p in gateway.vpc_prefixes), None)
+    if guard is None or (route is not None and route[-1] + shared > guard[-1]):
+        return None
+    return guard
 
 
 def _longest_first(routes: Iterable[StaticRoute], prefix: Prefix) -> list[StaticRoute]:
     return sorted((r for r in routes if covers(r.destination, prefix)), key=lambda r: -r.destination[-1])
 
 
-def _usable(engine: Engine, route: StaticRoute) -> bool:
-    return route.connection is None or _carrying(engine, route.connection) is not None
+# Connections --------------------------------------------------------------------------------------
 
 
-def _carrying(engine: Engine, connection: str) -> str | None:
-    return engine.switchboard.carrying(connection, engine.modes)
+def carrying(engine: Engine, connection: str | None) -> SessionId | None:
+    """The tunnel over which static routes of a connection lead now; None if none is usable."""
+    tunnels = [t for t in engine.switchboard.tunnels_of(connection or "") if not t.revoked]
+    hops = tuple(Hop(t.session, b"") for t in tunnels)
+    chosen = choose(hops, engine.tunnels.__getitem__, lambda name: engine.modes.get(name, SwitchMode.AUTO))
+    return None if chosen is None else chosen.session
 
 
-def _over(engine: Engine, route: StaticRoute) -> str:
-    return _carrying(engine, route.connection or "") or ""
+def _no_tunnel(route: StaticRoute) -> str:
+    return f"no tunnel of {route.connection} is usable"
