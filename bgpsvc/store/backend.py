@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bgpsvc.store.errors import StoreError
+
 UNAVAILABLE = (DBAPIError, NoConnectionFree, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """How drivers say that a database does not do what it is asked (TimeoutError is an OSError)."""
 
@@ -44,6 +46,9 @@ class Backend(Protocol):
 
     async def check(self, connection: AsyncConnection) -> None:
         """Called at start. StoreError if the database is damaged or cannot keep what it's given."""
+
+    def refusal(self, error: BaseException) -> StoreError:
+        """What to say of a driver's error at start."""
 
     def check_in_place(self) -> None:
         """StoreUnavailable if the database was exchanged for another one meanwhile."""

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.store.backend import UNAVAILABLE, Backend, reason
-from bgpsvc.store.errors import OutcomeUnknown, StoreError, StoreInUse, WriteConflict
+from bgpsvc.store.errors import OutcomeUnknown, StoreInUse, WriteConflict
 from bgpsvc.store.migrate import migrate
 from bgpsvc.store.schema import daemon
 
@@ -63,7 +63,7 @@ class Database:
                 await self._sign(self._writer)
         except UNAVAILABLE as error:
             await self.close()
-            raise StoreError(f"cannot use {self.location}: {reason(error)}") from None
+            raise self._backend.refusal(error) from None
         except BaseException:
             await self.close()
             raise

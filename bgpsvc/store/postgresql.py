@@ -15,7 +15,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bgpsvc.store.backend import ENGINE, Migrate
+from bgpsvc.store.backend import ENGINE, Migrate, reason
 from bgpsvc.store.errors import StoreError, StoreInUse
 
 CONNECT_TIMEOUT = 10.0
@@ -114,6 +114,10 @@ class Postgresql:
                 f"{self._location}: the server runs with fsync = {synced} and may lose what it acknowledged."
                 " Set fsync = on in its postgresql.conf."
             )
+
+    def refusal(self, error: BaseException) -> StoreError:
+        """The server's words."""
+        return StoreError(f"cannot use {self._location}: {reason(error)}")
 
     def check_in_place(self) -> None:
         """Nothing to do: an exchanged database ends its connections."""

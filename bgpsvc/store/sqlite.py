@@ -19,7 +19,7 @@ from sqlalchemy import AsyncAdaptedQueuePool, Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bgpsvc.control import StoreUnavailable
-from bgpsvc.store.backend import ENGINE, UNAVAILABLE, Migrate, reason
+from bgpsvc.store.backend import ENGINE, Migrate, reason
 from bgpsvc.store.errors import StoreError, StoreInUse
 
 BUSY_TIMEOUT_MS = 5000
@@ -119,19 +119,24 @@ class Sqlite:
 
     async def check(self, connection: AsyncConnection) -> None:
         """Read the whole file and look for damage."""
-        try:
-            await _use_wal(connection, self._path)
-            size = await _value(connection, "page_count") * await _value(connection, "page_size")
-            pragma = "integrity_check" if size <= FULL_CHECK_BYTES else "quick_check"
-            async with connection.begin():
-                found = (await connection.exec_driver_sql(f"PRAGMA {pragma}(5)")).scalars().all()
-                orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
-        except UNAVAILABLE as error:
-            raise _damaged(self._path, reason(error)) from None
+        await _use_wal(connection, self._path)
+        size = await _value(connection, "page_count") * await _value(connection, "page_size")
+        pragma = "integrity_check" if size <= FULL_CHECK_BYTES else "quick_check"
+        async with connection.begin():
+            found = (await connection.exec_driver_sql(f"PRAGMA {pragma}(5)")).scalars().all()
+            orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
         if list(found) != ["ok"]:
             raise _damaged(self._path, "; ".join(str(line).replace("\n", " ") for line in found))
         if orphans:
             raise _damaged(self._path, f"{len(orphans)} rows of {orphans[0][0]} belong to nothing")
+
+    def refusal(self, error: BaseException) -> StoreError:
+        """Damage that SQLite meets before or during its check; anything else in its words."""
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
+        # The lowest byte is the primary code (sqlite.org/rescode.html).
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return _damaged(self._path, reason(error))
+        return StoreError(f"cannot use {self._path}: {reason(error)}")
 
     def check_in_place(self) -> None:
         """A file restored under a running daemon is another file; writes to the old one would be lost."""

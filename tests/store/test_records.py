@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from sqlalchemy.exc import StatementError
 
 from bgpsvc.control import AuditView
 from bgpsvc.store.errors import WriteConflict
@@ -166,6 +167,6 @@ async def test_mappings_of_any_kind_can_be_stored(store_url: str | None, tmp_pat
     async with opened(store_url, tmp_path) as store:
         await store.add_events([event(1, data=MappingProxyType({"deep": MappingProxyType({"n": (1, 2)})}))])
         assert (await store.events(0, 1))[0].data == {"deep": {"n": [1, 2]}}
-        with pytest.raises(TypeError, match="set is no JSON value"):
+        with pytest.raises(StatementError, match="set is no JSON value"):
             await store.add_events([event(2, data={"no": {1}})])
         assert await store.healthy() is None
