@@ -179,8 +179,11 @@ def reveal(
 
     Example: bgpsvc reveal vpn-connection conn1
     """
+    found_kind = stored_kind(kind)
+    if found_kind.key != "vpn_connections":
+        raise CliError(f"a {found_kind.label} has no secrets; a VPN connection has", 2)
     client = make_client(ctx, server)
-    found = client.send("POST", path_to(stored_kind(kind).path, name, "reveal"), None)
+    found = client.send("POST", path_to(found_kind.path, name, "reveal"), None)
     if output in (Format.JSON, Format.YAML):
         write_object(found, output, sys.stdout)
         return

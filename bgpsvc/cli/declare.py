@@ -249,5 +249,6 @@ def _ask() -> None:
     """Ends the command unless the answer is yes."""
     if not sys.stdin.isatty():
         raise CliError("nothing was changed: there is no terminal to ask on; give --yes", 2)
-    if not typer.confirm("Do it?", err=True):
+    print("Do it? [y/N]: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CliError("nothing was changed")

@@ -68,7 +68,8 @@ class Sources:
             if int(steps[1]) < len(items):
                 found = self._places[steps[0], items[int(steps[1])]["name"]]
         if found is None:
-            return f"{' '.join(steps[:2])} {path_text(tuple(steps[2:]))}".strip() + f": {detail}"
+            words = f"{' '.join(steps[:2])} {path_text(tuple(steps[2:]))}".strip()
+            return f"{words}: {detail}" if words else detail
         file, place = found
         inner = tuple(int(step) if step.isdecimal() else step for step in steps[2:])
         return str(_problem(file, (*place, *inner), detail))

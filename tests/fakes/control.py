@@ -219,7 +219,7 @@ class FakeControl:
                 raise IdempotencyConflict("the Idempotency-Key was used before, with another request")
             return replace(before, replayed=True)
         puts, removals = wish()
-        after = with_changes(self._catalog.intent, puts, removals)
+        after = with_changes(self._catalog.intent, puts, removals, whole=kind is None)
         plan = Plan(resources=diff(self._catalog.intent, after))
         if options.dry_run:
             return Written(plan, dry_run=True)

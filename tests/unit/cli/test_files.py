@@ -166,9 +166,10 @@ def test_what_the_daemon_refuses_is_found_in_the_files(tmp_path: Path, pointer: 
 def test_what_the_daemon_refuses_of_its_own_resources_is_named(tmp_path: Path) -> None:
     sources = files.read([str(write(tmp_path, a=VPC))])
     with pytest.raises(CliError) as refused, files.refused_at(sources):
-        raise refusal("/vpn_gateways/gw7/vpc", "/vpcs")
+        raise refusal("/vpn_gateways/gw7/vpc", "/vpcs", "")
     assert str(refused.value).splitlines() == [
-        "2 problems, says the daemon",
+        "3 problems, says the daemon",
         "vpn_gateways gw7 vpc: is wrong",
         "vpcs: is wrong",
+        "is wrong",
     ]

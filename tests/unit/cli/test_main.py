@@ -83,6 +83,9 @@ def test_client_commands_load_nothing_heavy(running: RunningApi) -> None:
         ["show", "bgp", "summary"],
         ["show", "session"],
         ["show", "route"],
+        *([name] for name in ("explain", "simulate", "apply", "diff", "export", "delete", "reveal", "audit")),
+        *(["token", name] for name in ("create", "list", "revoke")),
+        ["secrets", "rotate-key"],
         ["propagate"],
         ["switch"],
         ["config"],
@@ -101,7 +104,11 @@ def test_every_command_has_help(bgpsvc: Run, command: list[str]) -> None:
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize(
-    "command", [["get"], ["get", "routes"], ["get", "table"], ["get", "events"], ["show"]]
+    "command",
+    [
+        *(["get"], ["get", "routes"], ["get", "table"], ["get", "events"], ["show"]),
+        *(["explain"], ["simulate"], ["audit"], ["reveal"]),
+    ],
 )
 def test_examples_of_the_help_are_true(bgpsvc: Run, command: list[str]) -> None:
     examples = re.findall(r"^ +bgpsvc (.+)$", bgpsvc(*command, "--help").out, re.M)
