@@ -150,7 +150,7 @@ class Engine:
         session = self.sessions.get(settings.id)
         if session is None:
             self.sessions[settings.id] = Session(settings, since=now)
-        else:
+        elif session.settings != settings:
             session.settings = settings
             session.forget_verdicts()
 
@@ -161,6 +161,7 @@ class Engine:
         )
         gateway.connected = self.connected
         gateway.rebuild_filter()
+        gateway.judged_by = gateway.judging()
         if gateway.table.held:
             self.takeover.begin(now)
 
@@ -195,7 +196,12 @@ class Engine:
                 self._intake.readmit(gateway, session)
         if gateway.propagate != gateway.config.auto_propagate:
             self._propagate(gateway, gateway.config.auto_propagate)
-        gateway.table.mark(gateway.rib.rerank())
+        if gateway.judging() != gateway.judged_by:
+            gateway.table.mark(gateway.rib.rerank())
+            self._judge_again(gateway)
+
+    def _judge_again(self, gateway: Gateway) -> None:
+        gateway.judged_by = gateway.judging()
         self._jobs.add(self._intake.refilter(gateway))
 
     # Events -----------------------------------------------------------------------------------
@@ -501,7 +507,7 @@ class Engine:
         for gateway in self.gateways.values():
             gateway.connected = event.prefixes
             gateway.rebuild_filter()
-            self._jobs.add(self._intake.refilter(gateway))
+            self._judge_again(gateway)
 
     # Time and background work -----------------------------------------------------------------
 

@@ -44,6 +44,8 @@ class Gateway:
         self.forwarding = Forwarding(name, fib, ids, links, tunnels, modes)
         self.rib = LocRib(self._candidate, self.forwarding.learned_class, self.forwarding.drop)
         self.connected: tuple[Prefix, ...] = ()
+        self.judged_by: object = None
+        """What `judging` was when everything received was last judged, or is being judged by."""
         self.vpc = intent.vpc(intent.gateway(name).vpc)
         self.table = fib.add_table(self.vpc.route_table, self.desired)
         self.statics = StaticRoutes(name, fib, self.forwarding, tunnels, numbers, self.table.mark)
@@ -70,6 +72,12 @@ class Gateway:
             p for t in self._tunnels.values() if t.settings.gateway == self.name for p in t.settings.cidrs
         ]
         self.filter = PrefixFilter(denied_networks(self.vpc_prefixes, tunnels, self.connected))
+
+    def judging(self) -> object:
+        """Everything that import judges by: while it is equal, so are the judgements."""
+        settings = [s.settings for s in self._sessions.values() if s.settings.gateway == self.name]
+        sessions = {s.id: (s.policy, s.accept_default, s.import_policy) for s in settings}
+        return self.filter.denied, sessions
 
     # Loc-RIB callbacks ------------------------------------------------------------------------
 

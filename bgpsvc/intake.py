@@ -233,18 +233,20 @@ class Intake:
         when its turn comes.
         """
         for session in [s for s in self._sessions.values() if s.settings.gateway == gateway.name]:
-            for piece in pieces([*session.adj.fresh, *session.adj.stale]):
-                if not self._current(gateway, session):
-                    return
-                self._judge_accepted(gateway, session, piece)
-                yield
-            for piece in pieces(list(session.adj.refused)):
-                if not self._current(gateway, session):
-                    return
-                self._judge_refused(gateway, session, piece)
-                yield
+            yield from self._refilter_session(gateway, session)
+
+    def _refilter_session(self, gateway: Gateway, session: Session) -> Iterator[None]:
+        for piece in pieces([*session.adj.fresh, *session.adj.stale]):
             if not self._current(gateway, session):
                 return
+            self._judge_accepted(gateway, session, piece)
+            yield
+        for piece in pieces(list(session.adj.refused)):
+            if not self._current(gateway, session):
+                return
+            self._judge_refused(gateway, session, piece)
+            yield
+        if self._current(gateway, session):
             self.readmit(gateway, session)
             self._recall(session)
 

@@ -51,10 +51,10 @@ class PrefixFilter:
     """
 
     def __init__(self, denied: Iterable[Denied]) -> None:
-        self._denied = tuple(denied)
+        self.denied = tuple(denied)
         # Outermost networks only: these ranges do not overlap, so one binary search finds the
         # only range that can contain an address. The exact reason is looked up on a hit.
-        outermost = {p for p, _ in self._denied if not any(covers(q, p) and q != p for q, _ in self._denied)}
+        outermost = {p for p, _ in self.denied if not any(covers(q, p) and q != p for q, _ in self.denied)}
         self._starts = {size: [p for p in sorted(outermost) if len(p) == size] for size in (5, 17)}
         self._ranges = {
             size: [(p[-1], _last_address(p)) for p in starts] for size, starts in self._starts.items()
@@ -72,7 +72,7 @@ class PrefixFilter:
         outer_length, last = self._ranges[size][index]
         if length < outer_length or prefix[:-1] > last:
             return None
-        return next(reason for network, reason in self._denied if covers(network, prefix))
+        return next(reason for network, reason in self.denied if covers(network, prefix))
 
 
 def _last_address(prefix: Prefix) -> bytes:

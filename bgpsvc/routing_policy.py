@@ -111,7 +111,8 @@ class Changes:
         self, standard: Iterable[int], large: Iterable[LargeCommunity]
     ) -> tuple[tuple[int, ...], tuple[LargeCommunity, ...]]:
         # What is both removed and added stays: a rule that replaces a community may be given it already.
-        left: frozenset[Community] = (frozenset((*standard, *large)) - self.remove) | self.add
+        received: frozenset[Community] = frozenset([*standard, *large])
+        left = (received - self.remove) | self.add
         return (
             tuple(sorted(c for c in left if isinstance(c, int))),
             tuple(sorted(c for c in left if isinstance(c, tuple))),
