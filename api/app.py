@@ -24,7 +24,6 @@ from api.routes import (
     vpn_connections,
     vpn_gateways,
 )
-from api.transition import without_control
 from bgpsvc.control import Control, Scope
 from bgpsvc.views import Service
 
@@ -73,7 +72,7 @@ async def get_openapi(request: Request) -> Json:
 
 def create_app(
     service: Service,
-    control: Control | None = None,
+    control: Control,
     *,
     version: str,
     anonymous: Scope | None = None,
@@ -87,8 +86,6 @@ def create_app(
     set `app.state.closing` itself. `keep_alive`: seconds between the comments of an idle event stream, and
     after which it looks whether its token is still good.
     """
-    if control is None:
-        control, anonymous = without_control(service), Scope.ADMIN
     app = FastAPI(
         title="bgpsvc",
         version=version,

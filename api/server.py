@@ -1,22 +1,25 @@
 """The HTTP server: where it may listen, and how it ends.
 
-Until accounts exist, whoever reaches the API controls the gateway: only loopback addresses and unix
-sockets are taken.
+Tokens must not cross a network in clear, so beyond loopback it is TLS or nothing; and whoever needs no
+token must be on this machine.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
+
+from api.tls import Tls, load, load_into
 
 GRACE_SECONDS = 2
 """How long requests may take to finish when the server stops."""
@@ -24,8 +27,8 @@ GRACE_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: a unix socket's path, a loopback address and a port (0: any free one), or an
-    inherited socket's file descriptor."""
+    """Where to listen: a unix socket's path, an address and a port (0: any free one), or an inherited
+    socket's file descriptor."""
 
     path: str | None = None
     host: str = "127.0.0.1"
@@ -40,10 +43,11 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_listen(text: str) -> Listen:
+def parse_listen(text: str, *, tls: bool = False, anonymous: bool = False) -> Listen:
     """`127.0.0.1:8179`, `[::1]:8179`, `localhost:8179`, `unix:/path` or `fd:N` (an inherited socket).
 
-    ValueError with the reason for anything else, addresses that are not loopback included.
+    ValueError with the reason for anything else. An address that is not loopback needs `tls`, and is refused
+    if `anonymous` requests are answered.
     """
     if text.startswith("fd:"):
         number = text.removeprefix("fd:")
@@ -66,21 +70,33 @@ def parse_listen(text: str) -> Listen:
     except ValueError:
         raise ValueError(f"{host!r} is not an IP address") from None
     if not address.is_loopback:
-        raise ValueError(
-            f"{text!r}: without accounts the API listens on loopback (127.0.0.0/8, ::1) or unix:/path only"
-        )
+        _check_beyond_loopback(text, tls, anonymous)
     return Listen(host=str(address), port=int(port))
 
 
-def bind(listen: Listen) -> socket.socket:
+def _check_beyond_loopback(text: str, tls: bool, anonymous: bool) -> None:
+    if anonymous:
+        raise ValueError(
+            f"{text!r}: without tokens (--anonymous) the API listens on loopback (127.0.0.0/8, ::1) or "
+            "unix:/path only"
+        )
+    if not tls:
+        raise ValueError(
+            f"{text!r}: beyond loopback (127.0.0.0/8, ::1) the API speaks TLS only: give --tls-cert "
+            "and --tls-key"
+        )
+
+
+def bind(listen: Listen, *, tls: bool = False, anonymous: bool = False) -> socket.socket:
     """A bound socket. OSError with the reason if the address is taken or may not be used.
 
     A unix socket is for its owner and group only, from the moment it exists (mode 0660); one that a
     process left behind is replaced, one that somebody serves is not.
     """
     if listen.descriptor is not None:
-        return _inherit(listen.descriptor)
+        return _inherit(listen.descriptor, tls, anonymous)
     if listen.path is None:
+        _check_address(str(listen), listen.host, tls, anonymous)
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,14 +119,23 @@ def bind(listen: Listen) -> socket.socket:
     return sock
 
 
-def _inherit(descriptor: int) -> socket.socket:
+def _check_address(text: str, host: str, tls: bool, anonymous: bool) -> None:
+    if not ipaddress.ip_address(host).is_loopback:
+        try:
+            _check_beyond_loopback(text, tls, anonymous)
+        except ValueError as error:
+            raise OSError(errno.EACCES, str(error)) from None
+
+
+def _inherit(descriptor: int, tls: bool, anonymous: bool) -> socket.socket:
     """A socket that somebody else bound for us; the same addresses are allowed as elsewhere."""
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError as error:
         raise OSError(error.errno, f"fd:{descriptor} is no socket: {error.strerror}") from None
-    if sock.family != socket.AF_UNIX and not ipaddress.ip_address(sock.getsockname()[0]).is_loopback:
-        raise OSError(errno.EACCES, f"fd:{descriptor} is bound to an address that is not loopback")
+    if sock.family != socket.AF_UNIX:
+        host, port = sock.getsockname()[:2]
+        _check_address(f"fd:{descriptor} ({host}:{port})", host, tls, anonymous)
     sock.setblocking(False)
     return sock
 
@@ -133,23 +158,32 @@ def _remove_leftover(path: str) -> None:
 class ApiServer(uvicorn.Server):
     """A uvicorn server for the application that ends open event streams when it stops.
 
-    The constructor binds (OSError, see `bind`) unless it is given a socket that is bound already;
-    `await server.serve()` runs it until `should_exit` is set. Signals are left to the caller, who has
-    more to stop than this.
+    The constructor binds (OSError, see `bind`) unless it is given a socket that is bound already, and reads
+    certificate and key (OSError, see `api.tls`); `await server.serve()` runs it until `should_exit` is set.
+    Signals are left to the caller, who has more to stop than this.
     """
 
-    def __init__(self, app: FastAPI, listen: Listen, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self, app: FastAPI, listen: Listen, sock: socket.socket | None = None, tls: Tls | None = None
+    ) -> None:
         self._app = app
         self._listen = listen
-        self._socket = sock if sock is not None else bind(listen)
+        self._tls = tls
+        context = None if tls is None else load(tls)
+        self._socket = sock if sock is not None else bind(listen, tls=tls is not None)
         config = uvicorn.Config(
             app,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            # Who asks is whom the connection comes from, whatever a header says.
+            proxy_headers=False,
+            ws="none",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+        config.load()
+        config.ssl = context
         super().__init__(config)
 
     @property
@@ -160,7 +194,14 @@ class ApiServer(uvicorn.Server):
         if self._socket.family == socket.AF_UNIX:
             return f"unix:{self._socket.getsockname()}"
         host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def reload_certificates(self) -> None:
+        """New connections get the certificate that the files have now, open ones stay. OSError with the
+        reason if they cannot be used; the former one stays then. Nothing to do without TLS."""
+        if self._tls is not None and self.config.ssl is not None:
+            load_into(self.config.ssl, self._tls)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -181,3 +222,48 @@ class ApiServer(uvicorn.Server):
         """Tells the streams, then waits for open requests as uvicorn does."""
         self._app.state.closing.set()
         await super().shutdown(sockets)
+
+
+class ApiServers:
+    """Several servers of one application, which run and stop together."""
+
+    def __init__(self, servers: Sequence[ApiServer]) -> None:
+        self._servers = tuple(servers)
+
+    @property
+    def started(self) -> bool:
+        """All of them take connections."""
+        return all(server.started for server in self._servers)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where they listen, as `--server` of the command line takes it."""
+        return tuple(server.address for server in self._servers)
+
+    async def serve(self) -> None:
+        """Serves until `stop`; if one of them fails, the others are stopped and its error is raised."""
+        running = [asyncio.create_task(server.serve()) for server in self._servers]
+        try:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.stop()
+            outcomes = await asyncio.gather(*running, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def stop(self) -> None:
+        """Ends `serve` soon: requests may finish, event streams end."""
+        for server in self._servers:
+            server.should_exit = True
+
+    def reload_certificates(self) -> None:
+        """See `ApiServer.reload_certificates`. All are tried; the first OSError is raised then."""
+        problems: list[OSError] = []
+        for server in self._servers:
+            try:
+                server.reload_certificates()
+            except OSError as error:
+                problems.append(error)
+        if problems:
+            raise problems[0]

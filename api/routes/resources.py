@@ -252,8 +252,8 @@ def _add_reveal(router: APIRouter, shape: Shape) -> None:
         responses=documented_write(401, 403, 404, 422),
         openapi_extra=needs(Scope.ADMIN),
         dependencies=[NO_QUERY],
-        description="Pre-shared keys and BGP passwords in clear, by JSON pointer into the document. Who asked "
-        "is in the audit log before the answer is given.",
+        description="Pre-shared keys and BGP passwords in clear, by JSON pointer into the document. Who "
+        "asked is in the audit log before the answer is given.",
     )
     async def reveal_resource(control: ControlDep, actor: ActorDep, name: Name) -> Json:
         return Json({"secrets": await control.reveal(shape.kind.key, name, actor)})

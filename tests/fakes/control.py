@@ -2,7 +2,7 @@
 
 Documents are judged by `bgpsvc.resources` as in the daemon. Writes are done at once; `settle = False` leaves
 them on their way (provisioning, updating, deleting) until it is True again. It refuses what the real one
-refuses: mistakes, what is in use, stale ETags, used keys, everything while `down`, writes while `file` is set.
+refuses: mistakes, what is in use, stale ETags, used keys, all while `down`, writes while `file` is set.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from bgpsvc.resources.changes import diff, intent_of, with_changes
 from bgpsvc.resources.kinds import KIND_OF, Kind
 from bgpsvc.resources.models import Resource
 from bgpsvc.resources.plain import merge_patch, name_of, names_in, parse, parse_all, secrets_of
-from bgpsvc.store.accounts import digest, make_token, matches, parse_token
+from bgpsvc.store.accounts import make_token, matches, parse_token
 from bgpsvc.views import NotFound, PreconditionFailed, RouteFilter
 from tests.fakes.service import CONNECTION, GATEWAY, START, FakeService
 

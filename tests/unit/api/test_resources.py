@@ -192,8 +192,8 @@ def test_switch_again_changes_nothing(client: Client) -> None:
         (b'{"mode": "both"}', "#/mode", "must be 'auto', 'active' or 'standby', not 'both'"),
         (b"{}", "#/mode", "is missing"),
         (b'{"mode": "auto", "dry_run": true}', "#/dry_run", "is not known here"),
-        (b"[1]", "#", "must be a JSON object (with a JSON Content-Type)"),
-        (b'{"mode"', "#", "is not JSON: Expecting ':' delimiter at character 7"),
+        (b"[1]", "#", "must be a JSON object"),
+        (b'{"mode"', "#", "is not JSON: unexpected end of data at character 7"),
         (b"", "#", "is missing"),
     ],
 )
@@ -208,7 +208,7 @@ def test_a_switch_that_cannot_be_understood(
 def test_a_switch_needs_a_json_content_type(client: Client, service: FakeService) -> None:
     """A web page can send text/plain to any address without asking; JSON it cannot."""
     response = client("POST", SWITCH, content=b'{"mode": "standby"}', headers={"Content-Type": "text/plain"})
-    assert response.status_code == 422
+    assert response.status_code == 415
     assert service.mode == "auto"
 
 
