@@ -177,7 +177,9 @@ def reveal(
 ) -> None:
     """Print the secrets of a resource: pre-shared keys and BGP passwords. The audit log remembers that.
 
-    Example: bgpsvc reveal vpn-connection conn1
+    Examples:
+
+      bgpsvc reveal vpn-connection conn1
     """
     found_kind = stored_kind(kind)
     if found_kind.key != "vpn_connections":
