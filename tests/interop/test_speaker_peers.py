@@ -98,13 +98,66 @@ def test_attributes_of_ours_at_bird(where: Site) -> None:
     run(where, scenario)
 
 
+SHAPED = Advertisement(
+    med=50,
+    communities=(65530 << 16 | 9, 0xFFFFFF01),
+    large_communities=((65530, 4200000000, 1),),
+    prepend=2,
+)
+
+
+def test_what_export_policies_set_arrives(where: Site) -> None:
+    own, other = parse_prefix("10.0.0.0/16"), parse_prefix("10.1.0.0/16")
+
+    async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        await speakers.start([T1])
+        with daemons.bird(where.peers) as bird:
+
+            def at_bird(prefix: str, *expected: str) -> bool:
+                text = bird.command(f"show route all for {prefix} protocol gw4")
+                return all(f"{line}\n" in text for line in expected)
+
+            await seen.until_up()
+            speakers.advertise(T1.id, {own: SHAPED, other: Advertisement(med=100)})
+            await seen.until(
+                lambda: at_bird(
+                    "10.0.0.0/16",
+                    "BGP.as_path: 65530 65530 65530",
+                    "BGP.med: 50",
+                    "BGP.community: (65530,9) (65535,65281)",
+                    "BGP.large_community: (65530, 4200000000, 1)",
+                ),
+                "what was shaped at BIRD",
+            )
+            assert at_bird("10.1.0.0/16", "BGP.as_path: 65530", "BGP.med: 100")
+            # The policy is taken back: each attribute goes, without a withdrawal in between.
+            speakers.advertise(T1.id, {own: Advertisement(med=100), other: SHAPED})
+            await seen.until(
+                lambda: at_bird("10.0.0.0/16", "BGP.as_path: 65530", "BGP.med: 100"),
+                "the plain route at BIRD",
+            )
+            assert "community" not in bird.command("show route all for 10.0.0.0/16 protocol gw4")
+            await seen.until(
+                lambda: at_bird("10.1.0.0/16", "BGP.as_path: 65530 65530 65530", "BGP.med: 50"),
+                "the other route, shaped",
+            )
+            speakers.advertise(T1.id, {})
+            await seen.until(lambda: "10.1.0.0/16" not in bird.routes(), "the withdrawal of what was shaped")
+
+    run(where, scenario)
+
+
 def test_ibgp_carries_local_preference(where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([session(local_asn=65500)])
-        speakers.advertise(T1.id, {parse_prefix("10.0.0.0/16"): Advertisement(med=5, local_pref=333)})
+        speakers.advertise(
+            T1.id, {parse_prefix("10.0.0.0/16"): Advertisement(med=5, local_pref=333, prepend=3)}
+        )
         with daemons.bird(where.peers, remote_asn=65500) as bird:
             await seen.until_up()
             await seen.until(lambda: "BGP.local_pref: 333" in bird.routes(), "local preference at BIRD")
+            # Nothing is prepended to an iBGP peer, whose own ASN it would be.
+            assert "BGP.as_path: \n" in bird.routes()
             await seen.until(lambda: "20.0.0.0/24" in seen.prefixes(), "BIRD's routes")
             # From our own AS: an empty AS path is right, and local preference comes with it.
             assert seen.attributes("20.0.0.0/24").as_path == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bgpsvc.effects import Advertise, Refresh, Reset
@@ -232,3 +233,10 @@ def test_export_policy_shapes_what_each_session_advertises() -> None:
     assert advertised(engine) == {T1: {}, T2: {}}
     assert gateway_view(engine, engine.gateways["gw1"]).advertised == ()
     assert engine.sessions[T1].advertised == 0
+
+
+def test_sessions_of_one_role_are_told_apart_where_the_policy_names_them() -> None:
+    engine = made(None, policy(rule("reject", match={"sessions": (T1,)}), name="to-dc"))
+    gateway, settings = engine.gateways["gw1"], engine.sessions[T1].settings
+    assert not gateway.advertisements(settings)
+    assert gateway.advertisements(replace(settings, id=SessionId("conn2-tunnel1")))

@@ -84,6 +84,23 @@ def test_local_preference_goes_to_ibgp_peers_alone() -> None:
     assert carry_out(rib) == [f"{HEAD} announce attributes next-hop 169.254.10.1 nlri 10.0.0.0/16"]
 
 
+def test_prepends_and_large_communities() -> None:
+    rib = out(EBGP)
+    rib.desired = {
+        P1: Advertisement(med=1, prepend=2, large_communities=((65530, 1, 4294967295), (65530, 2, 0)))
+    }
+    assert carry_out(rib) == [
+        f"{HEAD} announce attributes next-hop 169.254.10.1 med 1"
+        " large-community [ 65530:1:4294967295 65530:2:0 ] as-path [ 65530 65530 65530 ] nlri 10.0.0.0/16"
+    ]
+    # To an iBGP peer our ASN in the path would be a loop.
+    rib = out(IBGP)
+    rib.desired = {P1: Advertisement(prepend=2)}
+    assert carry_out(rib) == [
+        f"{HEAD} announce attributes next-hop 169.254.10.1 local-preference 100 nlri 10.0.0.0/16"
+    ]
+
+
 def test_a_family_that_the_session_lacks_is_left_out() -> None:
     rib = out(IBGP)
     rib.desired = {P6: Advertisement()}
@@ -122,7 +139,10 @@ def test_many_prefixes_take_few_commands() -> None:
 
 
 advertisements = st.builds(
-    Advertisement, med=st.none() | st.integers(0, 2), communities=st.sampled_from([(), (1,)])
+    Advertisement,
+    med=st.none() | st.integers(0, 2),
+    communities=st.sampled_from([(), (1,)]),
+    prepend=st.integers(0, 1),
 )
 tables = st.dictionaries(st.sampled_from([P1, P2, P6]), advertisements)
 
