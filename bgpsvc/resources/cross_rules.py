@@ -216,11 +216,12 @@ def route_gateways(intent: Draft) -> Iterator[Fault]:
     gateways = {
         item.get("name", str): item.get("vpn_gateway", str) for item in intent.sections("vpn_connections")
     }
+    known = _names(intent, "vpn_gateways") or ()
     for kind in ("destination_routes", "policy_routes"):
         for route in intent.sections(kind):
             own = route.get("vpn_gateway", str)
             other = gateways.get(route.get("vpn_connection", str))
-            if own is not None and other is not None and own != other:
+            if own in known and other is not None and own != other:
                 detail = f"belongs to VPN gateway {other}, the route to {own}"
                 yield Fault(route.at("vpn_connection"), detail, f"a connection of {own}")
 

@@ -19,6 +19,7 @@ from bgpsvc.resources.reader import HIDDEN, Reader, SecretReader, unknown_key
 from bgpsvc.resources.schema import FieldPlan, is_secret, plan_of
 
 _LONGEST_VALUE = 100
+_LONGEST_MESSAGE = 300
 _FILES_ARE_ELSEWHERE = "give the secret itself; files are read by the command line"
 _WORDS = {
     "boolean": "true or false",
@@ -101,9 +102,8 @@ class JsonReader(Reader[object]):
         value = shown(at(self._document, fault.path))
         if value is not None and is_secret(self._model, fault.path):
             value = HIDDEN
-        return Mistake(
-            printable(pointer_of(fault.path)), value, printable(fault.message), printable(fault.allowed)
-        )
+        message = shortened(printable(fault.message), _LONGEST_MESSAGE)  # some repeat the value
+        return Mistake(printable(pointer_of(fault.path)), value, message, printable(fault.allowed))
 
 
 def json_type(value: object) -> str:
@@ -140,5 +140,9 @@ def shown(value: object) -> str | None:
         return "a number of more than 300 digits"
     if not isinstance(value, str | int | float):
         return None
-    text = printable(str(value))
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+    return shortened(printable(str(value)), _LONGEST_VALUE)
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, cut off with an ellipsis if it is longer."""
+    return text if len(text) <= longest else f"{text[:longest]}…"

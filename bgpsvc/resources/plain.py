@@ -26,6 +26,8 @@ SecretPrinter = Callable[[str, SecretStr], object]
 """Takes the JSON pointer of a secret and the secret; returns what stands for it in the document."""
 MakeKey = Callable[[], str]
 
+_DEEPEST = 50
+
 
 def mask(pointer: str, secret: SecretStr) -> object:
     """What stands for a secret that is not shown."""
@@ -224,13 +226,23 @@ def _repeated(document: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
-    """The document with a merge patch applied (RFC 7396); neither is changed."""
+    """The document with a merge patch applied (RFC 7396); neither is changed.
+
+    Raises InvalidDocument if the patch is nested deeper than any document.
+    """
+    return _merged(document, patch, 0)
+
+
+def _merged(document: Any, patch: Any, depth: int) -> Any:
     if not isinstance(patch, Mapping):
         return patch
+    if depth > _DEEPEST:
+        message = f"the patch is nested more than {_DEEPEST} levels deep"
+        raise InvalidDocument([Mistake("", None, message, "a part of the document")])
     merged = dict(document) if isinstance(document, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = merge_patch(merged.get(key), value)
+            merged[key] = _merged(merged.get(key), value, depth + 1)
     return merged

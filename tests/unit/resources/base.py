@@ -102,6 +102,80 @@ vpn_connections:
         interface: t4
 """
 
+ROUTES = (
+    BASE.replace(
+        "    route_table: 201\n", "    route_table: 201\n    interfaces:\n      - br1\n      - veth9\n"
+    ).replace("    route_table: 202\n", "    route_table: 202\n    interfaces: [br2]\n")
+    + """\
+  - name: legacy1
+    vpn_gateway: gw1
+    import_policy: policy1
+    tunnels:
+      - customer_gateway: customer3
+        interface: t5
+    health_check:
+      source: 10.0.0.1
+      destination: 172.22.0.1
+      interval: 3
+      retries: 4
+      on_failure: reserve_route
+routing_policies:
+  - name: policy1
+    rules:
+      - match:
+          prefixes:
+            - prefix: 172.16.0.0/12
+              ge: 16
+              le: 24
+            - prefix: 2001:db8:8::/48
+          as_path: ^65500_
+          communities:
+            - 65000:100
+          sessions:
+            - conn1-tunnel2
+        local_preference: 300
+        med: 20
+        prepend: 3
+        add_communities:
+          - no-export
+      - action: reject
+    default_action: reject
+destination_routes:
+  - name: route1
+    vpn_gateway: gw1
+    destination: 172.24.0.0/16
+    vpn_connection: conn1
+    publish: true
+  - name: route2
+    vpn_gateway: gw2
+    destination: 172.24.0.0/16
+    vpn_connection: conn2
+policy_routes:
+  - name: prefer1
+    vpn_gateway: gw1
+    source: 10.0.1.0/24
+    destination: 172.25.0.0/16
+    vpn_connection: legacy1
+    priority: 5
+  - name: prefer2
+    vpn_gateway: gw2
+    source: 192.168.4.0/24
+    destination: 172.25.0.0/16
+    vpn_connection: conn2
+    priority: 5
+vpc_routes:
+  - name: custom1
+    vpc: vpc1
+    destination: 172.26.0.0/16
+    next_hop: 10.0.0.9
+  - name: custom2
+    vpc: vpc2
+    destination: 172.26.0.0/16
+    blackhole: true
+"""
+)
+"""The same with every other kind of resources, and without a warning of theirs."""
+
 
 def line_of(text: str, part: str) -> int:
     """The line, from 1, on which `part` begins."""
@@ -109,7 +183,7 @@ def line_of(text: str, part: str) -> int:
     return text[: text.index(part)].count("\n") + 1
 
 
-def replaced(old: str, new: str) -> str:
-    """BASE with the first `old` replaced."""
-    assert old in BASE, old
-    return BASE.replace(old, new, 1)
+def replaced(old: str, new: str, text: str = BASE) -> str:
+    """A text with the first `old` replaced."""
+    assert old in text, old
+    return text.replace(old, new, 1)

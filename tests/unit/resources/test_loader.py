@@ -200,15 +200,16 @@ def test_warnings_say_what_is_not_applied_and_what_is_legacy() -> None:
     warnings = load(BASE, "gw.yaml").warnings
     tunnel = "vpn_connections[0].tunnels[0]"
     assert [warning.path for warning in warnings] == [
+        "vpcs[0]",
+        "vpcs[1]",
         "vpn_connections[0].tunnels",
         f"{tunnel}.ike",
         f"{tunnel}.ipsec",
         f"{tunnel}.dpd",
         f"{tunnel}.nat_traversal",
-        "vpn_connections[1].routing_mode",
     ]
-    assert "different ASNs" in warnings[0].message
-    assert all("checked and not applied" in warning.message for warning in warnings[1:])
+    assert "different ASNs" in warnings[2].message
+    assert all("checked and not applied" in warning.message for warning in warnings[3:])
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,10 @@ SINGLE_VALUES = [
     ("route_table: 201", "route_table: 253", f"{VPC}.route_table", "system's own"),
     ("route_table: 201", "route_table: 254", f"{VPC}.route_table", "system's own"),
     ("route_table: 201", "route_table: 255", f"{VPC}.route_table", "system's own"),
+    *(
+        ("route_table: 201", f"route_table: {table}", f"{VPC}.route_table", "the service's own tables")
+        for table in (0x20000000, 0x2FFFFFFF)
+    ),
     ("route_table: 201", "route_table: main", f"{VPC}.route_table", "not a whole number"),
     ("route_table: 201", "route_table: true", f"{VPC}.route_table", "not a whole number"),
     ("route_table: 201", "route_table: 201.0", f"{VPC}.route_table", "not a whole number"),
@@ -192,7 +196,13 @@ SEVERAL_VALUES = [
         "password_file",
     ),
     (PSK, f"{PSK}\n          pre_shared_key_file: x", f"{IKE}.pre_shared_key_file", "given too", "key_file"),
-    (T4, "", f"{CONN2}.tunnels", "legacy single-tunnel connection is not supported", FIRST_OF_CONN2),
+    (
+        "    tunnels:\n      - customer_gateway: customer3\n        interface: t3\n" + T4,
+        "    tunnels: []\n",
+        f"{CONN2}.tunnels",
+        "0 given",
+        "tunnels: []",
+    ),
     (T4, T4 + T4.replace("t4", "t5"), f"{CONN2}.tunnels", "3 given", FIRST_OF_CONN2),
     ("- 192.168.0.0/24", "[]", f"{CONN2}.local_cidrs", "routing_mode is interesting_traffic", "[]"),
     (T4, f"{T4}        ike: {{version: ikev1}}\n", f"{CONN2}.tunnels[1].ike.version", "need IKEv2", "ikev1}"),
@@ -315,6 +325,8 @@ def test_bgp_without_a_bgp_section() -> None:
         ("interface: t1", "interface: gre1@x.5"),
         ("route_table: 201", "route_table: 252"),
         ("route_table: 201", "route_table: 4294967295"),
+        ("route_table: 201", f"route_table: {0x1FFFFFFF}"),
+        ("route_table: 201", f"route_table: {0x30000000}"),
         ("local_asn: 65530", "local_asn: 4294967295"),
         ("local_asn: 65530", "local_asn: 1"),
         ("local_asn: 65530", "local_asn: 65500"),  # equal to the peer's: iBGP
