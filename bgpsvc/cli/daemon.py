@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
 from api.app import create_app
-from api.server import ApiServer, Listen
+from api.server import ApiServer, ApiServers, Listen
+from api.tls import Tls
 from bgpsvc import __version__
 from bgpsvc.catalog import Catalog, of_intent
 from bgpsvc.choices import Choices
@@ -39,11 +42,19 @@ log = logging.getLogger("bgpsvc")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where REST listens: the main socket, bound already, and the path of the other one."""
+    """Where REST listens: the main socket, bound already, its TLS, and the path of the other one."""
 
     listen: Listen
     sock: socket.socket
+    tls: Tls | None
     path: Path
+
+    def servers(self, app: FastAPI) -> ApiServers:
+        """The servers on both. OSError if the certificate cannot be used or a socket is taken."""
+        main = ApiServer(app, self.listen, self.sock, self.tls)
+        if self.listen.path == str(self.path):
+            return ApiServers([main])
+        return ApiServers([main, ApiServer(app, Listen(path=str(self.path)))])
 
 
 class Daemon:
@@ -102,10 +113,7 @@ class Daemon:
 
     async def _run(self, store: Store) -> None:
         app = create_app(self._service, self._control, version=__version__, anonymous=self._anonymous)
-        servers = [
-            ApiServer(app, self._door.listen, self._door.sock),
-            ApiServer(app, Listen(path=str(self._door.path))),
-        ]
+        servers = self._servers = self._door.servers(app)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,22 +122,20 @@ class Daemon:
         stopped = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._in_turn(self._runtime.start()))
         history = asyncio.create_task(self._history.run())
-        serving: list[asyncio.Task[None]] = []
-        running: list[asyncio.Task[None]] = [history]
+        running = [history]
         try:
             # Adopting speakers may take longer than a stop may: whichever comes first.
             await _first(starting, stopped)
             if starting.done():
-                serving = [asyncio.create_task(server.serve()) for server in servers]
-                running += [*serving, asyncio.create_task(self._runtime.failed())]
-                log.info("REST at %s", " and ".join(server.address for server in servers))
+                serving = asyncio.create_task(servers.serve())
+                running += [serving, asyncio.create_task(self._runtime.failed())]
+                log.info("REST at %s", " and ".join(servers.addresses))
                 await _first(*running, stopped)
         finally:
-            for server in servers:
-                server.should_exit = True
+            servers.stop()
             await _cancel(starting, *self._reloads)
             stopping = asyncio.create_task(self._runtime.stop(self._keep_speakers))
-            await asyncio.wait([stopping, *serving])
+            await asyncio.wait([stopping, *running[1:2]])
             await _cancel(stopped, *running)
             await self._history.flush()
             stopping.result()
@@ -145,6 +151,10 @@ class Daemon:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
+        try:
+            self._servers.reload_certificates()
+        except OSError as error:
+            log.error("the former certificate stays: %s", error)
         if self._config is None:
             log.info("SIGHUP: the resources are in the database, there is no file to read again")
             return

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from api.server import bind, parse_listen
+from api.tls import Tls
 from bgpsvc.cli.daemon import SOCKET, Daemon, Door
 from bgpsvc.configfile import load_file
 from bgpsvc.control import InvalidDocument, Scope, StoreUnavailable
@@ -46,6 +47,13 @@ def serve(
     listen: Annotated[
         str, typer.Option(help="Where REST listens: ADDRESS:PORT, [ADDRESS]:PORT, unix:/PATH or fd:N.")
     ] = "127.0.0.1:8179",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="Certificate chain (PEM) for REST over TCP; read again on SIGHUP.", dir_okay=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its private key (PEM), mode 0600 or 0640.", dir_okay=False)
+    ] = None,
     anonymous: Annotated[
         Scope | None,
         typer.Option(help="What requests without a token may do over TCP. On loopback only."),
@@ -67,7 +75,7 @@ def serve(
     """Run the daemon: BGP speakers, route programming and the REST API.
 
     It needs CAP_NET_ADMIN. SIGTERM stops it within 5 s and leaves the routes in the kernel; SIGHUP reads
-    the configuration again and keeps the running one if the file is bad. REST also
+    the configuration and the certificate again and keeps the running ones if they are bad. REST also
     listens on api.sock in the state directory, where no token is needed.
 
     Example: bgpsvc serve --config gw1.yaml --state-dir /var/lib/bgpsvc --listen 127.0.0.1:8179
@@ -78,15 +86,20 @@ def serve(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if (tls_cert is None) is not (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key belong together", param_hint="--tls-cert")
+    tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
+    secure, open_door = tls is not None, anonymous is not None
     try:
-        where = parse_listen(listen)
+        where = parse_listen(listen, tls=secure, anonymous=open_door)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--listen") from None
     try:
         loaded = None if config is None else load_file(config)
         _make_state_dir(state_dir)
         # Bound before the namespace is entered: REST is reached from where the daemon was started.
-        door = Door(where, bind(where), state_dir / SOCKET)
+        sock = bind(where, tls=secure, anonymous=open_door)
+        door = Door(where, sock, tls, state_dir / SOCKET)
         if netns is not None:
             enter(netns)
         asyncio.run(Daemon(config, loaded, state_dir, database, door, anonymous, keep_speakers).run())
