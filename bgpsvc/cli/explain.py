@@ -61,7 +61,8 @@ def explain(
 
 def story(e: Json, colour: bool) -> Iterator[str]:
     """An explanation in paragraphs."""
-    asked = f" (longest match of {e['asked']})" if e["asked"] != e["prefix"] else ""
+    host = e["prefix"].partition("/")[0]
+    asked = f" (longest match of {e['asked']})" if e["asked"] not in (e["prefix"], host) else ""
     yield f"{e['prefix']}{asked} at VPN gateway {e['gateway']}, VPC {e['vpc']}"
     yield f"  {e['summary']}"
     state = paint(e["state"], ("installed",)) if colour else e["state"]
@@ -72,9 +73,9 @@ def story(e: Json, colour: bool) -> Iterator[str]:
         yield ""
         yield from _decision(e["decision"])
     yield ""
-    yield from _forwarding(e, colour)
+    yield from _forwarding(e)
     yield ""
-    yield from _lookup(e["lookup"], colour)
+    yield from _lookup(e["lookup"])
 
 
 def _announcements(paths: list[Json]) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _announcements(paths: list[Json]) -> Iterator[str]:
             # A MED of 0 was announced, too.
             if value not in (None, "", [])
         ]
-        yield f"    received  {', '.join(given)}"
+        yield f"    received: {', '.join(given)}"
         for verdict in path["verdicts"]:
             yield f"    {_verdict(verdict)}"
 
@@ -99,8 +100,9 @@ def _verdict(v: Json) -> str:
     where = v["policy"] or v["stage"].replace("_", " ")
     rule = f" rule {v['rule']}" if v["rule"] is not None else ""
     word = "accepted" if v["accepted"] else "refused"
+    said = v["text"] if v["text"].startswith(word) else f"{word}: {v['text']}"
     changes = f" ({', '.join(v['changes'])})" if v["changes"] else ""
-    return f"{word.ljust(8)}  by {where}{rule}: {v['text']}{changes}"
+    return f"{where}{rule}: {said}{changes}"
 
 
 def _decision(steps: list[Json]) -> Iterator[str]:
@@ -122,7 +124,7 @@ def _decision(steps: list[Json]) -> Iterator[str]:
     yield from _aligned(rows)
 
 
-def _forwarding(e: Json, colour: bool) -> Iterator[str]:
+def _forwarding(e: Json) -> Iterator[str]:
     group = f", nexthop group {e['nexthop_group']}" if e["nexthop_group"] is not None else ""
     yield f"Forwarding over {e['interface'] or 'nothing'}{group}"
     if e.get("kernel"):
@@ -140,18 +142,12 @@ def _forwarding(e: Json, colour: bool) -> Iterator[str]:
 _HOP = ("session", "interface", "next_hop", "tunnel_state")
 
 
-def _lookup(steps: list[Json], colour: bool) -> Iterator[str]:
+def _lookup(steps: list[Json]) -> Iterator[str]:
     yield "Lookup in the kernel, in this order"
-    rows = [
-        [
-            ">" if step["wins"] else "",
-            LOOKUP.get(step["stage"], step["stage"]),
-            step["route"] or "none",
-            step["text"],
-        ]
-        for step in steps
-    ]
-    yield from _aligned(rows)
+    for step in steps:
+        mark = ">" if step["wins"] else " "
+        yield f"  {mark} {LOOKUP.get(step['stage'], step['stage'])}: {step['route'] or 'none'}"
+        yield f"      {step['text']}"
 
 
 def _aligned(rows: list[list[Any]]) -> Iterator[str]:

@@ -95,7 +95,10 @@ def summary(
             return
         sessions = client.items("/v1/bgp-sessions")
         connections = client.items("/v1/vpn-connections")
-        for number, gateway in enumerate(client.items("/v1/vpn-gateways")):
+        gateways = client.items("/v1/vpn-gateways")
+        if not gateways:
+            typer.echo("there is no VPN gateway", err=True)
+        for number, gateway in enumerate(gateways):
             out.write("\n" if number else "")
             _summary(
                 gateway,

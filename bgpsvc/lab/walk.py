@@ -20,7 +20,17 @@ from bgpsvc.lab.daemons import Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
 from bgpsvc.lab.probes import INTERVAL, Probes, packet_passes
 from bgpsvc.lab.report import Report, StepResult, describe
-from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, TUNNEL_MTU, TUNNELS, Gateway, extra_prefixes, other
+from bgpsvc.lab.topology import (
+    GATEWAYS,
+    GW1,
+    GW2,
+    TUNNEL_MTU,
+    TUNNELS,
+    Gateway,
+    extra_prefixes,
+    other,
+    tunnel_interface,
+)
 
 MAIN_TABLE = 254
 COUNT_SECONDS = 0.5
@@ -99,6 +109,7 @@ class Walk:
             Step("propagated", "prefixes propagated into the kernel tables", self._propagated),
             Step("ping", f"ping {GW1.host} to {GW2.host}", lambda: self._ping(probes)),
             Step("active", "the active tunnel carries", lambda: self._carries(1)),
+            Step("explained", "explain tells why it does", self._explained),
             Step("switchover", "active tunnel broken: switchover", lambda: self._switchover(probes)),
             Step("failback", "tunnel healed: failback", lambda: self._failback(probes)),
             Step("propagation_off", "automatic propagation off", lambda: self._propagation_off(probes)),
@@ -110,9 +121,18 @@ class Walk:
         if not self._lab.spec.via_api:
             return [], []
         made = (self._lab.spec, self._rest, self._until)
-        built = [*build_steps(*made), propagation_step(*made)]
-        steps = [Step(step.name, step.title, partial(_without_figures, step.run)) for step in built]
-        return steps[:-1], steps[-1:]
+        built = [
+            Step(step.name, step.title, partial(_without_figures, step.run)) for step in build_steps(*made)
+        ]
+        last = propagation_step(*made)
+        return built, [Step(last.name, last.title, partial(self._propagate, last.run))]
+
+    def _propagate(self, switch: Callable[[], None]) -> Figures:
+        for gateway in GATEWAYS:
+            if other(gateway).vpc_cidr in self._routes(gateway):
+                raise StepFailed(f"{gateway.name} has no route before propagation is on", "it has one")
+        switch()
+        return {}
 
     def _take(self, step: Step, result: StepResult) -> bool:
         began = time.monotonic()
@@ -184,6 +204,15 @@ class Walk:
         expected = f"the packets cross tunnel {tunnel} in both directions, the other tunnel has BGP only"
         self._until(expected, lambda: self._counted(tunnel, figures))
         return figures
+
+    def _explained(self) -> Figures:
+        """Both announcements, a decision for tunnel 1, and the VPC table as the place where lookups end."""
+        for gateway in served_gateways(self._lab.spec.peer):
+            self._until(
+                f"{gateway.name} explains why {other(gateway).vpc_cidr} is reached over tunnel 1",
+                partial(self._story, gateway),
+            )
+        return {}
 
     def _switchover(self, probes: Probes) -> Figures:
         limit = self._hold_time + SWITCHOVER_MARGIN_SECONDS
@@ -261,6 +290,25 @@ class Walk:
     def _carrying(self, gateway: Gateway, wanted: str) -> bool | str:
         said = self._rest[gateway.name].connection(gateway.connection)["carrying"]
         return said == wanted or f"it says {said}"
+
+    def _story(self, gateway: Gateway) -> bool | str:
+        told = self._rest[gateway.name].explain(gateway.name, other(gateway).vpc_cidr)
+        tunnels = [f"{gateway.connection}-tunnel{tunnel}" for tunnel in TUNNELS]
+        seen = {
+            "announced by": sorted(path["session"] for path in told["paths"]),
+            "left by the decision": told["decision"][-1]["remaining"] if told["decision"] else [],
+            "used": [hop["session"] for hop in told["hops"] if hop["chosen"]],
+            "interface": told["interface"],
+            "lookup ends in": [step["stage"] for step in told["lookup"] if step["wins"]],
+        }
+        wanted = {
+            "announced by": tunnels,
+            "left by the decision": tunnels[:1],
+            "used": tunnels[:1],
+            "interface": tunnel_interface(1),
+            "lookup ends in": ["vpc_table"],
+        }
+        return seen == wanted or ", ".join(f"{key} {seen[key]}" for key in seen if seen[key] != wanted[key])
 
     def _counted(self, tunnel: int, figures: Figures) -> bool | str:
         """Counts for a moment while echo requests cross; fills in what the tunnel forwarded."""

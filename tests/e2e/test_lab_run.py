@@ -22,11 +22,15 @@ STEPS = [
     "propagated",
     "ping",
     "active",
+    "explained",
     "switchover",
     "failback",
     "propagation_off",
     "propagation_on",
 ]
+MADE = ["make_vpcs", "make_vpn_gateways", "make_customer_gateways", "make_vpn_connections"]
+VIA_API = [*STEPS[:2], *MADE, "sessions", "make_propagation", *STEPS[3:]]
+"""Steps of a lab whose resources are made over REST."""
 HOLD_TIME = 3
 
 
@@ -51,12 +55,12 @@ def users_lab() -> Iterator[LabCommand]:
         yield command
 
 
-def check_walk(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def check_walk(done: subprocess.CompletedProcess[str], names: list[str] = STEPS) -> dict[str, Any]:
     """Every step held, and its figures can be true. Returns the figures by step."""
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["ok"] is True
-    assert [step["name"] for step in report["steps"]] == STEPS
+    assert [step["name"] for step in report["steps"]] == names
     assert {step["outcome"] for step in report["steps"]} == {"held"}
     figures = {step["name"]: step["figures"] for step in report["steps"]}
     # The tunnel is dead until the hold timer notices: something must be lost, and not for ever.
@@ -79,9 +83,13 @@ def test_the_walk_holds_as_root_and_leaves_no_trace(peer: str) -> None:
         assert list(lab.runtime.iterdir()) == []
 
 
-@pytest.mark.parametrize("peer", ["bgpsvc", "frr"])
-def test_the_walk_holds_as_an_ordinary_user(users_lab: LabCommand, peer: str) -> None:
-    found = check_walk(users_lab("run", "--json", "--peer", peer))
+@pytest.mark.parametrize(
+    ("options", "names"), [(["--via-api"], VIA_API), (["--peer", "frr"], STEPS)], ids=["by REST alone", "frr"]
+)
+def test_the_walk_holds_as_an_ordinary_user(
+    users_lab: LabCommand, options: list[str], names: list[str]
+) -> None:
+    found = check_walk(users_lab("run", "--json", *options), names)
     assert found["report"]["rootless"] is True
     assert users_lab.processes() == {}
     assert list(users_lab.runtime.iterdir()) == []
