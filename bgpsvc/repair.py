@@ -6,12 +6,13 @@ Repair itself is nothing special: what is gone from the mirror and still desired
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bgpsvc.engine import Engine
 from bgpsvc.events import LinkChanged
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
+    METRIC_CUSTOM,
     METRIC_GUARD,
     METRIC_PRIMARY,
     PROTOCOL,
@@ -25,6 +26,7 @@ from bgpsvc.fib.ops import (
     RouteChanged,
     RouteGone,
 )
+from bgpsvc.model import Prefix
 
 
 @dataclass(slots=True)
@@ -32,15 +34,16 @@ class Seen:
     """What a portion of notices came to.
 
     `routes` of ours that others deleted or replaced, `nexthops` likewise; `addresses`: the connected
-    networks should be read again; `guards`: a VPC's guard was removed; `links`: a device changed,
-    which deletes nexthops silently, so the nexthops should be verified; `overrun`: only a whole dump
-    tells the truth.
+    networks should be read again; `guards`: a fixed route was removed; `custom`: table and destination
+    of custom routes that were; `links`: a device changed, which deletes nexthops silently, so the
+    nexthops should be verified; `overrun`: only a whole dump tells the truth.
     """
 
     routes: int = 0
     nexthops: int = 0
     addresses: bool = False
     guards: bool = False
+    custom: list[tuple[int, Prefix]] = field(default_factory=list)
     links: bool = False
     overrun: bool = False
 
@@ -76,8 +79,13 @@ def _link_seen(engine: Engine, notice: LinkSeen, now: float) -> None:
 def _other(engine: Engine, notice: Notice, seen: Seen) -> None:
     fib = engine.fib
     match notice:
-        case RouteGone() if notice.metric == METRIC_GUARD:
-            seen.guards = True
+        case RouteGone() | RouteChanged() if notice.metric in (METRIC_GUARD, METRIC_CUSTOM):
+            if isinstance(notice, RouteChanged) and notice.protocol == PROTOCOL:
+                return  # our own: these routes are not set by the writer whose changes are filtered out
+            if notice.metric == METRIC_GUARD:
+                seen.guards = True
+            else:
+                seen.custom.append((notice.table, notice.prefix))
         case RouteGone():
             seen.routes += fib.route_gone(notice.table, notice.prefix, notice.metric)
         case RouteChanged() if notice.protocol != PROTOCOL or notice.nexthop_id != _ours(engine, notice):

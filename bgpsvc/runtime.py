@@ -24,6 +24,7 @@ from bgpsvc.events import (
     Announced,
     ConnectedChanged,
     Event,
+    HealthChanged,
     LinkChanged,
     OperatorSwitch,
     Withdrawn,
@@ -32,10 +33,12 @@ from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers
-from bgpsvc.fib.lookup import set_guards, set_rules
+from bgpsvc.fib.lookup import CustomRoutes, set_fixed, set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import (
+    METRIC_CUSTOM,
     METRIC_GUARD,
+    METRIC_PRIMARY,
     DeleteRoutes,
     Op,
     OpError,
@@ -43,6 +46,9 @@ from bgpsvc.fib.ops import (
 )
 from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
+from bgpsvc.fib.rules import FixedType, custom_routes, endpoints, fixed_routes, lookups, wanted
+from bgpsvc.health.check import Verdict
+from bgpsvc.health.prober import Probe, Prober
 from bgpsvc.journal import Journal
 from bgpsvc.metrics import FibCounters
 from bgpsvc.model import Prefix, SessionId, SwitchMode, format_prefix
@@ -89,8 +95,12 @@ class Runtime:
         self._speaking: frozenset[SessionId] = frozenset()
         """Sessions that the speakers know."""
         self._commands: set[asyncio.Task[None]] = set()
-        self._guarded: dict[int, tuple[Prefix, ...]] = {}
-        """Guards that stand in the kernel, by table."""
+        self._fixed: dict[int, dict[Prefix, FixedType | None]] = {}
+        """Fixed routes that stand in the kernel, by table; None: of an unknown type."""
+        self.custom = CustomRoutes()
+        """The custom routes of VPCs in the kernel; its `problems` say which are not there, and why."""
+        self._custom_due = False
+        self._prober = Prober(self._on_verdict)
         self._settling = Settling(RETRY_INTERVAL)
         self._named_missing: set[SessionId] = set()
         """Tunnels whose missing interface was named already."""
@@ -114,6 +124,7 @@ class Runtime:
         await self._take_over_kernel()
         self._apply_modes()
         self._name_missing_interfaces()
+        await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
         await self.speakers.start(sessions)
         self._speaking = frozenset(session.id for session in sessions)
@@ -127,6 +138,7 @@ class Runtime:
         if self._settle_task is not None:
             self._settle_task.cancel()
             await asyncio.gather(self._settle_task, return_exceptions=True)
+        await self._prober.stop()
         await self.speakers.stop(keep_running=keep_speakers)
         if self._pump_task is not None:
             self._pump_task.cancel()
@@ -142,15 +154,16 @@ class Runtime:
         """Raises what ended a task or a speaker's conversation; never returns in a healthy service."""
         assert self._pump_task is not None, "started"
         assert self._settle_task is not None, "started"
-        speakers = asyncio.create_task(self.speakers.failed())
+        others = [asyncio.create_task(other.failed()) for other in (self.speakers, self._prober)]
         try:
-            watched = [self._pump_task, self._settle_task, speakers]
+            watched = [self._pump_task, self._settle_task, *others]
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            speakers.cancel()
-            await asyncio.gather(speakers, return_exceptions=True)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     @property
     def pumping(self) -> bool:
@@ -206,6 +219,7 @@ class Runtime:
         self._monitor.watch(self._tables())
         await self._take_over_kernel()
         self._name_missing_interfaces()
+        await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
         try:
             await self.speakers.apply(sessions)
@@ -240,33 +254,67 @@ class Runtime:
                 self.engine.handle(OperatorSwitch(name, mode), time.monotonic())
 
     async def _take_over_kernel(self) -> None:
-        """Lookup order and guards first, then what the kernel holds of ours."""
+        """What the kernel holds of ours, then the lookup order: what keeps packets out goes first."""
+        if not self.engine.fib.loaded:
+            # Once and all tables: what no resource names any more is found there too.
+            self._load_kernel_state()
+        await self._set_fixed()
         await self._set_rules()
-        if not self._guarded.keys() >= self.engine.fib.tables.keys():
-            # Only a new table can hold what we do not know of: reading all of them takes its time.
-            tables = self._load_kernel_state()
-            self._guarded = {
-                n: tuple(p for p, metric in routes if metric == METRIC_GUARD) for n, routes in tables.items()
-            }
-        await self._set_guards()
+        await self._set_custom()
         self.engine.takeover.loaded()
 
     async def _set_rules(self) -> None:
-        endpoints = {customer.address.packed for customer in self.engine.intent.customer_gateways}
-        added, deleted = await set_rules(self._tables(), endpoints)
+        intent = self.engine.intent
+        added, deleted = await set_rules(wanted(lookups(intent, self.engine.numbers), endpoints(intent)))
         if added or deleted:
             log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
 
-    async def _set_guards(self) -> None:
-        wanted = {g.vpc.route_table: g.vpc_prefixes for g in self.engine.gateways.values()}
-        for number in self.engine.fib.tables:
-            wished = wanted.get(number, ())
-            if self._guarded.get(number) != wished:
-                await set_guards(number, wished, self._guarded.get(number, ()))
-                self._guarded[number] = wished
+    async def _set_fixed(self) -> None:
+        tables = fixed_routes(self.engine.intent, self.engine.numbers)
+        for number in {**self._fixed, **tables}:
+            wished, present = tables.get(number, {}), self._fixed.get(number, {})
+            if wished != present:
+                await set_fixed(number, wished, present)
+                self._fixed[number] = dict(wished)
+
+    async def _set_custom(self) -> None:
+        for name in await self.custom.apply(custom_routes(self.engine.intent)):
+            text = f"the custom route is not in the table: {self.custom.problems[name]}"
+            self._note(Log("fib.error", "error", name, text))
+
+    def _custom_noticed(self, seen: repair.Seen) -> None:
+        """Somebody, or a link that went down, removed custom routes; or what they need came."""
+        for table, prefix in seen.custom:
+            self.custom.gone(table, prefix)
+        if seen.links or seen.addresses:
+            self.custom.forget_unicast()
+        concerned = bool(seen.custom or seen.links or seen.addresses) and self.engine.intent.vpc_routes
+        if concerned and not self._custom_due:
+            self._custom_due = True
+            self._spawn(self._custom_again())
+
+    async def _custom_again(self) -> None:
+        self._custom_due = False
+        try:
+            await self._set_custom()
+        except OSError as error:
+            self._note(Log("fib.error", "error", "fib", f"custom routes: {error}"))
 
     def _tables(self) -> list[int]:
-        return [gateway.vpc.route_table for gateway in self.engine.gateways.values()]
+        """Tables that VPCs name; those of our own numbers are watched anyway."""
+        return [vpc.table for vpc in lookups(self.engine.intent, self.engine.numbers)]
+
+    def _probes(self) -> dict[SessionId, Probe]:
+        found = {}
+        for tunnel in self.engine.tunnels.values():
+            check = tunnel.settings.health_check
+            if check is not None:
+                addresses = (str(check.source), str(check.destination))
+                found[tunnel.session] = Probe(tunnel.interface, *addresses, check.interval, check.retries)
+        return found
+
+    def _on_verdict(self, tunnel: SessionId, verdict: Verdict) -> None:
+        self.operator(HealthChanged(tunnel, verdict.healthy, verdict.reason))
 
     def _read_links(self) -> None:
         now = time.monotonic()
@@ -277,10 +325,17 @@ class Runtime:
             if self.engine.links.get(link.name) != (link.ifindex, link.up):
                 self.engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
 
-    def _load_kernel_state(self) -> dict[int, dict[tuple[Prefix, int], int]]:
-        tables = {number: self._kernel.routes(number) for number in self.engine.fib.tables}
+    def _load_kernel_state(self) -> None:
+        tables = self._kernel.all_routes()
         self.engine.fib.load(self._kernel.nexthops(), tables)
-        return tables
+        keys = [
+            (number, *key) for number, routes in tables.items() for key in routes if key[1] < METRIC_PRIMARY
+        ]
+        self._fixed = {number: {} for number, _, _ in keys}
+        for number, prefix, metric in keys:
+            if metric == METRIC_GUARD:
+                self._fixed[number][prefix] = None
+        self.custom.found((number, prefix) for number, prefix, metric in keys if metric == METRIC_CUSTOM)
 
     # Events in --------------------------------------------------------------------------------
 
@@ -303,10 +358,12 @@ class Runtime:
             self._read_links()
             self._connected_stale = True
             self._load_kernel_state()
+            self._settling.request(frozenset())  # fixed and custom routes may be gone too
             self._repaired(0, "notifications of the kernel were lost; its state was read again")
         if seen.guards:
-            self._guarded.clear()
+            self._fixed = {number: dict.fromkeys(routes) for number, routes in self._fixed.items()}
             self._settling.request(frozenset())
+        self._custom_noticed(seen)
         if seen.routes or seen.nexthops:
             self._repaired(
                 seen.routes,

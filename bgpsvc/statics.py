@@ -22,6 +22,7 @@ from bgpsvc.forwarding import Forwarding, StaticClass
 from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, SessionId, pack_prefix
 from bgpsvc.resources import Intent
+from bgpsvc.resources.automatic import policy_routes_of
 from bgpsvc.resources.models import DestinationRoute, PolicyRoute
 from bgpsvc.tunnels import Hop, Tunnel
 
@@ -122,7 +123,7 @@ class StaticRoutes:
                 prefix, hops = _packed(route.destination), self._hops(route)
                 tables.setdefault(self._numbers.destination(vpc), {})[prefix] = hops
                 self._publish(route, "destination_based", published)
-        for policy in intent.policy_routes:
+        for policy in policy_routes_of(intent):
             if policy.vpn_gateway == self._gateway:
                 table = tables.setdefault(self._numbers.policy(policy.vpn_connection), {})
                 table[DEFAULT[Family(policy.destination.version)]] = self._hops(policy)
@@ -162,7 +163,7 @@ class StaticRoutes:
             found = self._tables.get(number, {}).get(prefix)
             return (None, None) if found is None else found.target
 
-        return self._fib.add_own_table(number, desired)
+        return self._fib.add_table(number, desired)
 
 
 def _differing(before: Mapping[Prefix, StaticClass], after: Mapping[Prefix, StaticClass]) -> list[Prefix]:

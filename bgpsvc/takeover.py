@@ -1,9 +1,9 @@
 """Taking over what a former life left in the kernel.
 
-After a start, and for a table that a reload adds, the routes that the kernel already has are held
-(`fib.plan`): nothing that may still be right is rewritten or deleted before the sessions have told
-what they know. The hold ends for a table without leftovers at once, for all when every session has
-sent End-of-RIB, and at the latest after `SYNC_TIME`; what nobody wants then is swept.
+After a start the routes that the kernel already has are held (`fib.plan`): nothing that may still be
+right is rewritten or deleted before the sessions have told what they know. The hold ends for a table
+without leftovers at once, for all when every session has sent End-of-RIB, and at the latest after
+`SYNC_TIME`; what nobody wants then is swept.
 
 Held routes over a tunnel that is down are not protected: from `DEAD_CHECK_TIME` on, which gives
 every session the time to come back, they follow the live candidates.

@@ -234,10 +234,14 @@ def dump_nexthops(seq: int) -> bytes:
     return request(RTM_GETNEXTHOP, NLM_F_DUMP, seq, NHMSG.pack(0, 0, 0, 0, 0))
 
 
-def dump_routes(family: Family, table: int, seq: int) -> bytes:
-    """Ask for our routes of a table; the kernel filters if the socket has NETLINK_GET_STRICT_CHK."""
+def dump_routes(family: Family, table: int | None, seq: int) -> bytes:
+    """Ask for our routes of a table, or (None) of all tables.
+
+    The kernel filters if the socket has NETLINK_GET_STRICT_CHK.
+    """
     header = RTMSG.pack(ADDRESS_FAMILY[family], 0, 0, 0, 0, PROTOCOL, 0, 0, 0)
-    return request(RTM_GETROUTE, NLM_F_DUMP, seq, header + number(RTA_TABLE, table))
+    wanted = b"" if table is None else number(RTA_TABLE, table)
+    return request(RTM_GETROUTE, NLM_F_DUMP, seq, header + wanted)
 
 
 def decode_nexthop(payload: bytes) -> Nexthop:
@@ -292,8 +296,8 @@ def decode_route(payload: bytes) -> Route | None:
 
 
 class RouteDump:
-    """Takes in a dump of our routes of one family: the layout that the kernel always uses for a
-    route by nexthop id in one unpack, anything else by way of `decode_route`.
+    """Takes in a dump of our routes of one family into `tables`: the layout that the kernel always uses
+    for a route by nexthop id in one unpack, anything else by way of `decode_route`.
     """
 
     # header; family, dst_len, src_len + tos, table, protocol, scope, type, flags; then
@@ -301,15 +305,13 @@ class RouteDump:
     _LAYOUT = "=IHH8x 2B2xBBxB4x I4s I{}s II II"
     _LENGTHS = tuple(bytes((length,)) for length in range(129))
 
-    def __init__(self, family: Family, table: int, routes: dict[tuple[Prefix, int], int]) -> None:
+    def __init__(self, family: Family, tables: dict[int, dict[tuple[Prefix, int], int]]) -> None:
         size = 4 if family is Family.IPV4 else 16
         self._struct = struct.Struct(self._LAYOUT.format(size))
         self._family = ADDRESS_FAMILY[family]
         self._bits = size * 8
-        self._table = table
-        self._table_value = struct.pack("=I", table)
         self._dst = self._header(4 + size, RTA_DST)
-        self._routes = routes
+        self._tables = tables
 
     @staticmethod
     def _header(length: int, kind: int) -> int:
@@ -319,10 +321,11 @@ class RouteDump:
     def feed_bulk(self, data: memoryview, offset: int) -> int:
         """Take in messages of the usual layout from the offset on; the offset of the first other one."""
         unpack, size = self._struct.unpack_from, self._struct.size
-        routes, lengths, bits, family = self._routes, self._LENGTHS, self._bits, self._family
+        lengths, bits, family = self._LENGTHS, self._bits, self._family
         table_header, dst_header = self._header(8, RTA_TABLE), self._dst
         priority_header, nexthop_header = self._header(8, RTA_PRIORITY), self._header(8, RTA_NH_ID)
-        table_value, last = self._table_value, len(data) - size
+        routes: dict[tuple[Prefix, int], int] = {}
+        current, last = b"", len(data) - size
         while offset <= last:
             (
                 message, kind, flags, af, length, _, protocol, _,
@@ -337,13 +340,14 @@ class RouteDump:
                 or af != family
                 or length > bits
                 or protocol != PROTOCOL
-                or table != table_value
                 or h1 != table_header
                 or h2 != dst_header
                 or h3 != priority_header
                 or h4 != nexthop_header
             ):
                 break
+            if table != current:  # routes come table by table
+                current, routes = table, self._tables.setdefault(int.from_bytes(table, sys.byteorder), {})
             routes[dst + lengths[length], metric] = nexthop
             offset += message
         return offset
@@ -351,10 +355,5 @@ class RouteDump:
     def feed(self, message: Message) -> None:
         """Take in one message of any layout."""
         route = decode_route(message.payload)
-        if (
-            route is not None
-            and route.protocol == PROTOCOL
-            and route.table == self._table
-            and not route.cloned
-        ):
-            self._routes[route.prefix, route.metric] = route.nexthop_id
+        if route is not None and route.protocol == PROTOCOL and not route.cloned:
+            self._tables.setdefault(route.table, {})[route.prefix, route.metric] = route.nexthop_id

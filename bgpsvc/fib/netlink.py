@@ -57,6 +57,7 @@ _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 270, 1
 _SO_ATTACH_FILTER = 26
 _NOTICES_PER_READ = 1000
 _MISSING = {errno.ESRCH, errno.ENOENT}
+_SYSTEM_TABLES = (253, 254, 255)  # default, main, local: nothing of ours is there
 
 
 class Monitor:
@@ -208,16 +209,25 @@ class Kernel:
         dump of `DUMP_ATTEMPTS` is consistent, the last one is taken: it may lack a route, and that
         route being set again is harmless.
         """
-        routes: dict[tuple[Prefix, int], int] = {}
+        return self._routes(table).get(table, {})
+
+    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
+        """The same for every table that has routes with our protocol number, whoever it belongs to."""
+        found = self._routes(None)
+        return {number: routes for number, routes in found.items() if number not in _SYSTEM_TABLES}
+
+    def _routes(self, table: int | None) -> dict[int, dict[tuple[Prefix, int], int]]:
+        routes: dict[int, dict[tuple[Prefix, int], int]] = {}
         for family in Family:
-            found: dict[tuple[Prefix, int], int] = {}
-            dump = codec.RouteDump(family, table, found)
+            found: dict[int, dict[tuple[Prefix, int], int]] = {}
+            dump = codec.RouteDump(family, found)
             try:
                 self._dump(found, partial(codec.dump_routes, family, table), dump.feed, dump.feed_bulk)
             except OSError as error:
                 if error.errno not in _MISSING:  # a table that nobody has used yet does not exist
                     raise
-            routes.update(found)
+            for number, part in found.items():
+                routes.setdefault(number, {}).update(part)
         return routes
 
     def links(self) -> list[Link]:

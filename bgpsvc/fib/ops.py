@@ -13,8 +13,10 @@ from bgpsvc.model import Family, Prefix
 
 PROTOCOL = 201
 NEXTHOP_IDS = range(0x20000000, 0x30000000)
+METRIC_CUSTOM = 40
+"""Of the custom routes of a VPC (see `lookup`): before everything learned."""
 METRIC_GUARD = 50
-"""Of the `throw` routes that keep a VPC's own addresses out of the learned routes (see `lookup`)."""
+"""Of the `throw` and `unreachable` routes that keep packets out of a table (see `rules.fixed_routes`)."""
 METRIC_PRIMARY = 100
 METRIC_BACKUP = 200
 

@@ -113,20 +113,18 @@ class Fib:
     # What the engine says ---------------------------------------------------------------------
 
     def add_table(self, number: int, desired: Desired) -> RouteTable:
-        """A table to look after, held until `release`. One that was retired is taken up again as it is."""
-        table = self.tables.setdefault(number, RouteTable(number, desired))
+        """A table to look after. One that was retired is taken up again as it is.
+
+        Before `load` it is held until `release`; after it all routes of ours are known, and there is
+        nothing to hold in a new one.
+        """
+        table = self.tables.get(number)
+        if table is None:
+            table = self.tables[number] = RouteTable(number, desired, held=not self.loaded)
         table.desired = desired
         if table.retired:
             table.retired = False
             table.mark((*table.primary, *table.backup))
-        return table
-
-    def add_own_table(self, number: int, desired: Desired) -> RouteTable:
-        """A table whose number nobody else gives. Once the kernel's state is known it has nothing to hold."""
-        new = number not in self.tables
-        table = self.add_table(number, desired)
-        if new and self.loaded:
-            table.held = False
         return table
 
     def retire(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the code above needs of the kernel: five calls that take or give whole sets.
+"""What the code above needs of the kernel: six calls that take or give whole sets.
 
 `bgpsvc.fib.netlink.Kernel` is the real one, `tests.fakes.kernel.FakeKernel` the one in memory; a
 contract test runs the same scenarios against both.
@@ -31,6 +31,9 @@ class KernelPort(Protocol):
 
         The id is 0 for a route without one (nothing of ours: replace or delete it).
         """
+
+    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
+        """The same for every table that has routes with our protocol number, whoever it belongs to."""
 
     def links(self) -> list[Link]:
         """All interfaces, in order of ifindex."""

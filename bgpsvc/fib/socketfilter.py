@@ -2,8 +2,9 @@
 need not see, so that a million routes of our own cost nothing on the way back.
 
 Dropped are messages that our own writer caused (`nlmsg_pid` is its port id), and routes that are
-neither of our protocol nor in a table of ours. A datagram of several messages is let through as it
-is (rtnetlink sends one per datagram; a filter can judge the first only).
+neither of our protocol nor in a table of ours (those of `ids.TABLES` are, others are named). A datagram
+of several messages is let through as it is (rtnetlink sends one per datagram; a filter can judge the
+first only).
 
 BPF loads are big-endian and netlink is in host order: constants are swapped where that differs.
 """
@@ -17,12 +18,14 @@ from collections.abc import Iterable
 from bgpsvc.fib.codec import RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG
 from bgpsvc.fib.ops import PROTOCOL
 from bgpsvc.fib.wire import ATTRIBUTE, HEADER
+from bgpsvc.ids import TABLES
 
 _INSTRUCTION = struct.Struct("=HBBI")  # code, jump if true, jump if false, operand
 
 _LD_LEN, _LD_IMM, _LD_W, _LD_H, _LD_B, _LD_W_X = 0x80, 0x00, 0x20, 0x28, 0x30, 0x40
+_LD_B_X = 0x50
 _LDX_IMM, _TAX = 0x01, 0x07
-_LSH, _OR_X = 0x64, 0x4C
+_LSH, _OR_X, _AND = 0x64, 0x4C, 0x54
 _JEQ, _JEQ_X = 0x15, 0x1D
 _RET = 0x06
 _NLATTR = 0xFFFFF000 + 12  # SKF_AD_OFF + SKF_AD_NLATTR: offset of the attribute of type X from A on
@@ -67,6 +70,11 @@ def program(writer: int, tables: Iterable[int]) -> bytes:
         (_JEQ, 0, 1, 0),
         (_RET, 0, 0, _DROP),
         (_TAX, 0, 0, 0),
+        # Tables of our own numbers, all at once: ids.TABLES is told by the highest four bits.
+        (_LD_B_X, 0, 0, ATTRIBUTE.size + (3 if sys.byteorder == "little" else 0)),
+        (_AND, 0, 0, 0xF0),
+        (_JEQ, 0, 1, TABLES.start >> 24),
+        (_RET, 0, 0, _ACCEPT),
         (_LD_W_X, 0, 0, ATTRIBUTE.size),
     ]
     for table in sorted(set(tables)):

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from bgpsvc.fib.lookup import set_guards, set_rules
+from bgpsvc.fib.lookup import set_fixed, set_rules
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import NEXTHOP_IDS, SetNexthop
 from bgpsvc.fib.prepare import prepare
-from bgpsvc.fib.rules import Rule
+from bgpsvc.fib.rules import Rule, VpcLookup, wanted
 from bgpsvc.model import Family, Prefix, parse_address
 from tests.netns.namespaces import Namespace
 
@@ -44,13 +44,18 @@ class Gateway:
 
     def set_rules(self, *tables: int, endpoints: Collection[str] = ()) -> tuple[list[Rule], list[Rule]]:
         """Give these tables their place in the lookup order."""
+        vpcs = [VpcLookup(table) for table in tables]
+        return self.set_lookup(wanted(vpcs, [parse_address(text) for text in endpoints]))
+
+    def set_lookup(self, rules: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+        """Make the rules of ours these."""
         with self.here.entered():
-            return asyncio.run(set_rules(tables, [parse_address(text) for text in endpoints]))
+            return asyncio.run(set_rules(rules))
 
     def set_guards(self, table: int, wished: Collection[Prefix], present: Collection[Prefix]) -> None:
         """Keep these networks out of the table's learned routes."""
         with self.here.entered():
-            asyncio.run(set_guards(table, wished, present))
+            asyncio.run(set_fixed(table, dict.fromkeys(wished, "throw"), dict.fromkeys(present)))
 
     def nexthop(self, number: int, tunnel: int, family: Family = Family.IPV4) -> SetNexthop:
         """The operation that makes the peer's end of a tunnel our nexthop of this number."""

@@ -39,8 +39,8 @@ from bgpsvc.fib.ops import (
     SetGroup,
     SetRoutes,
 )
-from bgpsvc.fib.rules import Rule, wanted
-from bgpsvc.model import Family, Prefix, parse_address, parse_prefix
+from bgpsvc.fib.rules import Rule, VpcLookup, wanted
+from bgpsvc.model import Family, Prefix, parse_prefix
 from tests.netns.conftest import Gateway
 from tests.netns.namespaces import Namespace, wait_until
 
@@ -335,7 +335,7 @@ def test_rules_order_the_lookup(gateway: Gateway, sniffer: Sniffer) -> None:
         done(gateway, routes(number, (parse_prefix(prefix),)))
     where = {"20.0.0.1": 2, "169.254.12.2": 2, "200.0.0.1": 2, "2000::1": 2, "fd00:2::2": 2, "4000::1": 2}
     assert {address: sniffer.tunnel(address) for address in where} == where
-    assert gateway.set_rules(TABLE) == (wanted([TABLE], []), [])
+    assert gateway.set_rules(TABLE) == (wanted([VpcLookup(TABLE)], []), [])
     assert gateway.set_rules(TABLE) == ([], [])
     ours = {**where, "20.0.0.1": 1, "2000::1": 1}
     assert {address: sniffer.tunnel(address) for address in where} == ours
@@ -345,7 +345,7 @@ def test_rules_order_the_lookup(gateway: Gateway, sniffer: Sniffer) -> None:
     gateway.set_rules(TABLE, endpoints=["2000::1"])
     assert [sniffer.tunnel(address) for address in ("20.0.0.1", "20.0.0.2", "2000::1")] == [1, 1, 2]
     gone = [Rule(V4, 32300, TABLE), Rule(V6, 32300, TABLE), Rule(V4, 32000, 254, 0), Rule(V6, 32000, 254, 0)]
-    assert gateway.set_rules() == ([], [*gone, Rule(V6, 31990, 254, to=parse_address("2000::1"))])
+    assert gateway.set_rules() == ([], [*gone, Rule(V6, 31990, 254, to=parse_prefix("2000::1/128"))])
     assert {address: sniffer.tunnel(address) for address in where} == where
 
 

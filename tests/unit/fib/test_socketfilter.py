@@ -58,6 +58,14 @@ def test_routes_pass_by_protocol_or_table(kind: int) -> None:
     assert not passes(route(4, 1000, kind), tables=())
 
 
+def test_tables_of_our_own_numbers_need_not_be_named() -> None:
+    assert passes(route(4, 0x20000000), ())
+    assert passes(route(4, 0x2FFFFFFF), ())
+    assert not passes(route(4, 0x1FFFFFFF), ())
+    assert not passes(route(4, 0x30000000), ())
+    assert not passes(route(4, 0x20), ())
+
+
 def test_large_and_many_tables() -> None:
     tables = [70000, *range(1, 1500)]
     assert passes(route(4, 70000), tables)

@@ -1,0 +1,172 @@
+"""Sends the echo requests of health checks and hears the replies: one raw socket and one task for each check.
+
+A socket is bound to the source address and to the tunnel's interface, so requests take the tunnel whatever
+the routes say, and a check whose routes were revoked sees the path come back. It is opened in the
+namespace of the calling thread, and again after an error, as the interface may have been made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bgpsvc.health.check import Check, Verdict
+from bgpsvc.health.icmp import ECHO_REPLY, Echo, reply, request
+from bgpsvc.model import SessionId
+
+_SO_BINDTODEVICE = 25
+_SOL_RAW, _ICMP_FILTER = 255, 1
+_PAYLOAD_BYTES = 24
+_PACKET_BYTES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What to check: addresses as text, `interval` in seconds."""
+
+    interface: str
+    source: str
+    destination: str
+    interval: float
+    retries: int
+
+
+Report = Callable[[SessionId, Verdict], None]
+"""Hears of every verdict of a tunnel's check that differs from the one before."""
+
+
+class Prober:
+    """The running checks, by tunnel."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._running: dict[SessionId, tuple[Probe, asyncio.Task[None]]] = {}
+        self._broken = asyncio.Event()
+        self._error: BaseException | None = None
+
+    async def configure(self, probes: Mapping[SessionId, Probe]) -> None:
+        """Run these checks. One that stays the same goes on with what it knows."""
+        changed = [i for i, (probe, _) in self._running.items() if probes.get(i) != probe]
+        await self._end(changed)
+        for ident, probe in probes.items():
+            if ident not in self._running:
+                task = asyncio.create_task(self._run(ident, probe), name=f"health check {ident}")
+                task.add_done_callback(self._ended)
+                self._running[ident] = (probe, task)
+
+    async def stop(self) -> None:
+        """End all checks."""
+        await self._end(list(self._running))
+
+    async def failed(self) -> None:
+        """Raises what ended a check, which is a defect: errors of the network are verdicts."""
+        await self._broken.wait()
+        assert self._error is not None
+        raise self._error
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = error
+            self._broken.set()
+
+    async def _end(self, idents: list[SessionId]) -> None:
+        tasks = [self._running.pop(ident)[1] for ident in idents]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, ident: SessionId, probe: Probe) -> None:
+        check = Check(probe.destination, probe.retries)
+        loop = asyncio.get_running_loop()
+        line: _Line | None = None
+        due = loop.time()
+        try:
+            while True:
+                sequence, verdict = check.next()
+                if verdict is not None:
+                    self._report(ident, verdict)
+                try:
+                    line = line or _Line(probe)
+                    line.send(sequence)
+                except OSError as error:
+                    check.failed(_failure(probe, error))
+                    _close(line)
+                    line = None
+                due = max(due + probe.interval, loop.time())
+                if line is not None:
+                    await self._listen(ident, check, line, due)
+                await asyncio.sleep(due - loop.time())
+        finally:
+            _close(line)
+
+    async def _listen(self, ident: SessionId, check: Check, line: _Line, due: float) -> None:
+        """Take replies until the next request is due."""
+        try:
+            async with asyncio.timeout_at(due):
+                while True:
+                    sequence = await line.receive()
+                    verdict = check.replied(sequence) if sequence is not None else None
+                    if verdict is not None:
+                        self._report(ident, verdict)
+        except TimeoutError:
+            return
+        except OSError as error:
+            check.failed(_failure(line.probe, error))
+
+
+class _Line:
+    """The socket of one check."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self._identifier = int.from_bytes(os.urandom(2), "big")
+        self._payload = os.urandom(_PAYLOAD_BYTES)
+        self._destination = socket.inet_pton(socket.AF_INET, probe.destination)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        try:
+            self._socket.setblocking(False)
+            # Of all ICMP the socket shall hear echo replies alone: a bit that is set keeps a type out.
+            self._socket.setsockopt(
+                _SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF)
+            )
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, probe.interface.encode() + b"\0")
+            self._socket.bind((probe.source, 0))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def send(self, sequence: int) -> None:
+        """Send a request."""
+        packet = request(Echo(self._identifier, sequence, self._payload))
+        self._socket.sendto(packet, (self.probe.destination, 0))
+
+    async def receive(self) -> int | None:
+        """Sequence number of the reply that came; None if the packet is not one to us."""
+        packet = await asyncio.get_running_loop().sock_recv(self._socket, _PACKET_BYTES)
+        found = reply(packet)
+        if found is None:
+            return None
+        source, echo = found
+        ours = source == self._destination and (echo.identifier, echo.payload) == (
+            self._identifier,
+            self._payload,
+        )
+        return echo.sequence if ours else None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _close(line: _Line | None) -> None:
+    if line is not None:
+        line.close()
+
+
+def _failure(probe: Probe, error: OSError) -> str:
+    way = f"{probe.source} over {probe.interface} to {probe.destination}"
+    return f"cannot send from {way}: {error.strerror or error}"
