@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 import aiosqlite
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, NullPool, event
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, NullPool, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bgpsvc.control import StoreUnavailable
@@ -160,19 +161,16 @@ class Sqlite:
 
 def _engine(path: Path, *, reading: bool, **pool: Any) -> AsyncEngine:
     # mode=rw: a file that is gone is an error, and never an empty database made in its place.
-    uri = f"file:{quote(str(path))}?mode=rw"
+    query = {"uri": "true", "mode": "rw"}
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=query)
+    engine = create_async_engine(url, connect_args={"isolation_level": None}, **ENGINE, **pool)
 
-    async def connect() -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
-        try:
-            for pragma in (*_PRAGMAS, "query_only=ON") if reading else _PRAGMAS:
-                await connection.execute(f"PRAGMA {pragma}")
-        except sqlite3.Error:
-            await connection.close()
-            raise
-        return connection
-
-    engine = create_async_engine("sqlite+aiosqlite://", async_creator=connect, **ENGINE, **pool)
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (*_PRAGMAS, "query_only=ON") if reading else _PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
