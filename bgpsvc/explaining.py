@@ -314,7 +314,7 @@ def _summary(
     if winner is not None and winner.route is not None and not winner.route.startswith("learned route"):
         return f"Packets to {asked} follow {winner.route} of the VPC's table: {winner.text}."
     if view.state == "installed":
-        earlier = next((f", but for what {s.route} takes" for s in lookup if s.route and not s.wins), "")
+        earlier = next((f", but for packets of {s.route}" for s in lookup if s.route and not s.wins), "")
         return f"Packets to {asked} leave over {_chosen(decision, hops)}{earlier}."
     instead = ", and nothing else carries its packets"
     if less_specific is not None:

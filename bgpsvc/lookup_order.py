@@ -7,7 +7,7 @@ passes the packet on, so a learned route may be perfectly installed and never be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bgpsvc.engine import Engine
@@ -103,21 +103,25 @@ def _policy_based(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Answer:
         for r in sorted(policy_routes_of(engine.intent), key=lambda r: r.priority)
         if r.vpn_gateway == gateway.name and r.source.version == r.destination.version
     ]
-    met: list[tuple[StaticRoute, str]] = []
+    met: list[tuple[str | None, str]] = []
     for route in routes:
         if not (covers(route.destination, prefix) or covers(prefix, route.destination)):
             continue
         over = carrying(engine, route.connection)
         if over is None:
-            met.append((route, f"{route.words} is passed over, {_no_tunnel(route)}"))
+            met.append((None, f"{route.words} is passed over, {_no_tunnel(route)}"))
         elif covers(route.destination, prefix) and _takes_the_vpc(gateway, route):
             texts = [text for _, text in met]
             return _Answer(route.words, True, "; ".join([*texts, f"packets of the VPC leave over {over}"]))
         else:
-            met.append((route, f"only packets that fit {route.words} leave over {over}"))
-    if met:
-        return _Answer(met[0][0].words, False, "; ".join(text for _, text in met))
-    return _Answer(None, False, "no policy-based route fits")
+            met.append((route.words, f"only packets that fit {route.words} leave over {over}"))
+    return _partial(met, "no policy-based route fits")
+
+
+def _partial(met: Sequence[tuple[str | None, str]], otherwise: str) -> _Answer:
+    """Routes that take no packet to the prefix or only some: (words of one that takes some, sentence)."""
+    route = next((words for words, _ in met if words is not None), None)
+    return _Answer(route, False, "; ".join(text for _, text in met) or otherwise)
 
 
 def _takes_the_vpc(gateway: Gateway, route: StaticRoute) -> bool:
@@ -137,22 +141,20 @@ def _destination_based(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Ans
         for r in engine.intent.destination_routes
         if r.vpn_gateway == gateway.name
     ]
-    passed: list[tuple[StaticRoute, str]] = []
+    passed: list[tuple[str | None, str]] = []
     for route in _longest_first(routes, prefix):
         over = carrying(engine, route.connection)
         guard = _guard(gateway, prefix, route.destination)
         if guard is not None:
-            passed.append((route, f"{route.words} is not used for {format_prefix(guard)}, the VPC's own"))
+            passed.append((None, f"{route.words} is not used for {format_prefix(guard)}, the VPC's own"))
         elif over is None:
-            passed.append((route, f"{route.words} is passed over, {_no_tunnel(route)}"))
+            passed.append((None, f"{route.words} is passed over, {_no_tunnel(route)}"))
         else:
             texts = [text for _, text in passed]
             return _Answer(route.words, True, "; ".join([*texts, f"packets leave over {over}"]))
     inside = [r for r in routes if covers(prefix, r.destination) and r.destination != prefix]
-    passed += [(r, f"only packets to {format_prefix(r.destination)} follow {r.words}") for r in inside]
-    if passed:
-        return _Answer(passed[0][0].words, False, "; ".join(text for _, text in passed))
-    return _Answer(None, False, "no destination-based route covers it")
+    passed += [(r.words, f"only packets to {format_prefix(r.destination)} follow {r.words}") for r in inside]
+    return _partial(passed, "no destination-based route covers it")
 
 
 def _vpc_table(engine: Engine, gateway: Gateway, prefix: Prefix, explained: Prefix) -> _Answer:
