@@ -5,6 +5,7 @@ Documents are judged by the service (`control.InvalidDocument` names every mista
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -37,9 +38,10 @@ OPERATORS_FIELDS = {"auto_propagate"}
 """What of a VPN gateway an operator may change without being an administrator."""
 
 
-def routers() -> list[APIRouter]:
+@functools.cache
+def routers() -> tuple[APIRouter, ...]:
     """A router for each kind."""
-    return [_router(shape) for shape in SHAPES]
+    return tuple(_router(shape) for shape in SHAPES)
 
 
 def _router(shape: Shape) -> APIRouter:

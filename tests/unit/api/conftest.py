@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -29,7 +29,7 @@ class Client:
         path: str,
         *,
         json: Json = None,
-        content: bytes | None = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
         base: str = "http://test",
     ) -> httpx.Response:
@@ -57,6 +57,12 @@ def service() -> FakeService:
 @pytest.fixture
 def control(service: FakeService) -> FakeControl:
     return FakeControl(service)
+
+
+@pytest.fixture
+def read_only(control: FakeControl) -> None:
+    """Resources come from a file."""
+    control.file = "/etc/bgpsvc.yaml"
 
 
 @pytest.fixture

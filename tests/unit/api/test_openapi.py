@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from api import schemas, schemas_routes
-from bgpsvc import views
+from api import schemas, schemas_control, schemas_insight, schemas_routes
+from bgpsvc import control, insight, views
+from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
 from tests.unit.api.conftest import Client
 from tests.unit.api.contract import Contract, Json, Violation
+from tests.unit.api.paths import filled, operations
 
-HTTP_METHODS = ("get", "post", "put", "patch", "delete")
+KINDS = (
+    ("Vpc", "Vpcs"),
+    ("RoutingPolicy", "RoutingPolicies"),
+    ("VpnGateway", "VpnGateways"),
+    ("CustomerGateway", "CustomerGateways"),
+    ("VpnConnection", "VpnConnections"),
+    ("DestinationRoute", "DestinationRoutes"),
+    ("PolicyRoute", "PolicyRoutes"),
+    ("CustomVpcRoute", "CustomVpcRoutes"),
+)
 OPERATIONS = {
+    *(f"{verb}{one}" for one, _ in KINDS for verb in ("create", "get", "replace", "update", "delete")),
+    *(f"list{many}" for _, many in KINDS),
+    "revealVpnConnection",
+    "explainRoute",
+    "simulateVpnGateway",
+    "getConfiguration",
+    "applyConfiguration",
+    "deleteConfiguration",
+    "listTokens",
+    "createToken",
+    "getToken",
+    "revokeToken",
+    "listAuditEntries",
+    "rotateSecretsKey",
     "listBgpSessions",
     "getBgpSession",
-    "listVpnConnections",
-    "getVpnConnection",
     "switchVpnConnection",
     "listTunnels",
     "getTunnel",
-    "listVpnGateways",
-    "getVpnGateway",
-    "updateVpnGateway",
     "listRoutes",
-    "listVpcs",
-    "getVpc",
     "listVpcRoutes",
     "listEvents",
     "streamEvents",
@@ -37,14 +54,6 @@ OPERATIONS = {
     "getReadiness",
     "getMetrics",
 }
-NAMES = {
-    "bgp-sessions": "conn1-tunnel1",
-    "tunnels": "conn1-tunnel1",
-    "vpn-connections": "conn1",
-    "vpn-gateways": "gw1",
-    "vpcs": "vpc1",
-}
-BODIES = {"switchVpnConnection": {"mode": "standby"}, "updateVpnGateway": {"auto_propagate": False}}
 SHOWN = [
     (views.SessionView, schemas.BgpSession),
     (views.NegotiatedView, schemas.Negotiated),
@@ -61,14 +70,24 @@ SHOWN = [
     (views.CandidateView, schemas_routes.Candidate),
     (views.TableRouteView, schemas_routes.TableRoute),
     (views.EventView, schemas_routes.Event),
+    (control.Plan, schemas_control.Plan),
+    (control.PlannedResource, schemas_control.PlannedResource),
+    (control.PlannedEffect, schemas_control.PlannedEffect),
+    (control.FieldChange, schemas_control.FieldChange),
+    (control.TokenView, schemas_control.Token),
+    (control.TokenView, schemas_control.NewToken),
+    (control.AuditView, schemas_control.AuditEntry),
+    (insight.Explanation, schemas_insight.Explanation),
+    (insight.ExplainedPath, schemas_insight.ExplainedPath),
+    (insight.PolicyVerdict, schemas_insight.PolicyVerdict),
+    (insight.DecisionStep, schemas_insight.DecisionStep),
+    (insight.ExplainedHop, schemas_insight.ExplainedHop),
+    (insight.LookupStep, schemas_insight.LookupStep),
+    (insight.Outcome, schemas_insight.SimulationOutcome),
+    (insight.Change, schemas_insight.Change),
+    (insight.SampledRoute, schemas_insight.SampledRoute),
+    (insight.Question, schemas_insight.Question),
 ]
-
-
-def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            assert method in HTTP_METHODS
-            yield path, method, operation
 
 
 def test_operation_ids_name_verb_and_noun_once_each(contract: Contract) -> None:
@@ -78,26 +97,29 @@ def test_operation_ids_name_verb_and_noun_once_each(contract: Contract) -> None:
 
 
 def test_every_operation_refuses_a_parameter_that_it_does_not_know(
-    client: Client, contract: Contract, service: FakeService
+    client: Client, contract: Contract, service: FakeService, control: FakeControl
 ) -> None:
     """A mistyped `dry_run` must not become a real switch, nor a mistyped filter the whole list."""
-    before = (service.mode, service.auto_propagate, list(service.log))
+    before = (service.mode, service.auto_propagate, list(service.log), control.configuration_etag())
     for path, method, operation in operations(contract.document):
-        for name, value in NAMES.items():
-            path = path.replace(f"/{name}/{{id}}", f"/{name}/{value}").replace(
-                f"/{name}/{{name}}", f"/{name}/{value}"
-            )
-        body = BODIES.get(operation["operationId"])
-        response = client(method.upper(), f"{path}?dryrun=true", json=body)
+        content = operation.get("requestBody", {}).get("content", {})
+        body = content["application/json"]["example"] if content else None
+        response = client(method.upper(), f"{filled(path, control)}?dryrun=true", json=body)
         assert response.status_code == 422, f"{method} {path}"
         mistake = {"in": "query", "pointer": "#/dryrun", "detail": "is not known here"}
         assert response.json()["errors"] == [mistake], f"{method} {path}"
-    assert (service.mode, service.auto_propagate, service.log) == before
+    assert (service.mode, service.auto_propagate, service.log, control.configuration_etag()) == before
 
 
 @pytest.mark.parametrize(("view", "schema"), SHOWN, ids=lambda shown: shown.__name__)
 def test_every_member_of_a_view_is_shown(view: type[Any], schema: type[BaseModel]) -> None:
-    assert [member.name for member in dataclasses.fields(view)] == list(schema.model_fields)
+    members = [member.name for member in dataclasses.fields(view)]
+    shown = [name for name in schema.model_fields if name in members]
+    base = schemas_control.Resource
+    common = set(base.model_fields) if issubclass(schema, base) else set()
+    assert set(shown) == set(members)
+    assert [name for name in shown if name not in common] == [name for name in members if name not in common]
+    assert set(schema.model_fields) - set(members) <= common | {"token"}
 
 
 def test_every_operation_is_described(contract: Contract) -> None:

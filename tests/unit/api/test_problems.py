@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
 
+from api.app import create_app
 from api.guards import is_loopback_host
 from api.problems import SECURITY_HEADERS
+from bgpsvc.control import SYSTEM, Actor, Scope
 from bgpsvc.model import SwitchMode
-from bgpsvc.views import GatewayView, SwitchPlan
+from bgpsvc.views import GatewayView, Page, SwitchPlan
+from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
 from tests.unit.api.conftest import Client
+from tests.unit.api.contract import Contract
 
 
 class Broken(FakeService):
     """One method has a bug, and the disk is full."""
 
-    async def set_auto_propagate(self, gateway: str, on: bool, if_match: str | None) -> GatewayView:
+    async def set_auto_propagate(
+        self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM
+    ) -> GatewayView:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
 
-    async def switch(self, connection: str, mode: SwitchMode, dry_run: bool) -> SwitchPlan:
+    async def switch(
+        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+    ) -> SwitchPlan:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
 
-    def gateways(self) -> tuple[GatewayView, ...]:
+    def session_page(self, after: str | None, limit: int) -> Page:
         raise RuntimeError("the secret inside")
 
 
@@ -35,17 +44,18 @@ def service() -> FakeService:
 
 
 def test_an_error_of_ours_tells_nothing_about_the_inside(client: Client) -> None:
-    response = client("GET", "/v1/vpn-gateways")
+    response = client("GET", "/v1/bgp-sessions")
     assert response.status_code == 500
     assert response.json() == {
         "type": "urn:bgpsvc:problem:internal-error",
         "title": "Internal Server Error",
         "status": 500,
         "detail": "the service made a mistake; its log has the details",
-        "instance": "/v1/vpn-gateways",
+        "instance": "/v1/bgp-sessions",
     }
 
 
+@pytest.mark.usefixtures("read_only")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -69,7 +79,7 @@ def test_a_full_disk_refuses_a_change_with_the_reason(
 def test_unknown_paths_and_methods(client: Client) -> None:
     missing = client("GET", "/v1/nothing")
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:bgpsvc:problem:not-found")
-    wrong = client("DELETE", "/v1/vpcs")
+    wrong = client("DELETE", "/v1/bgp-sessions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
     assert wrong.json()["detail"] == "DELETE is not allowed here, GET is"
 
@@ -80,15 +90,40 @@ def test_a_trailing_slash_is_another_path(client: Client, path: str) -> None:
     assert (response.status_code, "location" in response.headers) == (404, False)
 
 
-def test_a_body_that_is_far_too_large(client: Client) -> None:
-    response = client(
-        "PATCH",
-        "/v1/vpn-gateways/gw1",
-        content=b'{"auto_propagate":' + b" " * 70000 + b"true}",
-        headers={"Content-Type": "application/json"},
-    )
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/v1/vpn-connections/conn1/switch", 64 * 1024),
+        ("/v1/customer-gateways", 1024 * 1024),
+        ("/v1/configuration/apply", 16 * 1024 * 1024),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_far_too_large(client: Client, path: str, most: int, chunked: bool) -> None:
+    """With Content-Length it is refused unread, without one as soon as it is too long."""
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent <= most * 2:
+            sent += 65536
+            yield b" " * 65536
+
+    headers = JSON if chunked else JSON | {"Content-Length": str(most + 1)}
+    response = client("POST", path, content=body(), headers=headers)
     assert response.status_code == 413
     assert response.json()["type"] == "urn:bgpsvc:problem:request-too-large"
+    assert response.json()["detail"] == f"the body must not be larger than {most} bytes"
+    assert sent <= most + 65536 if chunked else sent == 0
+
+
+def test_a_body_just_small_enough_is_read(client: Client) -> None:
+    content = b"{" + b" " * (64 * 1024 - 2) + b"}"
+    response = client("POST", "/v1/vpn-connections/conn1/switch", content=content, headers=JSON)
+    assert response.json()["errors"] == [{"in": "body", "pointer": "#/mode", "detail": "is missing"}]
 
 
 @pytest.mark.parametrize(
@@ -115,13 +150,19 @@ def test_there_is_no_page_that_loads_from_elsewhere(app: FastAPI, client: Client
     assert app.openapi()["openapi"].startswith("3.1")
 
 
-def test_only_loopback_names_are_answered_over_tcp(client: Client) -> None:
+def test_without_a_token_only_loopback_names_are_answered(
+    service: FakeService, control: FakeControl, contract: Contract
+) -> None:
     """DNS rebinding: a foreign name that resolves to 127.0.0.1."""
+    app = create_app(service, control, version="0.1.0", anonymous=Scope.READ)
+    client = Client(app, contract)
     response = client("GET", "/v1/vpcs", base="http://evil.example:8179")
     assert response.status_code == 421
     assert response.headers["x-content-type-options"] == "nosniff"
     for base in ("http://127.0.0.1:8179", "http://localhost:8179", "http://[::1]:8179"):
         assert client("GET", "/v1/vpcs", base=base).status_code == 200
+    token = {"Authorization": f"Bearer {control.add_token('far', Scope.READ).text}"}
+    assert client("GET", "/v1/vpcs", base="http://gateway.example:8179", headers=token).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pytest
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
 from tests.unit.api.conftest import Client
 
-GATEWAY = "/v1/vpn-gateways/gw1"
 SWITCH = "/v1/vpn-connections/conn1/switch"
 
 
@@ -48,8 +47,21 @@ def test_tunnels_are_those_of_the_connections(client: Client) -> None:
 
 def test_vpcs(client: Client) -> None:
     vpc = client.get("/v1/vpcs/vpc1")
+    document = {
+        "name": "vpc1",
+        "cidrs": ["10.0.0.0/16"],
+        "route_table": 1001,
+        "interfaces": [],
+    }
     assert vpc == {
         "name": "vpc1",
+        "config": document,
+        "status": "active",
+        "status_reason": None,
+        "created_at": "2025-10-09T08:53:20.000Z",
+        "updated_at": "2025-10-09T08:53:20.000Z",
+        "warnings": [],
+        "etag": "1-199c82cc000",
         "cidrs": ["10.0.0.0/16"],
         "route_table": 1001,
         "gateway": "gw1",
@@ -97,74 +109,6 @@ def test_a_cursor_we_did_not_make_is_refused(client: Client, cursor: str) -> Non
     assert response.json()["errors"] == [
         {"in": "query", "pointer": "#/cursor", "detail": "is not a cursor of this list"}
     ]
-
-
-@pytest.mark.parametrize("media", ["application/merge-patch+json", "application/json; charset=utf-8"])
-def test_patch_switches_propagation(client: Client, service: FakeService, media: str) -> None:
-    before = client("GET", GATEWAY)
-    assert before.headers["etag"] == '"g1"'
-    headers = {"Content-Type": media, "If-Match": before.headers["etag"]}
-    after = client("PATCH", GATEWAY, content=b'{"auto_propagate": false}', headers=headers)
-    assert after.status_code == 200
-    assert after.headers["etag"] == '"g2"'
-    assert (after.json()["auto_propagate"], after.json()["advertised"]) == (False, [])
-    assert not service.auto_propagate
-    assert client.get("/v1/vpcs/vpc1/routes")["items"] == []
-
-
-@pytest.mark.parametrize("body", [b'{"auto_propagate": false}', b"{}"])
-@pytest.mark.parametrize("if_match", ['"g0"', 'W/"g1"', '"g0", "g2"', "g1"])
-def test_a_stale_etag_changes_nothing(
-    client: Client, service: FakeService, if_match: str, body: bytes
-) -> None:
-    headers = {"If-Match": if_match, "Content-Type": "application/json"}
-    response = client("PATCH", GATEWAY, content=body, headers=headers)
-    assert response.status_code == 412
-    assert response.json()["detail"] == ('the resource has changed since it was read: its ETag is now "g1"')
-    assert service.auto_propagate
-
-
-@pytest.mark.parametrize("if_match", ["*", '"g0", "g1"', '"g1"'])
-def test_an_etag_that_matches_lets_the_change_pass(
-    client: Client, service: FakeService, if_match: str
-) -> None:
-    response = client("PATCH", GATEWAY, json={"auto_propagate": False}, headers={"If-Match": if_match})
-    assert response.status_code == 200
-    assert not service.auto_propagate
-
-
-def test_a_patch_that_leaves_everything_out_changes_nothing(client: Client, service: FakeService) -> None:
-    response = client("PATCH", GATEWAY, json={})
-    assert response.status_code == 200
-    assert response.headers["etag"] == '"g1"'
-    assert service.auto_propagate
-
-
-def test_a_patch_names_every_mistake(client: Client, service: FakeService) -> None:
-    response = client("PATCH", GATEWAY, json={"auto_propagate": None, "vpc": "vpc2", "auto_propagte": True})
-    assert response.status_code == 422
-    assert response.json()["detail"] == "the request has 3 mistakes"
-    assert response.json()["errors"] == [
-        {"in": "body", "pointer": "#/auto_propagate", "detail": "must be a valid boolean"},
-        {
-            "in": "body",
-            "pointer": "#/vpc",
-            "detail": "cannot be changed; auto_propagate is all that PATCH can change",
-        },
-        {"in": "body", "pointer": "#/auto_propagte", "detail": "is not known here"},
-    ]
-    assert service.auto_propagate
-
-
-@pytest.mark.parametrize("media", ["text/plain", None])
-def test_a_patch_of_another_media_type_is_a_415(
-    client: Client, service: FakeService, media: str | None
-) -> None:
-    headers = {"Content-Type": media} if media else {}
-    response = client("PATCH", GATEWAY, content=b'{"auto_propagate": false}', headers=headers)
-    assert response.status_code == 415
-    assert response.headers["accept-patch"] == "application/merge-patch+json, application/json"
-    assert service.auto_propagate
 
 
 def test_switch_moves_traffic_and_a_dry_run_does_not(client: Client) -> None:
