@@ -199,6 +199,10 @@ class Site:
         self.config_path = self.directory / "gateway.yaml"
         self.socket_path = self.directory / "api.sock"
         self.log_path = self.directory / "daemon.log"
+        self.listen: str | None = None
+        """Where REST listens beside the socket in the state directory; None: on `socket_path`."""
+        self.options: tuple[str, ...] = ()
+        """More of the daemon's command line, for each start."""
         self.daemon: subprocess.Popen[bytes] | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self.host, self.gateway, self.far, self.far_host = (
@@ -255,7 +259,7 @@ class Site:
             *("env", self.mark, sys.executable, "-m", "bgpsvc", "serve"),
             *(() if self.stored else ("--config", str(self.config_path))),
             *("--state-dir", str(self.state_dir)),
-            *("--listen", listen or f"unix:{self.socket_path}", *options),
+            *("--listen", listen or self.listen or f"unix:{self.socket_path}", *self.options, *options),
         ]
 
     def spawn(self, argv: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
