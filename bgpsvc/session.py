@@ -173,7 +173,7 @@ class Session:
     announced_since: bool = False
     """Something was announced since the session came up or the last refresh was asked for."""
     advertised: int = 0
-    _weighed: dict[Attributes, Weighed] = field(default_factory=dict)
+    _weighed: dict[int, tuple[Attributes, Weighed]] = field(default_factory=dict)
 
     @property
     def id(self) -> SessionId:
@@ -187,12 +187,14 @@ class Session:
 
     def weigh(self, attributes: Attributes) -> Weighed:
         """What import makes of received attributes, as far as the prefix does not decide."""
-        found = self._weighed.get(attributes)
+        # They are interned, and looking at them would cost more than all the rest. An id stays theirs as
+        # long as they are kept here.
+        found = self._weighed.get(id(attributes))
         if found is None:
             if len(self._weighed) > REMEMBERED_ATTRIBUTES:
                 self._weighed.clear()
-            found = self._weighed[attributes] = weigh(self.settings, attributes)
-        return found
+            found = self._weighed[id(attributes)] = attributes, weigh(self.settings, attributes)
+        return found[1]
 
     def candidate(self, attributes: Attributes) -> Candidate:
         """The candidate of a path that import accepted with these attributes."""
