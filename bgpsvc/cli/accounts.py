@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TextIO
@@ -69,6 +70,7 @@ def create(
         str | None,
         typer.Option("--expires", metavar="TIME", help="30m, 12h, 90d, 8w, or a time. Default: never."),
     ] = None,
+    output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:
     """Make a token and print it, this once: the daemon keeps only a hash of it.
@@ -79,7 +81,8 @@ def create(
     if expires is not None:
         body["expires_at"] = expiry(expires)
     made = make_client(ctx, server).send("POST", path_to("tokens"), body)
-    typer.echo(made["token"])
+    if not _written(made, TOKENS, output):
+        typer.echo(made["token"])
     until = f", valid until {made['expires_at']}" if made["expires_at"] else ""
     typer.echo(
         f"token {made['id']} for {name}, scope {scope.value}{until}: keep it, nobody can show it again. "
@@ -107,11 +110,22 @@ def list_tokens(
 def revoke(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of the token, as in bgpsvc_ID.SECRET.")],
+    output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:
     """Make a token invalid, at once and for ever."""
-    make_client(ctx, server).send("DELETE", path_to("tokens", id), None)
-    typer.echo(f"token {id} is revoked")
+    revoked = make_client(ctx, server).send("DELETE", path_to("tokens", id), None)
+    if not _written(revoked, TOKENS, output):
+        typer.echo(f"token {id} is revoked")
+
+
+def _written(item: Json, shown: Sequence[Column], form: Format) -> bool:
+    """Writes an answer in a form for programs; False if people are to read it."""
+    if form in (Format.JSON, Format.YAML):
+        write_object(item, form, sys.stdout)
+    elif form is Format.CSV:
+        write_list([[item]], shown, form, sys.stdout)
+    return form not in (Format.TABLE, Format.WIDE)
 
 
 def audit(
@@ -158,13 +172,16 @@ def _secrets() -> None:
 
 
 @secrets.command("rotate-key")
-def rotate_key(ctx: typer.Context, server: Server = None) -> None:
+def rotate_key(ctx: typer.Context, output: Output = Format.TABLE, server: Server = None) -> None:
     """Make a new key for the secrets in the store and encrypt all of them anew."""
     done = make_client(ctx, server).send("POST", path_to("secrets", "rotate-key"), None)
+    if _written(done, ROTATED, output):
+        return
     count = done["rotated"]
     typer.echo(f"{count} secret{'' if count == 1 else 's'} encrypted with a new key")
 
 
+ROTATED = (Column("ROTATED", "rotated"),)
 REVEALED = (Column("PLACE", "pointer"), Column("SECRET", "secret"))
 
 

@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ DEFAULT_PORT = 8179
 URN = "urn:bgpsvc:problem:"
 PAGE = 1000
 TIMEOUT = 30.0
+BULK_TIMEOUT = 300.0
+"""Seconds for operations on all resources, which may be tens of thousands."""
 
 Json = dict[str, Any]
 Params = Mapping[str, object]
@@ -72,6 +75,32 @@ class Refused(CliError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request. `body` is JSON, `timeout` in seconds; with `if_match` it is for that version only."""
+
+    method: str
+    path: str
+    params: Params | None = None
+    body: bytes | None = field(default=None, repr=False)
+    if_match: str | None = None
+    timeout: float = TIMEOUT
+
+    @property
+    def target(self) -> str:
+        given = {name: value for name, value in (self.params or {}).items() if value is not None}
+        return self.path + (f"?{urlencode(given, doseq=True)}" if given else "")
+
+    def headers(self, token: str | None) -> dict[str, str]:
+        optional = {
+            "Content-Type": None if self.body is None else "application/json",
+            "If-Match": self.if_match,
+            "Authorization": None if token is None else f"Bearer {token}",
+        }
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"Accept": "application/json", "Connection": "close", **given}
+
+
 class Client:
     """Requests to one server, given as `http[s]://HOST[:PORT]`, `HOST:PORT` or `unix:/PATH`.
 
@@ -108,13 +137,13 @@ class Client:
                 f"the token would cross the network to {host} readable for all: use https://{host}", 2
             )
 
-    def get(self, path: str, params: Params | None = None) -> Json:
+    def get(self, path: str, params: Params | None = None, timeout: float = TIMEOUT) -> Json:
         """A resource as a JSON object."""
-        return self._json("GET", path, params)
+        return self._json(_Request("GET", path, params, timeout=timeout))
 
     def etag(self, path: str) -> str | None:
         """The version of a resource, without reading all of it."""
-        connection, response = self._request("GET", path, None)
+        connection, response = self._answer(_Request("GET", path, timeout=BULK_TIMEOUT))
         connection.close()
         return response.headers.get("ETag")
 
@@ -125,10 +154,11 @@ class Client:
         body: Json | None,
         params: Params | None = None,
         if_match: str | None = None,
+        timeout: float = TIMEOUT,
     ) -> Json:
         """The JSON answer to a request with a JSON body (or none); with `if_match` only for that version."""
         content = None if body is None else json.dumps(body).encode()
-        return self._json(method, path, params, content, if_match)
+        return self._json(_Request(method, path, params, content, if_match, timeout))
 
     def pages(self, path: str, params: Params | None = None, limit: int = 0) -> Iterator[list[Json]]:
         """The pages of a list, at least one (that may be empty); at most `limit` items if not 0."""
@@ -153,61 +183,37 @@ class Client:
         params: Json = {"kind": list(kinds)}
         if after is not None:
             params["after"] = after
-        connection, response = self._request("GET", "/v1/events/stream", params)
+        request = _Request("GET", "/v1/events/stream", params)
+        connection, response = self._answer(request)
         try:
             while line := response.readline():
                 if line.startswith(b"data: "):
                     yield json.loads(line.removeprefix(b"data: "))
         except (OSError, HTTPException) as error:
-            raise self._lost(error) from None
+            raise self._lost(error, request) from None
         finally:
             connection.close()
         raise CliError(f"{self.server} has ended the event stream")
 
-    def _json(
-        self,
-        method: str,
-        path: str,
-        params: Params | None,
-        body: bytes | None = None,
-        if_match: str | None = None,
-    ) -> Json:
-        connection, response = self._request(method, path, params, body, if_match)
+    def _json(self, request: _Request) -> Json:
+        connection, response = self._answer(request)
         try:
-            text = response.read()
-            # 204: done, and nothing to say about it.
-            answer = json.loads(text) if response.status != 204 else {}
+            answer = json.loads(response.read())
         except ValueError:
             raise CliError(f"{self.server} does not answer like bgpsvc: what it sent is not JSON") from None
         except (OSError, HTTPException) as error:
-            raise self._lost(error) from None
+            raise self._lost(error, request) from None
         finally:
             connection.close()
         if not isinstance(answer, dict):
             raise CliError(f"{self.server} does not answer like bgpsvc")
         return answer
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        params: Params | None,
-        body: bytes | None = None,
-        if_match: str | None = None,
-    ) -> tuple[HTTPConnection, HTTPResponse]:
+    def _answer(self, request: _Request) -> tuple[HTTPConnection, HTTPResponse]:
         """An answered request; the caller closes the connection. CliError for problems."""
-        connection = self._connection()
-        given = {name: value for name, value in (params or {}).items() if value is not None}
-        target = path + (f"?{urlencode(given, doseq=True)}" if given else "")
-        headers = {"Accept": "application/json", "Connection": "close"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if if_match is not None:
-            headers["If-Match"] = if_match
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+        connection = self._connection(request.timeout)
         try:
-            connection.request(method, target, body, headers)
+            connection.request(request.method, request.target, request.body, request.headers(self._token))
             response = connection.getresponse()
             if response.status < 400:
                 return connection, response
@@ -215,20 +221,20 @@ class Client:
             wait = response.headers.get("Retry-After")
         except (OSError, HTTPException) as error:
             connection.close()
-            raise self._lost(error) from None
+            raise self._lost(error, request) from None
         connection.close()
         raise _problem(self.server, response.status, problem, wait, self._token is not None)
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, timeout: float) -> HTTPConnection:
         if self._path is not None:
-            return _UnixConnection(self._path, TIMEOUT)
+            return _UnixConnection(self._path, timeout)
         if self._tls is not None:
-            return HTTPSConnection(self._host, self._port, timeout=TIMEOUT, context=self._tls)
-        return HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+            return HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+        return HTTPConnection(self._host, self._port, timeout=timeout)
 
-    def _lost(self, error: Exception) -> CliError:
+    def _lost(self, error: Exception, request: _Request) -> CliError:
         if isinstance(error, TimeoutError):
-            return CliError(f"{self.server} does not answer within {TIMEOUT:g} s")
+            return CliError(f"{self.server} does not answer within {request.timeout:g} s")
         if isinstance(error, ssl.SSLCertVerificationError):
             return CliError(
                 f"{self.server} is not trusted: {error.verify_message}; --ca-file names certificates to trust"

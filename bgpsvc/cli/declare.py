@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bgpsvc.cli import files, plan
-from bgpsvc.cli.client import Client, Json, Refused, path_to
+from bgpsvc.cli.client import BULK_TIMEOUT, Client, Json, Refused, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import STORED, stored_kind
 from bgpsvc.cli.options import Output, Server, make_client
@@ -155,7 +155,7 @@ def export(
     import yaml
 
     client = make_client(ctx, server)
-    found = client.get(path_to("configuration"))
+    found = client.get(path_to("configuration"), timeout=BULK_TIMEOUT)
     document = {kind.key: found[kind.key] for kind in STORED if found.get(kind.key)}
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text = f"# Exported from {client.server}; secrets are masked, and kept if this is applied there again.\n"
@@ -231,7 +231,7 @@ class _Change:
         given = {**self._params, **params}
         try:
             with files.refused_at(self._sources):
-                return self._client.send("POST", self._path, self._document, given, if_match)
+                return self._client.send("POST", self._path, self._document, given, if_match, BULK_TIMEOUT)
         except Refused as refused:
             if refused.http_status != 412:
                 raise

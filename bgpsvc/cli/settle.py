@@ -12,7 +12,8 @@ from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import STORED, label_of
 
 POLL_SECONDS = 0.2
-ONE_BY_ONE = 50
+TOO_OFTEN_SECONDS = 1.0
+ONE_BY_ONE = 10
 """Up to as many resources are asked for one by one; more are looked for in lists, which take longer."""
 SHOWN = 5
 """As many stuck resources are named."""
@@ -30,7 +31,14 @@ def wait_until_done(client: Client, resources: Sequence[Json], timeout: float) -
     said = ""
     while True:
         began = time.monotonic()
-        stuck = list(_unfinished(client, waiting))
+        try:
+            stuck = list(_unfinished(client, waiting))
+        except Refused as refused:
+            if refused.http_status != 429 or began >= end:
+                raise
+            # The change is stored; being asked to wait is no reason to call it a failure.
+            time.sleep(TOO_OFTEN_SECONDS)
+            continue
         if not stuck:
             typer.echo(f"done: {len(resources)} resource{'' if len(resources) == 1 else 's'}", err=True)
             return

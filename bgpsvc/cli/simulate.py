@@ -10,7 +10,7 @@ import typer
 
 from bgpsvc.cli import files as documents
 from bgpsvc.cli.actions import OnOff
-from bgpsvc.cli.client import Json, path_to
+from bgpsvc.cli.client import BULK_TIMEOUT, Json, path_to
 from bgpsvc.cli.declare import OptionalFiles
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import GatewayOption, Output, Server, make_client, the_only
@@ -71,7 +71,7 @@ def simulate(
         "samples": samples,
     }
     with documents.refused_at(given, under="/documents"):
-        found = client.send("POST", path_to("vpn-gateways", name, "simulate"), question)
+        found = client.send("POST", path_to("vpn-gateways", name, "simulate"), question, timeout=BULK_TIMEOUT)
     if output in (Format.JSON, Format.YAML):
         write_object(found, output, sys.stdout)
     elif output is Format.CSV:

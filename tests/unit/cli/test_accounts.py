@@ -45,6 +45,14 @@ def test_a_token_is_made_listed_used_and_revoked(bgpsvc: Run, tmp_path: Path) ->
             assert [entry.action for entry in own.control.log] == ["token.create", "token.revoke"]
 
 
+def test_accounts_for_programs(bgpsvc: Run) -> None:
+    made = json.loads(bgpsvc("token", "create", "--name", "x", "--scope", "admin", "-o", "json").out)
+    assert made["token"].startswith(f"bgpsvc_{made['id']}.")
+    (row,) = csv.DictReader(io.StringIO(bgpsvc("token", "revoke", made["id"], "-o", "csv").out))
+    assert row["state"] == "revoked"
+    assert bgpsvc("secrets", "rotate-key", "-o", "yaml").out == "rotated: 2\n"
+
+
 def test_a_token_opens_what_its_scope_allows(bgpsvc: Run, tmp_path: Path) -> None:
     with RunningApi(anonymous=None) as closed:
         text = closed.control.add_token("dashboard", Scope.READ).text
