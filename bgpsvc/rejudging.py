@@ -73,7 +73,7 @@ class Rejudged:
             staying += sum(self.accepted(prefix) is not None for prefix in piece if prefix in adj.fresh)
             yield
         yield from self._take(refused, limit - staying - len(self.admitted))
-        yield from self._take(shed, limit - staying)
+        yield from self._take(shed, limit - staying - len(self.admitted))
 
     def _take(self, paths: list[tuple[Prefix, Attributes]], room: int) -> Work:
         """Admit what is acceptable of the paths, `room` of them at the most."""

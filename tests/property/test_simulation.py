@@ -28,17 +28,8 @@ from tests.unit.core.answers import ask, carried, differences, told
 from tests.unit.core.policies import policed, policy, prefixes, rule
 from tests.unit.support import IFINDEX, T1, T2, down, path, run, up
 
-PREFIXES = [
-    parse_prefix(t)
-    for t in [
-        "0.0.0.0/0",
-        "10.0.9.0/24",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "192.168.7.0/24",
-        "203.0.113.0/24",
-    ]
-]
+_TEXTS = ("0.0.0.0/0", "10.0.9.0/24", "172.16.0.0/12", "192.168.0.0/16", "192.168.7.0/24", "203.0.113.0/24")
+PREFIXES = [parse_prefix(text) for text in _TEXTS]
 SESSIONS = st.sampled_from([T1, T2])
 SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, unique=True).map(tuple)
 POLICIES = st.sampled_from(
