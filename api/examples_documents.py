@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bgpsvc.resources.fields import MASK
-
 Json = dict[str, Any]
 
 IKE: Json = {
@@ -20,7 +18,6 @@ IKE: Json = {
     "lifetime": 86400,
     "local_id": "198.51.100.1",
     "remote_id": "198.51.100.2",
-    "pre_shared_key": MASK,
 }
 IPSEC: Json = {"encryption": "aes256", "authentication": "sha256", "pfs": "group14", "lifetime": 86400}
 DPD: Json = {"enabled": True, "timeout": 30}

@@ -237,9 +237,14 @@ class FakeControl:
         kind: str | None,
         actor: Actor,
     ) -> Written:
-        self._changes += 1
         records = [r for put in puts if (r := self._next(*put)) is not None]
         removed = [self._catalog.record(k.key, n) for k, n in removals]
+        if not records and not removed:
+            view = None if kind is None else self.resource(kind, name_of(puts[0][1]))
+            return Written(plan, view)
+        self._changes += 1
+        for record in records:
+            record.change = self._changes
         for record in records:
             before = self._catalog.get(record.kind.key, record.name)
             action, old = ("create", None) if before is None else ("update", before.document)
@@ -248,8 +253,8 @@ class FakeControl:
             self._note("delete", record.kind.key, record.name, record.document, None, actor)
         target = (name_of(puts[0][1]) if puts else removals[0][1]) if kind is not None else None
         created = kind is not None and bool(records) and records[0].version == 1
-        view: ResourceView | None = None
         self._catalog.take(after, records, removed, self._changes)
+        view = None
         if kind is not None and target is not None:
             # What is deleted is shown on its way out, as the daemon does, whatever the speed of what follows.
             done = self._progress if puts else Progress(self._changes - 1)
@@ -260,10 +265,10 @@ class FakeControl:
     def _next(self, kind: Kind, resource: Resource) -> Record | None:
         before = self._catalog.get(kind.key, name_of(resource))
         if before is None:
-            return Record(kind, resource, 1, self.now, self.now, self._changes, True)
+            return Record(kind, resource, 1, self.now, self.now, fresh=True)
         if before.resource == resource:
             return None
-        return Record(kind, resource, before.version + 1, before.created_at, self.now, self._changes)
+        return Record(kind, resource, before.version + 1, before.created_at, self.now)
 
     def _follow(self, intent: Intent) -> None:
         """What the engine does with an intent, as far as the fake service has it."""
