@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.e2e.certificates import make_certificate
-from tests.e2e.service import CONFIGURATION, LONG, REPOSITORY, Site
+from tests.e2e.service import LONG, REPOSITORY, Site
 from tests.e2e.test_rest_resources import build
 from tests.netns.namespaces import wait_until
 
@@ -24,7 +24,7 @@ ADDRESS, PORT = "10.0.0.1", 8443
 URL = f"https://{ADDRESS}:{PORT}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with Site(stored=True) as made:
         make_certificate(made.directory, ADDRESS)
@@ -64,24 +64,24 @@ def client(site: Site, token: Path | None) -> httpx.Client:
 
 def test_beyond_loopback_a_token_is_needed_and_does_what_its_scope_says(site: Site) -> None:
     tokens = {scope: token_file(site, scope) for scope in ("read", "operate", "admin")}
-    vpc = CONFIGURATION["vpcs"][0]
+    peer = {"name": "far", "address": "203.0.113.7"}
     with site.host.entered():  # another machine, as far as the daemon can tell
         with client(site, None) as nobody:
             assert nobody.get("/v1/vpcs").status_code == 401
             assert nobody.get("/healthz").status_code in (200, 401)
         with client(site, tokens["read"]) as reader:
-            assert reader.get("/v1/vpcs").status_code == 200
-            assert reader.post("/v1/vpcs", json=vpc).status_code == 403
+            assert reader.get("/v1/customer-gateways").status_code == 200
+            assert reader.post("/v1/customer-gateways", json=peer).status_code == 403
         with client(site, tokens["admin"]) as admin:
-            made = admin.post("/v1/vpcs", json=vpc)
+            made = admin.post("/v1/customer-gateways", json=peer)
             assert made.status_code == 201, made.text
             listed = admin.get("/v1/tokens").json()["items"]
             ident = next(item["id"] for item in listed if item["scope"] == "operate")
             assert admin.delete(f"/v1/tokens/{ident}").status_code in (200, 204)
         with client(site, tokens["operate"]) as revoked:
             assert revoked.get("/v1/vpcs").status_code == 401
-    entry = site.rest.get("/v1/audit", kind="vpcs")["items"][0]
-    assert (entry["action"], entry["name"], entry["source"]) == ("create", "vpc1", "10.0.0.10")
+    entry = site.rest.get("/v1/audit", kind="customer_gateways")["items"][0]
+    assert (entry["action"], entry["name"], entry["source"]) == ("create", "far", "10.0.0.10")
     assert "(admin-er)" in entry["actor"]
 
 
