@@ -61,11 +61,10 @@ def _unreached(policy: RoutingPolicy, path: Path) -> Iterator[Fault]:
     for number, rule in enumerate(policy.rules):
         match = rule.match
         if match is None or not (match.prefixes or match.as_path or match.communities or match.sessions):
-            if number + 1 < len(policy.rules):
-                detail = (
-                    f"matches everything, so the {len(policy.rules) - number - 1} after it are never reached"
-                )
-                yield Fault((*path, "rules", number), detail)
+            after = len(policy.rules) - number - 1
+            if after:
+                which = "the rule after it is" if after == 1 else f"the {after} rules after it are"
+                yield Fault((*path, "rules", number), f"matches everything, so {which} never reached")
             return
 
 

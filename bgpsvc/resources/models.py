@@ -11,15 +11,21 @@ from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bgpsvc.resources import cross_rules, rules
 from bgpsvc.resources import fields as f
 from bgpsvc.resources.draft import Rule, draft_of
 from bgpsvc.resources.index import EMPTY, Index
+
+
+def _items(least: int, most: int | None = None) -> Any:
+    """A list that must be given; a rule counts its items, and the JSON Schema says how many there may be."""
+    bounds: dict[str, Any] = {"minItems": least}
+    return Field(json_schema_extra=bounds if most is None else bounds | {"maxItems": most})
 
 
 class Resource(BaseModel):
@@ -56,7 +62,7 @@ class Vpc(Resource):
     RULES = (rules.vpc_cidrs, rules.vpc_interfaces)
 
     name: f.Name
-    cidrs: tuple[f.VpcCidr, ...]
+    cidrs: tuple[f.VpcCidr, ...] = _items(1)
     route_table: f.RouteTable = 201
     interfaces: tuple[f.InterfaceName, ...] = ()
     """Interfaces of the VPC's networks. With several VPCs in one namespace each names its own: what enters
@@ -70,7 +76,7 @@ class VpnGateway(Resource):
 
     name: f.Name
     vpc: f.Name
-    addresses: tuple[f.GatewayAddress, ...]
+    addresses: tuple[f.GatewayAddress, ...] = _items(2, 2)
     auto_propagate: f.Flag = False
     advertise: tuple[f.AdvertisedPrefix, ...] = ()
     """Published routes: advertised beside the VPC's CIDRs while `auto_propagate` is on."""
@@ -224,7 +230,7 @@ class VpnConnection(Resource):
     import_policy: f.Name | None = None
     export_policy: f.Name | None = None
     health_check: HealthCheck | None = None
-    tunnels: tuple[Tunnel, ...]
+    tunnels: tuple[Tunnel, ...] = _items(1, 2)
 
 
 class PrefixMatch(Resource):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import json
 import string
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bgpsvc.control import InvalidDocument
 from bgpsvc.resources import ConfigError, Intent, Problem, dump, load
+from bgpsvc.resources.changes import intent_of
+from bgpsvc.resources.fields import MASK
+from bgpsvc.resources.kinds import KINDS, Kind
+from bgpsvc.resources.plain import configuration, parse, parse_all, plain, reveal, secrets_of
+from tests.unit.resources.base import ROUTES
 
 PSK_ALPHABET = string.ascii_letters + string.digits + "~!`@#$%^&*()_-+={}[]\\|;:',.<>/?"
 PRINTABLE = "".join(map(chr, range(33, 127)))
@@ -24,6 +34,7 @@ NAMES = st.one_of(
 INTERFACES = st.text(PRINTABLE, min_size=1, max_size=15).filter(
     lambda text: not set(text) & set("/:") and text not in (".", "..")
 )
+VPC_INTERFACES = st.sampled_from(["-br-lan", "-veth.100", "-e@f"])
 ASNS = st.integers(1, 4294967295)
 PATHS = st.text(min_size=1, max_size=40).filter(lambda text: bool(text.strip()) and text.isprintable())
 
@@ -120,13 +131,99 @@ def tunnels(draw: st.DrawFn, number: int, customers: list[str], interface: str, 
     )
 
 
+def prefix_matches() -> st.SearchStrategy[dict[str, Any]]:
+    """A network with lengths that prefixes inside it may have."""
+
+    def lengths(network: IPv4Network | IPv6Network) -> st.SearchStrategy[dict[str, Any]]:
+        both = st.lists(st.integers(network.prefixlen, network.max_prefixlen), min_size=2, max_size=2)
+        keys = both.map(lambda pair: {"ge": min(pair), "le": max(pair)})
+        some_keys = st.tuples(keys, st.sets(st.sampled_from(["ge", "le"])))
+        return some_keys.map(
+            lambda found: {"prefix": str(network)} | {k: v for k, v in found[0].items() if k in found[1]}
+        )
+
+    return (networks4() | networks6()).flatmap(lengths)
+
+
+U32 = st.integers(0, 4294967295)
+COMMUNITIES = st.lists(
+    st.sampled_from(["no-export", "blackhole", "65000:0100"])
+    | st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(lambda pair: f"{pair[0]}:{pair[1]}")
+    | st.tuples(U32, U32, U32).map(lambda three: ":".join(map(str, three))),
+    max_size=3,
+).map(tuple)
+PATTERNS = st.sampled_from(["^65500_", "_65000$", "^$", "(6550[0-3] ?)+", "65000{2}|65001", ".*"])
+
+
+def policy_rules(sessions: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    match = some(
+        prefixes=st.lists(prefix_matches(), max_size=2).map(tuple),
+        as_path=PATTERNS,
+        communities=COMMUNITIES,
+        sessions=st.lists(st.sampled_from(sessions), max_size=2).map(tuple) if sessions else st.just(()),
+    )
+    changes = some(
+        match=match,
+        action=st.just("accept"),
+        local_preference=U32,
+        med=U32,
+        prepend=st.integers(0, 10),
+        add_communities=COMMUNITIES,
+        remove_communities=COMMUNITIES,
+    )
+    return changes | st.fixed_dictionaries({"action": st.just("reject")}, optional={"match": match})
+
+
+def policies(name: str, sessions: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    rules = st.lists(policy_rules(sessions), max_size=3).map(tuple)
+    rest = some(rules=rules, default_action=st.sampled_from(["accept", "reject"]))
+    return rest.map(lambda found: {"name": name} | found)
+
+
+def static(number: int, version: int, kind: int) -> str:
+    """Destinations that differ by number and by kind of route, outside every VPC."""
+    return f"172.{16 + number}.{kind}.0/24" if version == 4 else f"2001:db9:{number:x}:{kind}::/64"
+
+
+@st.composite
+def routes(
+    draw: st.DrawFn, vpcs: list[dict[str, Any]], connections: list[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Static routes over the connections, custom routes of the VPCs."""
+    found: dict[str, list[dict[str, Any]]] = {"destination_routes": [], "policy_routes": [], "vpc_routes": []}
+    for number in range(draw(st.integers(0, 3)) if connections else 0):
+        connection = draw(st.sampled_from(connections))
+        own = {"vpn_gateway": connection["vpn_gateway"], "vpn_connection": connection["name"]}
+        version = draw(st.sampled_from([4, 6]))
+        route = {"name": f"static{number}", "destination": static(number, version, 1)} | own
+        found["destination_routes"].append(route | draw(some(publish=st.booleans())))
+        source = draw(networks4() if version == 4 else networks6())
+        route = {"name": f"policy{number}", "source": source, "destination": static(number, version, 2)} | own
+        extra = draw(some(publish=st.booleans(), priority=st.integers(1, 100)))
+        found["policy_routes"].append(route | extra)
+    for number, vpc in enumerate(vpcs):
+        hop: dict[str, Any] = {"next_hop": draw(st.sampled_from(["10.0.0.1", "192.0.2.1"]))}
+        hop |= draw(some(interface=INTERFACES))
+        target = draw(st.sampled_from([hop, {"interface": "eth0"}, {"blackhole": True}]))
+        route = {"name": f"custom{number}", "vpc": vpc["name"], "destination": static(number, 4, 3)}
+        found["vpc_routes"].append(route | target | draw(some(advertise=st.booleans())))
+    return found
+
+
 @st.composite
 def intents(draw: st.DrawFn) -> Intent:
-    """A valid configuration: some VPCs, each with at most one gateway, each gateway with some connections."""
+    """A valid configuration: some VPCs, each with at most one gateway, each gateway with some connections,
+    policies and routes."""
     vpcs: list[dict[str, Any]] = []
     gateways: list[dict[str, Any]] = []
     connections: list[dict[str, Any]] = []
-    tables = draw(st.lists(st.integers(1, 252) | st.integers(256, 4294967295), max_size=3, unique=True))
+    tables = draw(
+        st.lists(
+            st.integers(1, 252) | st.integers(256, 0x1FFFFFFF) | st.integers(0x30000000, 4294967295),
+            max_size=3,
+            unique=True,
+        )
+    )
     names = draw(st.lists(NAMES, min_size=3, max_size=3, unique=True))
     customers = [
         {
@@ -148,13 +245,22 @@ def intents(draw: st.DrawFn) -> Intent:
         gateways.append({"name": names[-index], "vpc": names[index], "addresses": addresses} | extra)
         for _ in range(draw(st.integers(0, 2))):
             connections.append(draw(connections_of(names[-index], customers, interfaces, len(connections))))
+    sessions = [f"{c['name']}-tunnel{n + 1}" for c in connections for n in range(len(c["tunnels"]))]
+    policy_names = draw(st.lists(NAMES, max_size=2, unique=True))
+    for item in (*gateways, *connections) if policy_names else ():
+        named = st.sampled_from(policy_names)
+        item |= draw(some(import_policy=named, export_policy=named))
+    for number, vpc in enumerate(vpcs):
+        vpc["interfaces"] = tuple(f"{number}{name}" for name in draw(st.sets(VPC_INTERFACES, max_size=2)))
     return Intent.model_validate(
         {
             "vpcs": vpcs,
             "vpn_gateways": gateways,
             "customer_gateways": customers,
+            "routing_policies": [draw(policies(name, sessions)) for name in policy_names],
             "vpn_connections": connections,
         }
+        | draw(routes(vpcs, connections))
     )
 
 
@@ -172,11 +278,22 @@ def connections_of(
             prefer_active_tunnel=st.booleans(),
             failback_hold_down=st.integers(0, 3_600_000).map(lambda milliseconds: milliseconds / 1000),
             accept_default_route=st.booleans(),
+            effect_immediately=st.booleans(),
         )
     )
     if draw(st.booleans()):
-        one_pair = {"local_cidrs": (draw(networks4()),), "remote_cidrs": (draw(networks6()),)}
-        extra |= {"routing_mode": "interesting_traffic"} | one_pair
+        pair[1:] = []
+        check = some(
+            interval=st.integers(1, 3600),
+            retries=st.integers(1, 100),
+            on_failure=st.sampled_from(["revoke_route", "reserve_route"]),
+        )
+        ends = {"source": "10.0.0.1", "destination": "172.16.0.1"}
+        extra |= draw(st.just({}) | check.map(lambda found: {"health_check": ends | found}))
+    if draw(st.booleans()):
+        remote = static(15 + number, draw(st.sampled_from([4, 6])), 4)
+        local = draw(networks4() if "." in remote else networks6())
+        extra |= {"routing_mode": "interesting_traffic", "local_cidrs": (local,), "remote_cidrs": (remote,)}
     return {
         "name": f"conn{number}",
         "vpn_gateway": gateway,
@@ -187,6 +304,72 @@ def connections_of(
 
 def read_secret(name: str) -> str:
     return f"{FILE_SECRET}\n"
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(intents())
+def test_documents_are_read_as_the_same_and_their_schemas_are_true(intent: Intent) -> None:
+    read = load(dump(intent, reveal=True), "printed", read_secret).intent
+    for kind in KINDS:
+        for resource in getattr(read, kind.key):
+            masked, shown = plain(resource), plain(resource, reveal)
+            assert FILE_SECRET not in json.dumps(masked)
+            for document in (masked, shown):
+                validator(kind).validate(document)
+            again = parse(kind, shown)
+            assert plain(again, reveal) == shown
+            assert parse(kind, masked, keep=again) == again
+            assert all(
+                value in json.dumps(shown) or "\\" in json.dumps(value)
+                for value in secrets_of(resource).values()
+            )
+    assert intent_of(parse_all(configuration(read), keep=read)) == intent_of(
+        parse_all(configuration(read, reveal))
+    )
+
+
+VALUES = st.one_of(
+    st.none() | st.booleans() | st.integers(-2, 5) | st.integers(2**29 - 1, 2**33) | st.floats(),
+    st.sampled_from(
+        [MASK, "", "1.10", "65530", "10.0.0.0/16", "::1", "::ffff:1.2.3.4/127", "1.2.3.4", "a", "30"]
+    ),
+    st.sampled_from(["no-export", "1:2", "a.b", "^$", "ikev1", "sha1", "group2", "disabled", [], {}, ["a"]]),
+    st.text(max_size=12),
+)
+DOCUMENTS = configuration(load(ROUTES, "base").intent, reveal)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value inside a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, item in inner for found in ((*path, key), *places(item, (*path, key)))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_what_is_accepted_satisfies_the_schema(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(KINDS))
+    document = copy.deepcopy(data.draw(st.sampled_from(DOCUMENTS[kind.key])))
+    original = parse(kind, document)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *steps, last = data.draw(st.sampled_from(places(document)))
+        value = document
+        for step in steps:
+            value = value[step]
+        value[last] = data.draw(VALUES)
+    try:
+        parse(kind, document, keep=original)
+    except InvalidDocument:
+        return
+    validator(kind).validate(document)
+
+
+@functools.cache
+def validator(kind: Kind) -> jsonschema_rs.Validator:
+    """Judges documents by the schema of their kind, formats included."""
+    return jsonschema_rs.validator_for(kind.model.model_json_schema(), validate_formats=True)
 
 
 @settings(

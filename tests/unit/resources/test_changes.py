@@ -189,6 +189,13 @@ def test_a_change_that_breaks_another_resource(
     assert found[0][2].startswith(message)
 
 
+def test_connections_without_routes_are_judged_with_their_vpc_too() -> None:
+    routes = [(kind, item.name) for kind in KINDS[5:] for item in getattr(base(), kind.key)]
+    intent = with_changes(base(), (), routes)
+    found = mistakes_of(intent, changed(intent, "vpcs", "vpc1", cidrs=["fd00:20::/64"]))
+    assert found[0][2].startswith("VPN connection conn1, /tunnels/1/bgp/ipv6/tunnel_cidr: overlaps")
+
+
 def test_with_several_puts_pointers_name_the_resource() -> None:
     intent = base()
     found = mistakes_of(
