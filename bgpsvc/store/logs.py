@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bgpsvc.control import AuditView
 from bgpsvc.store import schema
 from bgpsvc.store.records import AuditEntry
-from bgpsvc.store.statements import chunks, clean, upsert
+from bgpsvc.store.statements import chunks, clean, rows, upsert
 from bgpsvc.views import EventView
 
 LARGEST_ID = 2**63 - 1
@@ -25,7 +25,7 @@ def bounded(ident: int) -> int:
 
 async def append_audit(connection: AsyncConnection, entries: Iterable[AuditEntry]) -> None:
     """Add entries in their order."""
-    rows = (
+    records = (
         {
             "time": entry.time,
             "actor": clean(entry.actor),
@@ -38,7 +38,7 @@ async def append_audit(connection: AsyncConnection, entries: Iterable[AuditEntry
         }
         for entry in entries
     )
-    for chunk in chunks(rows):
+    for chunk in chunks(records):
         await connection.execute(insert(schema.audit), chunk)
 
 
@@ -53,15 +53,20 @@ async def read_audit(
     for column, value in filters.items():
         if value is not None:
             statement = statement.where(table.c[column] == clean(value))
-    return tuple(
-        AuditView(row.id, row.time, row.actor, row.source, row.action, row.kind, row.name, row.old, row.new)
-        for row in await connection.execute(statement)
-    )
+    found: list[AuditView] = []
+    async for chunk in rows(connection, statement):
+        found += (
+            AuditView(
+                row.id, row.time, row.actor, row.source, row.action, row.kind, row.name, row.old, row.new
+            )
+            for row in chunk
+        )
+    return tuple(found)
 
 
 async def append_events(connection: AsyncConnection, events: Iterable[EventView]) -> None:
     """Add events; those whose id is there already are left out, so that adding can be repeated."""
-    rows = (
+    records = (
         {
             "id": event.id,
             "time": event.time,
@@ -74,7 +79,7 @@ async def append_events(connection: AsyncConnection, events: Iterable[EventView]
         for event in events
     )
     statement = upsert(connection, schema.events).on_conflict_do_nothing(index_elements=["id"])
-    for chunk in chunks(rows):
+    for chunk in chunks(records):
         await connection.execute(statement, chunk)
 
 
@@ -94,10 +99,12 @@ async def read_events(
         statement = statement.where(table.c.id < bounded(before))
     if kinds is not None:
         statement = statement.where(table.c.kind.in_(sorted(map(clean, kinds))))
-    found = [
-        EventView(row.id, row.time, row.kind, row.severity, row.subject, row.message, row.data)
-        for row in await connection.execute(statement)
-    ]
+    found: list[EventView] = []
+    async for chunk in rows(connection, statement):
+        found += (
+            EventView(row.id, row.time, row.kind, row.severity, row.subject, row.message, row.data)
+            for row in chunk
+        )
     return tuple(reversed(found) if after is None else found)
 
 

@@ -24,7 +24,7 @@ from bgpsvc.store.backend import ENGINE, Migrate, reason
 from bgpsvc.store.errors import StoreError, StoreInUse
 
 BUSY_TIMEOUT_MS = 5000
-FULL_CHECK_BYTES = 256 * 1024 * 1024
+FULL_CHECK_BYTES = 64 * 1024 * 1024
 """Up to this size `integrity_check` runs at start, beyond it `quick_check`, which does not compare indexes
 with their tables. See docs/operations/store.md for how long they take."""
 

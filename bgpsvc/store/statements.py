@@ -39,14 +39,14 @@ def upsert(connection: AsyncConnection, table: Any) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-# Resources --------------------------------------------------------------------------------------------------
-
-
 async def rows(connection: AsyncConnection, statement: Any) -> AsyncIterator[Sequence[Any]]:
     """The rows of a statement in chunks, so that other tasks have their turn."""
     async with connection.stream(statement) as result:
         async for chunk in result.partitions(CHUNK):
             yield chunk
+
+
+# Resources --------------------------------------------------------------------------------------------------
 
 
 async def load_resources(connection: AsyncConnection, ring: KeyRing) -> tuple[StoredResource, ...]:
