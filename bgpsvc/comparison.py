@@ -70,7 +70,7 @@ class Comparison:
 
     def __init__(self, place: Gateway, tunnels: Mapping[SessionId, Tunnel], world: World) -> None:
         self._place = place
-        self._tunnels = tunnels
+        self._states = {t.session: t.state for t in tunnels.values()}
         self._world = world
         self._losers = [s for s in world.old.values() if s.adj.stale and not world.keeps_stale(s)]
         self._by_class: dict[ForwardingClass, SessionId | None] = {}
@@ -154,7 +154,8 @@ class Comparison:
             return True
         old = self._world.old
         return any(
-            self._world.usable(ident)
+            ident in old
+            and self._world.usable(ident)
             and (prefix not in old[ident].adj.stale or self._world.keeps_stale(old[ident]))
             for ident in accepted
         )
@@ -172,16 +173,16 @@ class Comparison:
         if refused is not None:
             return refused
         world = self._world
-        old, then = self._tunnels[before].state, world.tunnels[before].state
+        old, then = self._states[before], world.tunnels[before].state
         if then < old:
             return f"{before} would be {_STATES[then]}"
-        if world.tunnels[after].state > self._tunnels[after].state:
+        if world.tunnels[after].state > self._states[after]:
             return f"{after} would be {_STATES[world.tunnels[after].state]} and comes first"
         return f"{after} would have the better path: {self._step(prefix, before)}"
 
     def _why_lost(self, prefix: Prefix, before: SessionId | None) -> str:
         if not self._world.propagate:
-            return Reason.PROPAGATION_OFF.text
+            return "automatic propagation would be off"
         if prefix in self._hidden_then:
             return "a published static route would stand in its place"
         refused = None if before is None else self._why_no_path(prefix, before)

@@ -161,13 +161,13 @@ def _notes(engine: Engine, place: Gateway, world: World) -> Iterator[str]:
 
 def _tunnel_notes(engine: Engine, world: World) -> Iterator[str]:
     for name in world.question.fail_tunnels:
-        tunnel = engine.tunnels[SessionId(name)]
-        if tunnel.state is TunnelState.DOWN:
+        tunnel = engine.tunnels.get(SessionId(name))
+        if tunnel is not None and tunnel.state is TunnelState.DOWN:
             yield f"{name} is down already: {tunnel.reason}"
     for name in world.question.recover_tunnels:
-        tunnel = engine.tunnels[SessionId(name)]
+        tunnel = engine.tunnels.get(SessionId(name))
         session = world.old.get(SessionId(name))
-        if tunnel.state is TunnelState.LIVE:
+        if tunnel is not None and tunnel.state is TunnelState.LIVE:
             yield f"{name} is live already"
         elif session is not None:
             count = len(session.adj.fresh) + len(session.adj.stale)
