@@ -21,6 +21,8 @@ from bgpsvc.tunnels import Tunnel, TunnelState
 
 CEASE_MAX_PREFIXES = 1
 """RFC 4486: Maximum Number of Prefixes Reached."""
+JUDGED_AT_ONCE = 500
+"""Prefixes of one piece of work; another policy may make other attributes, and a decision, of each."""
 
 
 class Intake:
@@ -236,12 +238,12 @@ class Intake:
             yield from self._refilter_session(gateway, session)
 
     def _refilter_session(self, gateway: Gateway, session: Session) -> Iterator[None]:
-        for piece in pieces([*session.adj.fresh, *session.adj.stale]):
+        for piece in pieces([*session.adj.fresh, *session.adj.stale], JUDGED_AT_ONCE):
             if not self._current(gateway, session):
                 return
             self._judge_accepted(gateway, session, piece)
             yield
-        for piece in pieces(list(session.adj.refused)):
+        for piece in pieces(list(session.adj.refused), JUDGED_AT_ONCE):
             if not self._current(gateway, session):
                 return
             self._judge_refused(gateway, session, piece)
@@ -263,6 +265,7 @@ class Intake:
     def _judge_accepted(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         adj = session.adj
         kept: list[tuple[Prefix, Attributes]] = []
+        gone: list[tuple[Prefix, Attributes, Reason]] = []
         for prefix in prefixes:
             attributes = adj.get(prefix)
             if attributes is None:
@@ -271,12 +274,15 @@ class Intake:
             if judgement.attributes is not None:
                 kept.append((prefix, judgement.attributes))
             elif judgement.reason is not None:
-                was_fresh = prefix in adj.fresh
-                self.withdraw(gateway, session, (prefix,))
-                if was_fresh:
-                    adj.refused[prefix] = (attributes, judgement.reason)
-                self.purge_orphans(gateway, (prefix,))
+                gone.append((prefix, attributes, judgement.reason))
         self._install(gateway, session, kept)
+        if gone:
+            # A stale path that is refused is not kept: it is judged when the peer announces it again.
+            refused = {p: (attributes, reason) for p, attributes, reason in gone if p in adj.fresh}
+            leaving = [prefix for prefix, _, _ in gone]
+            self.withdraw(gateway, session, leaving)
+            adj.refused.update(refused)
+            self.purge_orphans(gateway, leaving)
 
     def _judge_refused(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         adj = session.adj

@@ -16,13 +16,13 @@ PIECE = 2000
 _FINISHED = object()
 
 
-def pieces(items: list[T]) -> Iterator[list[T]]:
-    """The items in portions of at most `PIECE`, each spread over all of them.
+def pieces(items: list[T], size: int = PIECE) -> Iterator[list[T]]:
+    """The items in portions of at most `size`, each spread over all of them.
 
     Tables are often in address order, in which the kernel's IPv4 trie takes deletions ten times
     slower than in one that jumps about.
     """
-    portions = -(-len(items) // PIECE)
+    portions = -(-len(items) // size)
     for first in range(portions):
         yield items[first::portions]
 

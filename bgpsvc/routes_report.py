@@ -18,7 +18,6 @@ from bgpsvc.model import (
     format_prefix,
     prefix_family,
 )
-from bgpsvc.policy import judge
 from bgpsvc.rib import PathSet
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Hop, TunnelState
@@ -118,7 +117,7 @@ def _refused(engine: Engine, gateway: Gateway, prefix: Prefix) -> list[Candidate
             continue
         local_pref = session.settings.policy.local_pref(attributes)
         view = _candidate(session, prefix, attributes, local_pref, None, False, reason)
-        judgement = judge(session.settings, gateway.filter, prefix, attributes)
+        judgement = session.weigh(attributes).judge(prefix, gateway.filter.refuse(prefix))
         if judgement.reason is reason:
             # It is not while a changed policy has yet to reach the path.
             view = replace(view, reason_text=judgement.text)
