@@ -23,7 +23,17 @@ from bgpsvc.resources import (
     load,
 )
 from bgpsvc.resources.advice import LEGACY
-from bgpsvc.resources.models import Resource
+from bgpsvc.resources.models import (
+    DestinationRoute,
+    HealthCheck,
+    PolicyMatch,
+    PolicyRoute,
+    PolicyRule,
+    PrefixMatch,
+    Resource,
+    RoutingPolicy,
+    VpcRoute,
+)
 from bgpsvc.resources.schema import plan_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
@@ -33,12 +43,20 @@ SECTIONS: dict[str, type[Resource]] = {
     "VPN gateway": VpnGateway,
     "Customer gateway": CustomerGateway,
     "VPN connection": VpnConnection,
+    "Health check": HealthCheck,
     "Tunnel": Tunnel,
     "BGP section": BgpSettings,
     "IPv6 section": Ipv6Settings,
     "IKE section": IkeSettings,
     "IPsec section": IpsecSettings,
     "DPD section": DpdSettings,
+    "Routing policy": RoutingPolicy,
+    "Policy rule": PolicyRule,
+    "Policy match": PolicyMatch,
+    "Prefix match": PrefixMatch,
+    "Destination-based route": DestinationRoute,
+    "Policy-based route": PolicyRoute,
+    "Custom VPC route": VpcRoute,
 }
 
 
