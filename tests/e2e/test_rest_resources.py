@@ -20,8 +20,10 @@ ORDER = ("vpcs", "customer_gateways", "vpn_gateways", "vpn_connections")
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(store_url: str | None) -> Iterator[Site]:
+    """On SQLite and on PostgreSQL."""
     with Site(stored=True) as made:
+        made.options = () if store_url is None else ("--database", store_url)
         made.start()
         yield made
 
