@@ -69,8 +69,8 @@ def _unfinished(
             items = {item["name"]: item for item in client.items(path_to(_PATHS[kind]))}
             found |= {key: items.get(key[1]) for key in kept if key[0] == kind}
     for key, item in found.items():
-        # One that somebody else deleted meanwhile is waited for no more.
-        if item is not None and (waiting[key] or item["status"] != "active"):
+        # One that somebody else deleted, or made again, meanwhile is waited for no more.
+        if item is not None and item["status"] != "active":
             reason = f": {item['status_reason']}" if item["status_reason"] else ""
             yield key, f"{label_of(key[0])} {key[1]} is {item['status']}{reason}"
 

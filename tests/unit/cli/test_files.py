@@ -22,6 +22,7 @@ vpn_connections:
     vpn_gateway: elsewhere
     enable_bgp: yes
     local_asn: 1.10
+    import_policy:
     tunnels:
       - customer_gateway: cgw1
         interface: t1
@@ -144,10 +145,10 @@ def refusal(*pointers: str) -> Refused:
     [
         (
             "/vpn_connections/conn1/tunnels/1/bgp/hold_time",
-            "13:80: vpn_connections[0].tunnels[1].bgp.hold_time",
+            "14:80: vpn_connections[0].tunnels[1].bgp.hold_time",
         ),
         # The innermost thing around what is not there.
-        ("/vpn_connections/conn1/tunnels/1/ike", "11:9: vpn_connections[0].tunnels[1].ike"),
+        ("/vpn_connections/conn1/tunnels/1/ike", "12:9: vpn_connections[0].tunnels[1].ike"),
         ("/vpn_connections/0/local_asn", "5:16: vpn_connections[0].local_asn"),
         ("/vpn_connections/conn1", "2:5: vpn_connections[0]"),
     ],

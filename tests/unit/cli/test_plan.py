@@ -7,9 +7,11 @@ from typing import Any
 from bgpsvc.cli import plan
 
 EMPTY: dict[str, Any] = {"resources": [], "sessions": [], "kernel": [], "peers": [], "warnings": []}
+NEW = {"pointer": "/local_asn", "old": None, "new": 65530}
+"""Of what is new, the whole document changes: that is not worth listing."""
 FULL: dict[str, Any] = {
     "resources": [
-        {"action": "create", "kind": "vpn_connections", "name": "conn1", "fields": []},
+        {"action": "create", "kind": "vpn_connections", "name": "conn1", "fields": [NEW]},
         {
             "action": "update",
             "kind": "vpn_gateways",
