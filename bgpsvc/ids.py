@@ -50,3 +50,7 @@ class TableNumbers:
     def isolation(self, vpc: str) -> int:
         """The table of what a VPC must not reach."""
         return self._ids.allocate(TABLES.start, f"isolation {vpc}")
+
+    def dead_end(self) -> int:
+        """The table that ends the lookups of VPCs with interfaces before those of others."""
+        return self._ids.allocate(TABLES.start, "dead end")

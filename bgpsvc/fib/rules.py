@@ -10,7 +10,12 @@
 
 A VPC without interfaces serves every packet of the namespace. One with interfaces has its rules once
 for each of them, for each tunnel of its VPN gateway, and for what this host sends itself (iif lo), so
-what enters elsewhere does not see its tables.
+what enters elsewhere does not see its tables. Where there are both, what enters at an interface of a
+VPC ends before the tables of those without, which move behind:
+
+    32350  what enters at a VPC's interfaces: main, with the system's default route
+    32360  the same: a table in which everything is unreachable
+    32400… policy-based, 32600 destination-based, 32700 VPC's tables of the VPCs without interfaces
 
 Rules and routes of ours carry protocol 201; others are left alone.
 """
@@ -35,6 +40,10 @@ PREFERENCE_SYSTEM = 32000
 PREFERENCE_POLICY = range(32001, 32101)
 PREFERENCE_STATIC = 32200
 PREFERENCE_BGP = 32300
+PREFERENCE_OWN_DEFAULT = 32350
+PREFERENCE_DEAD_END = 32360
+BEHIND = 400
+"""By how much the rules of VPCs without interfaces move behind those of VPCs with interfaces."""
 LOCAL = "lo"
 """As the interface of a rule: what this host sends itself."""
 
@@ -72,13 +81,17 @@ class PolicyLookup:
 
 @dataclass(frozen=True, slots=True)
 class VpcLookup:
-    """Tables of a VPC, and the interfaces at which its packets enter (empty: anywhere)."""
+    """Tables of a VPC, and the interfaces at which its packets enter (empty: anywhere).
+
+    `dead_end`: the table that keeps what enters there from the VPCs without interfaces, if there are any.
+    """
 
     table: int
     destinations: int | None = None
     policies: tuple[PolicyLookup, ...] = ()
     isolation: int | None = None
     interfaces: tuple[str, ...] = ()
+    dead_end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +107,22 @@ class CustomRoute:
 
 def lookups(intent: Intent, numbers: TableNumbers) -> list[VpcLookup]:
     """The VPCs of an intent that have routes of ours: those with a VPN gateway or custom routes."""
+    vpcs = _routed(intent)
+    dead_end = numbers.dead_end() if _mixed(vpcs) else None
+    return [_lookup(intent, vpc, numbers, dead_end if vpc.interfaces else None) for vpc in vpcs]
+
+
+def _routed(intent: Intent) -> list[Vpc]:
     custom = {route.vpc for route in intent.vpc_routes}
-    return [
-        _lookup(intent, vpc, numbers)
-        for vpc in intent.vpcs
-        if vpc.name in custom or intent.gateway_of_vpc(vpc.name) is not None
-    ]
+    return [v for v in intent.vpcs if v.name in custom or intent.gateway_of_vpc(v.name) is not None]
 
 
-def _lookup(intent: Intent, vpc: Vpc, numbers: TableNumbers) -> VpcLookup:
+def _mixed(vpcs: Collection[Vpc]) -> bool:
+    """Some have interfaces and some have not."""
+    return len({bool(vpc.interfaces) for vpc in vpcs}) == 2
+
+
+def _lookup(intent: Intent, vpc: Vpc, numbers: TableNumbers, dead_end: int | None) -> VpcLookup:
     gateway = intent.gateway_of_vpc(vpc.name)
     name = None if gateway is None else gateway.name
     static = any(route.vpn_gateway == name for route in intent.destination_routes)
@@ -121,6 +141,7 @@ def _lookup(intent: Intent, vpc: Vpc, numbers: TableNumbers) -> VpcLookup:
         ),
         isolation=numbers.isolation(vpc.name) if vpc.interfaces else None,
         interfaces=(*vpc.interfaces, *_tunnel_interfaces(intent, vpc)) if vpc.interfaces else (),
+        dead_end=dead_end,
     )
 
 
@@ -155,22 +176,28 @@ def wanted(vpcs: Sequence[VpcLookup], far_ends: Collection[bytes]) -> list[Rule]
                     for interface in vpc.interfaces
                 ]
         rules.append(Rule(family, PREFERENCE_SYSTEM, RT_TABLE_MAIN, suppress=0))
+        for vpc in vpcs:
+            if vpc.dead_end is not None:
+                for iif in vpc.interfaces:
+                    rules.append(Rule(family, PREFERENCE_OWN_DEFAULT, RT_TABLE_MAIN, iif=iif))
+                    rules.append(Rule(family, PREFERENCE_DEAD_END, vpc.dead_end, iif=iif))
+        mixed = any(vpc.dead_end is not None for vpc in vpcs)
         for vpc in sorted(vpcs, key=lambda v: v.table):
-            rules += _of_vpc(vpc, family)
+            rules += _of_vpc(vpc, family, BEHIND if mixed and not vpc.interfaces else 0)
     return list(dict.fromkeys(rules))
 
 
-def _of_vpc(vpc: VpcLookup, family: Family) -> list[Rule]:
+def _of_vpc(vpc: VpcLookup, family: Family, behind: int) -> list[Rule]:
     rules: list[Rule] = []
     entries: tuple[str | None, ...] = (LOCAL, *vpc.interfaces) if vpc.interfaces else (None,)
     for iif in entries:
-        rules.append(Rule(family, PREFERENCE_BGP, vpc.table, iif=iif))
+        rules.append(Rule(family, PREFERENCE_BGP + behind, vpc.table, iif=iif))
         if vpc.destinations is not None:
-            rules.append(Rule(family, PREFERENCE_STATIC, vpc.destinations, iif=iif))
+            rules.append(Rule(family, PREFERENCE_STATIC + behind, vpc.destinations, iif=iif))
         rules += [
             Rule(
                 family,
-                PREFERENCE_SYSTEM + policy.priority,
+                PREFERENCE_SYSTEM + policy.priority + behind,
                 policy.table,
                 to=_narrower(policy.destination),
                 source=_narrower(policy.source),
@@ -223,6 +250,8 @@ def fixed_routes(intent: Intent, numbers: TableNumbers) -> FixedRoutes:
             others = {p for other in intent.vpcs if other is not vpc for p in _networks(intent, other)}
             isolation: dict[Prefix, FixedType] = dict.fromkeys(sorted(others), "unreachable")
             tables[numbers.isolation(vpc.name)] = isolation | dict.fromkeys(_networks(intent, vpc), "throw")
+    if _mixed(_routed(intent)):
+        tables[numbers.dead_end()] = dict.fromkeys((Prefix(bytes(5)), Prefix(bytes(17))), "unreachable")
     return tables
 
 

@@ -99,6 +99,26 @@ def test_a_vpc_with_interfaces_is_seen_from_these_and_from_the_host_alone() -> N
     assert found.index(Rule(V4, 32000, 254, suppress=0)) < found.index(Rule(V4, 32300, 201, iif="lo"))
 
 
+def test_what_enters_at_a_vpc_ends_before_the_tables_of_those_without_interfaces() -> None:
+    policy = PolicyLookup(10, *packed("10.0.0.0/16", "192.168.0.0/16"), 7)
+    own = VpcLookup(201, isolation=9, interfaces=("lan1",), dead_end=5)
+    found = [r for r in wanted([own, VpcLookup(202, 6, (policy,))], []) if r.family is V4]
+    order = sorted((r.preference, r.table, r.iif) for r in found)
+    assert order == [
+        (31995, 9, "lan1"),
+        (32000, 254, None),
+        (32300, 201, "lan1"),
+        (32300, 201, "lo"),
+        (32350, 254, "lan1"),
+        (32360, 5, "lan1"),
+        (32410, 7, None),
+        (32600, 6, None),
+        (32700, 202, None),
+    ]
+    places = [(r.preference, r.iif) for r in found]
+    assert places.index((32360, "lan1")) < places.index((32700, None)), "what protects is added first"
+
+
 def test_only_what_differs_is_changed() -> None:
     wished = wanted([VpcLookup(201)], [FAR])
     assert changes(wished, wished) == ([], [])
@@ -204,6 +224,10 @@ def test_lookups_name_tables_that_only_the_vpcs_own_routes_need() -> None:
         numbers.destination("vpc1"),
         isolation=numbers.isolation("vpc1"),
         interfaces=("lan1", "t11", "t12"),
+        dead_end=numbers.dead_end(),
+    )
+    assert fixed_routes(intent, numbers)[numbers.dead_end()] == dict.fromkeys(
+        packed("0.0.0.0/0", "::/0"), "unreachable"
     )
     lookup = PolicyLookup(5, *packed("10.2.0.0/16", "172.17.0.0/16"), numbers.policy("conn2"))
     assert second == VpcLookup(202, policies=(lookup,))
