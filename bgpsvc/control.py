@@ -62,7 +62,7 @@ class ResourceView:
     """The whole document with defaults filled in, secrets masked."""
     status: ResourceStatus
     status_reason: str | None
-    """What is waited for, or why it is stuck; None if active."""
+    """What is waited for, or why it is stuck; of an active route why packets do not take it now."""
     etag: str
     created_at: float
     updated_at: float

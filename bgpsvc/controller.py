@@ -48,6 +48,7 @@ from bgpsvc.resources.models import Resource
 from bgpsvc.resources.plain import merge_patch, name_of, names_in, parse, parse_all, secrets_of
 from bgpsvc.runtime import Runtime
 from bgpsvc.simulation import simulate
+from bgpsvc.standing import why_not
 from bgpsvc.store.database import Store
 from bgpsvc.store.errors import WriteConflict
 from bgpsvc.store.records import AuditEntry, Batch, Remembered
@@ -110,11 +111,18 @@ class Controller:
 
     def resource(self, kind: str, name: str) -> ResourceView:
         """One resource."""
-        return self._catalog.view(kind, name, self._progress)
+        return self._standing(self._catalog.view(kind, name, self._progress))
 
     def resources(self, kind: str, after: str | None, limit: int) -> Listing:
         """Resources by name."""
-        return self._catalog.page(kind, after, limit, self._progress)
+        page = self._catalog.page(kind, after, limit, self._progress)
+        return replace(page, items=tuple(self._standing(view) for view in page.items))
+
+    def _standing(self, view: ResourceView) -> ResourceView:
+        if view.status != "active":
+            return view
+        why = why_not(self._runtime.engine, self._runtime.custom.problems, view.kind, view.name)
+        return view if why is None else replace(view, status_reason=why)
 
     def configuration(self) -> Document:
         """All resources in the form of the configuration file, secrets masked."""
