@@ -186,7 +186,11 @@ def test_one_tunnel_that_is_set_up_anew_moves_and_loses_routes() -> None:
 
 def test_what_a_session_takes_over_while_it_stays_up() -> None:
     node = both_up()
-    changes = {"failback_hold_down": 1.0, "accept_default_route": True, "prefer_active_tunnel": False}
+    changes: dict[str, object] = {
+        "failback_hold_down": 1.0,
+        "accept_default_route": True,
+        "prefer_active_tunnel": False,
+    }
     made = planned(node, intent(connection=changes, max_prefixes=7, max_prefixes_action="teardown"))
     assert effects(made.sessions, "update")[T1][1] == (
         "max_prefixes 1000000 → 7; hold_down 5.0 s → 1.0 s; teardown at max_prefixes is on; "
