@@ -202,11 +202,11 @@ class Weighed:
             return _REFUSED[self.refused]
         if denied is not None and denied is not Reason.DEFAULT_ROUTE:
             return _REFUSED[denied]
-        # The last outcome takes every prefix.
-        prefixes, judgement = next(o for o in self._outcomes if o[0] is None or prefix in o[0])
-        if denied is not None and prefixes is None and not self._accept_default:
-            return _REFUSED[denied]
-        return judgement
+        for prefixes, judgement in self._outcomes:
+            if prefixes is not None and prefix in prefixes:
+                return judgement
+        # The last outcome takes every prefix. It does not name the default route.
+        return judgement if denied is None or self._accept_default else _REFUSED[denied]
 
 
 def weigh(session: Importing, attributes: Attributes) -> Weighed:

@@ -8,8 +8,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bgpsvc.as_path_regex import MAX_NESTING, MAX_REPEAT, REMEMBERED, AsPathRegex
+from bgpsvc.resources.models import PolicyMatch
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,11 @@ def test_patterns(pattern: str, path: str, found: bool) -> None:
 def test_what_is_no_pattern_is_told(pattern: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         AsPathRegex(pattern)
+
+
+def test_a_configuration_with_such_a_pattern_is_refused() -> None:
+    with pytest.raises(ValidationError, match="repetitions multiply"):
+        PolicyMatch(as_path="((1{50}){50}){50}")
 
 
 @pytest.mark.parametrize(
