@@ -19,18 +19,24 @@ LEGACY = {
 """Values that the clouds still accept and that should not be chosen any more, with what to take instead."""
 
 
-def warnings(intent: Intent) -> Iterator[Fault]:
-    """All warnings about a valid configuration."""
+def warnings(intent: Intent) -> tuple[Fault, ...]:
+    """All warnings about a valid configuration; worked out once."""
+    return intent.once(_warnings)
+
+
+def _warnings(intent: Intent) -> tuple[Fault, ...]:
+    return tuple(_found(intent))
+
+
+def _found(intent: Intent) -> Iterator[Fault]:
     yield from _shared_namespace(intent)
     for index, policy in enumerate(intent.routing_policies):
         yield from _unreached(policy, ("routing_policies", index))
     for index, connection in enumerate(intent.vpn_connections):
         path: Path = ("vpn_connections", index)
         yield from _tunnels(intent, connection, path)
-        if not connection.effect_immediately:
-            yield Fault((*path, "effect_immediately"), _not_applied("effect_immediately"))
-        for number, tunnel in enumerate(connection.tunnels):
-            yield from _ipsec(tunnel, (*path, "tunnels", number))
+        for fault in connection.once(_own):
+            yield Fault((*path, *fault.path), fault.message)
     yield from _shared_tunnel_cidrs(intent)
     yield from overlaps(intent)
 
@@ -77,6 +83,16 @@ def _tunnels(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[
             f"the peers of the two tunnels have different ASNs, {asns[0]} and {asns[1]}; one is recommended"
         )
         yield Fault((*path, "tunnels"), detail)
+
+
+def _own(connection: VpnConnection) -> tuple[Fault, ...]:
+    """What concerns the connection alone, at paths inside it."""
+    found: list[Fault] = []
+    if not connection.effect_immediately:
+        found.append(Fault(("effect_immediately",), _not_applied("effect_immediately")))
+    for number, tunnel in enumerate(connection.tunnels):
+        found += _ipsec(tunnel, ("tunnels", number))
+    return tuple(found)
 
 
 def _ipsec(tunnel: Tunnel, path: Path) -> Iterator[Fault]:

@@ -63,7 +63,7 @@ def with_changes(
     if mistakes:
         raise InvalidDocument(mistakes)
     after = _replaced(intent, made, gone)
-    after.__dict__["index"] = intent.index.changed(before.items(), made.items())
+    after.__dict__["_index"] = intent.index.changed(before.items(), made.items())
     for ref in sorted(gone & before.keys()):
         if after.index.users.get(ref):
             raise InUse(in_words(ref), _sorted_words(after.index.users[ref]))

@@ -7,11 +7,11 @@ so that a resource that comes another way (REST, a store) obeys the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -20,6 +20,8 @@ from bgpsvc.resources import cross_rules, rules
 from bgpsvc.resources import fields as f
 from bgpsvc.resources.draft import Rule, draft_of
 from bgpsvc.resources.index import EMPTY, Index
+
+T = TypeVar("T")
 
 
 def _items(least: int, most: int | None = None) -> Any:
@@ -34,6 +36,21 @@ class Resource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
+
+    def once(self, what: Callable[[Self], T]) -> T:
+        """What a pure function makes of this resource: worked out when first asked for, and kept with it."""
+        key = f"_{what.__module__}.{what.__qualname__}"  # pydantic takes names with _ for no field
+        if key not in self.__dict__:
+            self.__dict__[key] = what(self)
+        found: T = self.__dict__[key]
+        return found
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As of pydantic, but without what was worked out about the original."""
+        copied = super().model_copy(update=update, deep=deep)
+        for key in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[key]
+        return copied
 
     @model_validator(mode="after")
     def _obeys_rules(self) -> Self:
@@ -346,9 +363,13 @@ class Intent(Resource):
     policy_routes: tuple[PolicyRoute, ...] = ()
     vpc_routes: tuple[VpcRoute, ...] = ()
 
-    @cached_property
+    @property
     def index(self) -> Index:
         """Who refers to whom, and who holds what."""
+        return self._index
+
+    @cached_property
+    def _index(self) -> Index:
         return EMPTY.changed(
             (),
             (

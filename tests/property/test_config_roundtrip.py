@@ -289,7 +289,8 @@ def connections_of(
             on_failure=st.sampled_from(["revoke_route", "reserve_route"]),
         )
         ends = {"source": "10.0.0.1", "destination": "172.16.0.1"}
-        extra |= draw(st.just({}) | check.map(lambda found: {"health_check": ends | found}))
+        if draw(st.booleans()):
+            extra["health_check"] = ends | draw(check)
     if draw(st.booleans()):
         remote = static(15 + number, draw(st.sampled_from([4, 6])), 4)
         local = draw(networks4() if "." in remote else networks6())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from bgpsvc.resources import BgpSettings, Intent, Ipv6Settings, Vpc, VpnGateway, load
+from bgpsvc.resources import BgpSettings, Intent, Ipv6Settings, Vpc, VpnGateway, dump, load
 from tests.unit.resources.base import BASE
 
 
@@ -74,6 +74,38 @@ def test_models_are_frozen_and_know_no_other_keys() -> None:
 def test_the_bgp_identifier_is_the_first_address_unless_given() -> None:
     assert gateway().bgp_identifier == IPv4Address("198.51.100.1")
     assert gateway(router_id="192.0.2.9").bgp_identifier == IPv4Address("192.0.2.9")
+
+
+def test_a_copy_has_no_lookups_of_the_original() -> None:
+    intent = load(BASE, "gw.yaml").intent
+    assert intent.vpc("vpc1").route_table == 201
+    moved = intent.vpc("vpc1").model_copy(update={"route_table": 7})
+    copy = intent.model_copy(update={"vpcs": (moved,)})
+    assert copy.vpc("vpc1").route_table == 7
+    with pytest.raises(KeyError):
+        copy.vpc("vpc2")
+
+
+def test_what_is_worked_out_once_is_kept_for_each() -> None:
+    asked: list[str] = []
+
+    def name(vpc: Vpc) -> str:
+        asked.append(vpc.name)
+        return vpc.name
+
+    first, second = load(BASE, "gw.yaml").intent.vpcs
+    assert [first.once(name), second.once(name), first.once(name)] == ["vpc1", "vpc2", "vpc1"]
+    assert asked == ["vpc1", "vpc2"]
+    assert first == load(BASE, "gw.yaml").intent.vpc("vpc1")
+    assert set(dict(first)) == set(Vpc.model_fields)
+
+
+def test_lookups_are_no_fields() -> None:
+    intent = load(BASE, "gw.yaml").intent
+    before = dump(intent, reveal=True)
+    assert intent.index.users["vpcs", "vpc1"] == (("vpn_gateways", "gw1"),)
+    assert intent.find("vpcs", "vpc1") == intent.vpc("vpc1")
+    assert dump(intent, reveal=True) == before
 
 
 def test_lookups() -> None:

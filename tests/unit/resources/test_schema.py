@@ -79,5 +79,12 @@ def test_a_mask_satisfies_the_schema_and_the_wrong_type_does_not() -> None:
     document = plain(conn1())
     assert document["tunnels"][0]["bgp"]["password"] == MASK
     assert validator.is_valid(document)
-    for change in ({"enable_bgp": "true"}, {"local_asn": "x"}, {"name": "A"}, {"tunnels": []}, {"more": 1}):
+    changes: list[dict[str, Any]] = [
+        {"enable_bgp": "true"},
+        {"local_asn": "x"},
+        {"name": "A"},
+        {"tunnels": []},
+        {"more": 1},
+    ]
+    for change in changes:
         assert not validator.is_valid(document | change)
