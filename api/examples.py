@@ -176,6 +176,7 @@ TABLE_ROUTE: Json = {
     "interface": "t1",
     "next_hop": "169.254.10.2",
     "backup_session": "conn1-tunnel2",
+    "source": "bgp",
 }
 EVENT: Json = {
     "id": 42,

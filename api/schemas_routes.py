@@ -10,7 +10,7 @@ from api import examples
 from api.deps import MAX_ID, PageQuery
 from api.schemas import Listing, Timestamp, described
 from bgpsvc.model import Reason, Role
-from bgpsvc.views import EventKind, MatchKind, RouteFilter, RouteState
+from bgpsvc.views import EventKind, MatchKind, RouteFilter, RouteSource, RouteState
 
 
 class Candidate(BaseModel):
@@ -80,6 +80,9 @@ class TableRoute(BaseModel):
     backup_session: str | None = Field(
         description="Id of the session of the floating backup route (worse metric, for when none of our "
         "processes runs); null: there is none."
+    )
+    source: RouteSource = Field(
+        description="`bgp`: learned; `destination_based` or `policy_based`: a static route that is published."
     )
 
 

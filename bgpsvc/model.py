@@ -93,6 +93,7 @@ class Reason(StrEnum):
     TUNNEL_WARMING = "tunnel_waits_for_failback"
     NO_LIVE_TUNNEL = "no_live_tunnel"
     PROPAGATION_OFF = "propagation_off"
+    PUBLISHED_STATIC = "published_static_route"
     PENDING = "waiting_for_kernel"
     KERNEL_ERROR = "refused_by_kernel"
     STALE = "stale"
@@ -127,6 +128,7 @@ _REASON_TEXT: dict[Reason, str] = {
     Reason.TUNNEL_WARMING: "the tunnel came back and waits for End-of-RIB and the failback hold-down",
     Reason.NO_LIVE_TUNNEL: "no tunnel that announces the prefix is alive",
     Reason.PROPAGATION_OFF: "automatic propagation of the VPN gateway is off",
+    Reason.PUBLISHED_STATIC: "a published static route to the same prefix comes first",
     Reason.PENDING: "the route is on its way to the kernel",
     Reason.KERNEL_ERROR: "the kernel refused the route",
     Reason.STALE: "the session restarted and has not announced the path again yet",

@@ -32,6 +32,8 @@ def route_state(gateway: Gateway, prefix: Prefix) -> tuple[RouteState, Reason | 
         return "not_installed", None
     if not gateway.propagate:
         return "not_installed", Reason.PROPAGATION_OFF
+    if gateway.statics.stands_published(prefix):
+        return "not_installed", Reason.PUBLISHED_STATIC
     group, _ = gateway.desired(prefix)
     if group is None:
         return "not_installed", Reason.NO_LIVE_TUNNEL
@@ -174,8 +176,9 @@ def table_route_view(engine: Engine, gateway: Gateway, prefix: Prefix) -> TableR
         interface=next((n for n, (i, _) in engine.links.items() if nexthop and i == nexthop.ifindex), ""),
         next_hop=format_address(nexthop.gateway) if nexthop and nexthop.gateway else "",
         backup_session=gateway.session_of(backup) if backup is not None else None,
+        source=gateway.statics.source_of(prefix, group),
     )
 
 
 def _connection(engine: Engine, session: SessionId | None) -> str:
-    return engine.sessions[session].settings.connection if session in engine.sessions else ""
+    return engine.tunnels[session].connection if session in engine.tunnels else ""

@@ -25,6 +25,7 @@ from bgpsvc.resources import Intent
 from bgpsvc.resources.automatic import policy_routes_of
 from bgpsvc.resources.models import DestinationRoute, PolicyRoute
 from bgpsvc.tunnels import Hop, Tunnel
+from bgpsvc.views import RouteSource
 
 DEFAULT = {Family.IPV4: Prefix(bytes(5)), Family.IPV6: Prefix(bytes(17))}
 """0.0.0.0/0 and ::/0."""
@@ -55,8 +56,7 @@ class StaticRoutes:
         self._tables: dict[int, dict[Prefix, StaticClass]] = {}
         """Kernel table to its routes."""
         self.published: dict[Prefix, StaticClass] = {}
-        self.sources: dict[Prefix, str] = {}
-        """Published prefix to the route it comes from: `destination_based` or `policy_based`."""
+        self._sources: dict[Prefix, RouteSource] = {}
 
     def configure(self, intent: Intent) -> None:
         """Take over the routes of an intent, whose tunnels must be known already."""
@@ -100,6 +100,15 @@ class StaticRoutes:
             self._fib.tables[number].mark([p for p, c in routes.items() if c is forwarding])
         self._published_changed([p for p, c in self.published.items() if c is forwarding])
 
+    def stands_published(self, prefix: Prefix) -> bool:
+        """A published route to the prefix stands (or is about to) in the VPC's table, as a tunnel lives."""
+        return prefix in self.published and self.published[prefix].target[0] is not None
+
+    def source_of(self, prefix: Prefix, group: int) -> RouteSource:
+        """Where a route of the VPC's table comes from, by the group it names."""
+        found = self.published.get(prefix)
+        return self._sources[prefix] if found is not None and found.ident == group else "bgp"
+
     @property
     def tables(self) -> tuple[int, ...]:
         """Kernel tables that have routes."""
@@ -116,7 +125,7 @@ class StaticRoutes:
         """Routes by table, and the published ones."""
         tables: _Wanted = {}
         published: dict[Prefix, Hops] = {}
-        self.sources = {}
+        self._sources = {}
         vpc = intent.gateway(self._gateway).vpc
         for route in intent.destination_routes:
             if route.vpn_gateway == self._gateway:
@@ -131,12 +140,12 @@ class StaticRoutes:
         return tables, published
 
     def _publish(
-        self, route: DestinationRoute | PolicyRoute, source: str, published: dict[Prefix, Hops]
+        self, route: DestinationRoute | PolicyRoute, source: RouteSource, published: dict[Prefix, Hops]
     ) -> None:
         prefix = _packed(route.destination)
         if route.publish and prefix not in published:
             published[prefix] = self._hops(route)
-            self.sources[prefix] = source
+            self._sources[prefix] = source
 
     def _hops(self, route: DestinationRoute | PolicyRoute) -> Hops:
         family = Family(route.destination.version)

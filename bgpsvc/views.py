@@ -223,6 +223,9 @@ class RouteView:
     candidates: tuple[CandidateView, ...]
 
 
+RouteSource = Literal["bgp", "destination_based", "policy_based"]
+
+
 @dataclass(frozen=True, slots=True)
 class TableRouteView:
     """One route of ours in a VPC's kernel table."""
@@ -239,6 +242,8 @@ class TableRouteView:
     next_hop: str
     backup_session: str | None
     """Session of the floating backup route, if there is one."""
+    source: RouteSource = "bgp"
+    """Where it comes from: learned, or a published static route of either kind."""
 
 
 MatchKind = Literal["exact", "longer", "covering", "best"]

@@ -9,9 +9,11 @@ import pytest
 from bgpsvc.engine import Engine
 from bgpsvc.events import HealthChanged, LinkChanged, OperatorSwitch
 from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, DeleteRoutes, SetGroup, SetNexthop, SetRoutes
-from bgpsvc.model import SessionId, SwitchMode, format_prefix
+from bgpsvc.model import Reason, SessionId, SwitchMode, format_prefix, parse_prefix
+from bgpsvc.report import connection_view
 from bgpsvc.resources import Intent
-from bgpsvc.resources.models import DestinationRoute, HealthCheck, PolicyRoute, Tunnel
+from bgpsvc.resources.models import DestinationRoute, HealthCheck, PolicyRoute, Tunnel, VpcRoute
+from bgpsvc.routes_report import route_view, table_route_view
 from bgpsvc.tunnels import TunnelState
 from tests.unit.core.harness import TABLE, Node
 from tests.unit.support import IFINDEX, T1, T2, down, intent, run, up
@@ -332,3 +334,46 @@ def test_tables_of_what_was_removed_while_the_daemon_was_down_are_emptied(plain:
     assert again.kernel.all_routes() == {}
     assert again.kernel.nexthops() == []
     assert again.engine.fib.tables == {}
+
+
+def test_views_of_tunnels_without_bgp() -> None:
+    node = begin(single(CHECK))
+    (view,) = connection_view(node.engine, "conn1", 1000).tunnels
+    assert (view.session_state, view.local_address, view.peer_address) == (None, None, None)
+    assert (view.state, view.carrying, view.health, view.health_reason) == ("live", True, None, None)
+    node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
+    (view,) = connection_view(node.engine, "conn1", 1000).tunnels
+    assert (view.state, view.carrying, view.health, view.health_reason) == (
+        "down",
+        False,
+        "unhealthy",
+        "no reply",
+    )
+    assert view.state_reason == "the health check fails: no reply"
+
+
+def test_views_tell_where_a_route_comes_from() -> None:
+    policies = (policy("a", "10.0.1.0/24", "172.17.0.0/16", publish=True),)
+    node = begin(static_intent(route("four", STATIC4, publish=True), policies=policies))
+    up(node.engine, T1, 1, STATIC4, "172.16.0.0/12")
+    node.settle()
+    gateway = node.engine.gateways["gw1"]
+    views = [table_route_view(node.engine, gateway, p) for p in sorted(gateway.table.primary)]
+    assert [(v.prefix, v.source, v.connection, v.next_hop) for v in views] == [
+        ("172.16.0.0/12", "bgp", "conn1", "169.254.10.2"),
+        ("172.17.0.0/16", "policy_based", "conn1", "169.254.10.2"),
+        (STATIC4, "destination_based", "conn1", "169.254.10.2"),
+    ]
+    learned = route_view(node.engine, gateway, parse_prefix(STATIC4))
+    assert (learned.state, learned.reason) == ("not_installed", Reason.PUBLISHED_STATIC)
+
+
+def test_custom_routes_are_advertised_where_they_say_so() -> None:
+    made = intent()
+    routes = tuple(
+        VpcRoute.model_validate({"name": f"r{n}", "vpc": "vpc1", "destination": f"10.{n}.0.0/16"} | more)
+        for n, more in ((5, {"blackhole": True, "advertise": True}), (6, {"blackhole": True}))
+    )
+    node = begin(made.model_copy(update={"vpc_routes": routes}))
+    prefixes = [format_prefix(p) for p in node.engine.gateways["gw1"].local_prefixes]
+    assert prefixes == ["10.0.0.0/16", "10.5.0.0/16"]
