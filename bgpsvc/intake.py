@@ -116,6 +116,8 @@ class Intake:
                 session.adj.refused[prefix] = (event.attributes, reason)
             else:
                 session.adj.forgotten += 1
+        if session.over_limit and len(session.adj.fresh) < session.settings.max_prefixes:
+            self.readmit(gateway, session)  # what was accepted before and is refused now left room
 
     def _over_limit(self, session: Session) -> None:
         if session.over_limit:

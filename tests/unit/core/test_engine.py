@@ -297,6 +297,15 @@ def test_over_the_maximum_sheds_warns_once_and_readmits() -> None:
     assert not session.over_limit
 
 
+def test_an_accepted_path_that_comes_to_be_refused_leaves_room_for_a_shed_one() -> None:
+    node = Node(engine(max_prefixes=1))
+    up(node.engine, T1, 1, A, B)
+    node.engine.handle(Announced(T1, path(T1, 65500, 65530), prefixes(A)), 2)
+    adj = node.engine.sessions[T1].adj
+    assert (list(adj.fresh), list(adj.shed), list(adj.refused)) == ([*prefixes(B)], [], [*prefixes(A)])
+    assert not node.engine.sessions[T1].over_limit
+
+
 def test_shed_paths_that_were_forgotten_come_back_by_refresh() -> None:
     node = Node(engine(max_prefixes=1))
     up(node.engine, T1, 1, A, B, C)
