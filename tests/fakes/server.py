@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from api.app import create_app
 from api.limits import Limits
 from api.server import ApiServer, Listen
+from api.tls import Tls
 from bgpsvc.control import Scope
 from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
@@ -40,6 +41,7 @@ class RunningApi:
         listen: Listen | None = None,
         anonymous: Scope | None = Scope.ADMIN,
         limits: Limits | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.service = service or FakeService()
         self.control = FakeControl(self.service)
@@ -51,7 +53,7 @@ class RunningApi:
             limits=limits or Limits(),
             keep_alive=0.05,
         )
-        self.server = ApiServer(self._app, listen or Listen())
+        self.server = ApiServer(self._app, listen or Listen(), tls=tls)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
