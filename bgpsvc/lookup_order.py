@@ -165,19 +165,18 @@ def _vpc_table(engine: Engine, gateway: Gateway, prefix: Prefix, explained: Pref
         for r in engine.intent.vpc_routes
         if r.vpc == gateway.vpc.name
     ]
-    found = [(r.destination, r.words) for r in _longest_first(custom, prefix)[:1]]
-    guard = _guard(gateway, prefix, found[0][0] if found else None, shared=True)
-    if guard is not None:
-        text = f"{format_prefix(guard)} is the VPC's own: what is not connected leaves table {table} unrouted"
-        return _Answer(None, False, text)
-    static = _longest_first(_published(engine, gateway), prefix)
-    found += [(r.destination, r.words) for r in static[:1]]
+    static = _published(engine, gateway)
+    found = [(r.destination, r.words) for rs in (custom, static) for r in _longest_first(rs, prefix)[:1]]
     learned = next((p for p in covering(prefix) if _is_learned(gateway, p)), None)
     if learned is not None:
         found.append((learned, f"learned route {format_prefix(learned)}"))
-    if not found:
+    destination, words = max(found, key=lambda route: route[0][-1], default=(None, ""))  # first of equal ones
+    guard = _guard(gateway, prefix, destination, shared=words.startswith("custom"))
+    if guard is not None:
+        text = f"{format_prefix(guard)} is the VPC's own: what is not connected leaves table {table} unrouted"
+        return _Answer(None, False, text)
+    if destination is None:
         return _Answer(None, False, f"table {table} has no route that covers it")
-    destination, words = max(found, key=lambda route: route[0][-1])  # the first of equal ones
     text = f"it is in table {table}"
     if learned is not None and not words.startswith("learned"):
         text += f", before the learned route to {format_prefix(learned)}"

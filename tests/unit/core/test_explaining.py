@@ -312,7 +312,7 @@ def test_published_and_custom_routes_come_before_a_learned_one_of_the_same_prefi
     published = both_up(static(A, publish=True))
     step = story(published, A).lookup[-1]
     assert step.route == f"published destination-based route office ({A})"
-    assert step.text == f"it is in table {TABLE}"
+    assert step.text == f"it is in table {TABLE}; packets do not get here"
 
 
 def test_the_vpcs_own_addresses_are_guarded() -> None:
