@@ -260,9 +260,17 @@ class Intake:
     def _recall(self, session: Session) -> None:
         """Refused paths that were too many to remember may be acceptable now: ask for them again."""
         adj = session.adj
-        if adj.forgotten and not session.over_limit and session.established:
+        if not adj.forgotten or session.over_limit or not session.established:
+            return
+        if session.negotiated is not None and session.negotiated.route_refresh:
             adj.forgotten = 0
             self._outbox.append(Refresh(session.id))
+            return
+        # To hear everything again the session would have to go, which no policy is worth.
+        text = (
+            f"{adj.forgotten} refused paths were not kept and are not judged again: the peer cannot refresh"
+        )
+        self._outbox.append(Log("session.error", "warning", session.id, text, {"paths": adj.forgotten}))
 
     def _judge_accepted(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         adj = session.adj

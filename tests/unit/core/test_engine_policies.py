@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bgpsvc.effects import Advertise, Refresh, Reset
+from bgpsvc.effects import Advertise, Log, Refresh, Reset
 from bgpsvc.engine import Engine
 from bgpsvc.events import Advertisement, Announced, LinkChanged, SessionUp, Withdrawn
 from bgpsvc.model import Attributes, Prefix, Reason, SessionId, parse_prefix
@@ -196,6 +196,16 @@ def test_refused_paths_that_were_not_remembered_are_asked_for_again() -> None:
     assert Refresh(T1) in engine.outbox
     announce(engine, T1, C)
     assert list(held(engine)) == [C]
+
+
+def test_a_peer_that_cannot_refresh_keeps_its_session() -> None:
+    engine = made(policy(default="reject"), max_prefixes=2)
+    up(engine, T1, 0.0, A, B, C, route_refresh=False)
+    change(engine, None, max_prefixes=2)
+    assert Refresh(T1) not in engine.outbox, "it would end the session"
+    told = [effect.message for effect in engine.outbox if isinstance(effect, Log)]
+    assert told == ["1 refused paths were not kept and are not judged again: the peer cannot refresh"]
+    assert list(held(engine)) == [A, B]
 
 
 def test_a_configuration_that_changes_no_policy_judges_nothing_again() -> None:
