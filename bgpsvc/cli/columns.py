@@ -143,6 +143,8 @@ CONNECTIONS = (
     Column("LAST SWITCHOVER", "last_switchover", to_seconds),
     Column("LOCAL AS", "local_asn", wide=True, right=True),
     Column("WHY", "last_switchover_reason", wide=True),
+    Column("STATUS", "status", good=("active",), wide=True),
+    Column("WARNINGS", "warnings", of=lambda item: "; ".join(item["warnings"]), wide=True),
 )
 VPCS = (
     Column("NAME", "name"),
@@ -150,11 +152,12 @@ VPCS = (
     Column("GATEWAY", "gateway"),
     Column("TABLE", "route_table", right=True),
     Column("ROUTES", "routes_installed", right=True),
+    Column("STATUS", "status", good=("active",), wide=True),
 )
 _STATUS = (
     Column("STATUS", "status", good=("active",)),
     Column("REASON", "status_reason", wide=True),
-    Column("WARNINGS", "warnings", of=lambda item: "; ".join(item.get("warnings") or ())),
+    Column("WARNINGS", "warnings", of=lambda item: "; ".join(item["warnings"])),
 )
 """What every resource has that an operator writes; overlapping routes are among its warnings."""
 ROUTING_POLICIES = (
