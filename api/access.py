@@ -56,8 +56,7 @@ class ScopedRoute(APIRoute):
 
     async def handle(self, scope: Connection, receive: Receive, send: Send) -> None:
         if self.methods and scope["method"] not in self.methods:
-            await super().handle(scope, receive, send)
-            return
+            raise HTTPException(405, headers={"Allow": allowed_at(scope)})
         access: Access = scope["app"].state.access
         if self.scope is not None:
             scope.setdefault("state", {})["actor"] = await access.admit(scope, self.scope)
@@ -66,6 +65,14 @@ class ScopedRoute(APIRoute):
         scope[BODY_LIMIT][0] = self.max_body
         _refuse_large_body(scope, self.max_body)
         await super().handle(scope, receive, send)
+
+
+def allowed_at(scope: Connection) -> str:
+    """The methods of all operations at a path (RFC 9110 10.2.1), whichever of them was found first."""
+    routes: list[ScopedRoute] = scope["app"].state.routes
+    return ", ".join(
+        sorted({m for r in routes if r.path_regex.match(scope["path"]) for m in r.methods or ()})
+    )
 
 
 def _refuse_large_body(scope: Connection, most: int) -> None:

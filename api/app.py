@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.routing import BaseRoute
@@ -107,8 +108,9 @@ def create_app(
     app.state.keep_alive = keep_alive
     problems.install(app)
     app.add_middleware(Guards, anonymous=anonymous is not None)
-    for router in _routers():
-        _check_scopes(router.routes)
+    routers = _routers()
+    app.state.routes = [route for router in routers for route in guarded(router.routes)]
+    for router in routers:
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
@@ -133,10 +135,11 @@ def _routers() -> list[APIRouter]:
     ]
 
 
-def _check_scopes(routes: list[BaseRoute]) -> None:
-    """An operation that nobody guards is not served at all."""
+def guarded(routes: list[BaseRoute]) -> Iterator[ScopedRoute]:
+    """The routes, if each declares the scope it needs: an operation that nobody guards is not served."""
     for route in routes:
         if not isinstance(route, ScopedRoute):
             raise TypeError(
                 f"{route} does not say which scope it needs: its router must have route_class=ScopedRoute"
             )
+        yield route

@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from api.access import PUBLIC, SCOPE, ScopedRoute, needs
-from api.app import _check_scopes, create_app
+from api.app import create_app, guarded
 from api.limits import Limits
 from bgpsvc.control import SYSTEM, Actor, Scope
 from tests.fakes.control import FakeControl
@@ -60,13 +60,13 @@ def test_every_operation_declares_its_scope_and_its_security(contract: Contract)
 
 
 def test_an_operation_without_a_scope_cannot_be_served() -> None:
-    guarded = APIRouter(route_class=ScopedRoute)
+    careful = APIRouter(route_class=ScopedRoute)
     with pytest.raises(TypeError, match="must say which scope"):
-        guarded.get("/v1/open")(lambda: None)
+        careful.get("/v1/open")(lambda: None)
     careless = APIRouter()
     careless.get("/v1/open", openapi_extra=needs(Scope.READ))(lambda: None)
     with pytest.raises(TypeError, match="route_class=ScopedRoute"):
-        _check_scopes(careless.routes)
+        list(guarded(careless.routes))
 
 
 def test_every_path_of_the_application_is_guarded(app: FastAPI, client: Client) -> None:

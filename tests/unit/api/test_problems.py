@@ -82,6 +82,12 @@ def test_unknown_paths_and_methods(client: Client) -> None:
     wrong = client("DELETE", "/v1/bgp-sessions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
     assert wrong.json()["detail"] == "DELETE is not allowed here, GET is"
+    for path, allowed in (
+        ("/v1/vpcs/vpc1", "DELETE, GET, PATCH, PUT"),
+        ("/v1/tokens", "GET, POST"),
+        ("/v1/vpn-gateways/gw1/routes/10.0.0.0/8/explain", "GET"),
+    ):
+        assert client("OPTIONS", path).headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("path", ["/v1/vpcs/", "/v1/vpn-gateways/", "/v1/vpn-gateways/gw1/routes/"])

@@ -89,7 +89,7 @@ def test_old_versions_of_tls_are_refused(folder: Path) -> None:
     old = client_of(tls)
     old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with RunningApi(tls=tls) as api, pytest.raises(httpx.ConnectError):
         httpx.get(f"{url_of(api)}/healthz", verify=old)
