@@ -44,6 +44,9 @@ class Backend(Protocol):
     async def claim_connection(self, connection: AsyncConnection) -> None:
         """Called with each new connection of the writer, before it is used. Raises StoreInUse."""
 
+    async def is_lost(self, connection: AsyncConnection) -> bool:
+        """True if it is known without asking that the connection has ended."""
+
     async def check(self, connection: AsyncConnection) -> None:
         """Called at start. StoreError if the database is damaged or cannot keep what it's given."""
 
@@ -52,12 +55,6 @@ class Backend(Protocol):
 
     def check_in_place(self) -> None:
         """StoreUnavailable if the database was exchanged for another one meanwhile."""
-
-    async def transaction_id(self, connection: AsyncConnection) -> int | None:
-        """What to ask `was_committed` with; None if a lost connection always means a lost transaction."""
-
-    async def was_committed(self, connection: AsyncConnection, transaction: int) -> bool | None:
-        """What became of a transaction; None while it is still going on."""
 
 
 def reason(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """One database as the store uses it: one writer at a time, some readers, and what happens when it is lost.
 
 A write that raises has changed nothing. The one case in which a client cannot know, the connection ending
-during the commit, is settled by asking the database what became of the transaction.
+during the commit, is settled by looking: every write carries a number, and leaves it in the table `daemon`.
+A new connection claims the database first, and so waits until the lost one has ended at the server.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import insert, select, update
@@ -24,8 +26,14 @@ from bgpsvc.store.schema import daemon
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
-SETTLE_INTERVAL = 0.05
-SETTLE_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """A write whose outcome is unknown."""
+
+    sequence: int
+    decisive: bool
 
 
 class Database:
@@ -39,7 +47,8 @@ class Database:
         self._writers: AsyncEngine | None = None
         self._readers: AsyncEngine | None = None
         self._writer: AsyncConnection | None = None
-        self._unsettled: int | None = None
+        self._sequence = 0
+        self._unsettled: _Unsettled | None = None
         self._overtaken = False
         self._failure: str | None = None
         self._closed = False
@@ -60,7 +69,7 @@ class Database:
             await self._backend.check(self._writer)
             async with self._writer.begin():
                 await self._writer.run_sync(migrate)
-                await self._sign(self._writer)
+                await self._sign(self._writer, 0)
         except UNAVAILABLE as error:
             await self.close()
             raise self._backend.refusal(error) from None
@@ -108,23 +117,29 @@ class Database:
     async def failing(self) -> str | None:
         """Why it cannot be used now, None if it can. After a failed write this tries a small one."""
         try:
-            if self._writer is None or self._failure is not None:
-                await self.write(self._sign)
+            if self._failure is None:
+                await asyncio.shield(asyncio.create_task(self._probe()))
             else:
-                self._backend.check_in_place()
-                await self.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+                await self.write(_nothing)
         except StoreUnavailable as error:
             return str(error)
         return None
+
+    async def _probe(self) -> None:
+        async with self._lock, self._translated():
+            connection = await self._connected()
+            async with connection.begin():
+                await connection.exec_driver_sql("SELECT 1")
 
     async def _write(self, work: Work[T], decisive: bool) -> T:
         async with self._lock, self._translated():
             connection = await self._connected()
             if decisive and self._overtaken:
                 raise WriteConflict("an earlier write was committed after all; load again")
+            sequence = self._sequence + 1
             transaction = await connection.begin()
             try:
-                ident = await self._backend.transaction_id(connection)
+                await self._sign(connection, sequence)
                 result = await work(connection)
             except BaseException:
                 if not connection.closed and not connection.invalidated:
@@ -134,8 +149,9 @@ class Database:
                 await transaction.commit()
             except UNAVAILABLE as error:
                 await self._drop_writer()
-                if ident is None or not await self._survived(ident, decisive, reason(error)):
+                if not await self._survived(sequence, decisive, reason(error)):
                     raise
+            self._sequence = sequence
             return result
 
     @asynccontextmanager
@@ -159,6 +175,8 @@ class Database:
         if self._writers is None or self._closed:
             raise StoreUnavailable(f"{self.location} is closed")
         self._backend.check_in_place()
+        if self._writer is not None and await self._backend.is_lost(self._writer):
+            await self._drop_writer()
         if self._writer is None:
             writer = await self._writers.connect()
             try:
@@ -171,50 +189,50 @@ class Database:
                 await writer.close()
                 raise
             self._writer = writer
-        if self._unsettled is not None:
-            self._overtaken = await self._outcome(self._writer, self._unsettled) or self._overtaken
-            self._unsettled = None
         return self._writer
 
     async def _recognise(self, connection: AsyncConnection) -> None:
-        """Whoever had the database while the connection was lost has changed it, unknown to us."""
+        """See whether the database is as this daemon left it, and what became of an unsettled write."""
         async with connection.begin():
-            instance = (await connection.execute(select(daemon.c.instance))).scalar_one_or_none()
-        if instance != self._instance:
+            row = (await connection.execute(select(daemon))).first()
+        known, unsettled = (self._instance, self._sequence), self._unsettled
+        found = None if row is None else (row.instance, row.sequence)
+        if unsettled is not None and found == (self._instance, unsettled.sequence):
+            self._sequence = unsettled.sequence
+            self._overtaken |= unsettled.decisive
+        elif found != known:
             raise StoreUnavailable(
                 f"{self.location} was used by another daemon, or restored, meanwhile:"
                 " start again to read it anew"
             )
+        self._unsettled = None
 
-    async def _survived(self, ident: int, decisive: bool, why: str) -> bool:
-        """What became of a transaction whose commit was not answered."""
+    async def _survived(self, sequence: int, decisive: bool, why: str) -> bool:
+        """What became of a write whose commit was not answered."""
+        self._unsettled = _Unsettled(sequence, decisive=False)
         try:
-            return await self._outcome(await self._connected(), ident)
+            await self._connected()
         except (*UNAVAILABLE, StoreUnavailable) as error:
-            if decisive:
-                self._unsettled = ident
+            self._unsettled = _Unsettled(sequence, decisive)
             what = error if isinstance(error, StoreUnavailable) else reason(error)
             raise OutcomeUnknown(
                 f"{self.location}: {why}; whether it was stored is unknown: {what}"
             ) from None
+        return self._sequence == sequence
 
-    async def _outcome(self, connection: AsyncConnection, ident: int) -> bool:
-        # The server may still be at it: it learns of a lost connection after us.
-        for _ in range(SETTLE_ATTEMPTS):
-            committed = await self._backend.was_committed(connection, ident)
-            if committed is not None:
-                return committed
-            await asyncio.sleep(SETTLE_INTERVAL)
-        raise TimeoutError("the transaction has not ended yet")
-
-    async def _sign(self, connection: AsyncConnection) -> None:
-        """Note that this daemon uses the database."""
-        row = {"instance": self._instance, "seen_at": self._clock()}
+    async def _sign(self, connection: AsyncConnection, sequence: int) -> None:
+        """Note which daemon uses the database, and which write this is."""
+        row = {"instance": self._instance, "sequence": sequence, "seen_at": self._clock()}
         if (await connection.execute(update(daemon).values(row))).rowcount == 0:
             await connection.execute(insert(daemon).values(id=1, **row))
 
     async def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
-            await writer.invalidate() if not writer.closed and not writer.invalidated else None
+            if not writer.closed and not writer.invalidated:
+                await writer.invalidate()
             await writer.close()
+
+
+async def _nothing(_connection: AsyncConnection) -> None:
+    """A write that only signs."""

@@ -99,6 +99,13 @@ class Postgresql:
             who = "another daemon" if holder is None else f"{holder[0]}, address {holder[1] or 'local'},"
             raise StoreInUse(f"{who} uses {self._location}") from None
 
+    async def is_lost(self, connection: AsyncConnection) -> bool:
+        """The server has hung up, or the driver has."""
+        if connection.closed or connection.invalidated:
+            return True
+        driver = (await connection.get_raw_connection()).driver_connection
+        return driver is None or bool(driver.is_closed())
+
     async def check(self, connection: AsyncConnection) -> None:
         """The server checks itself; here only that it takes any text and keeps what it acknowledges."""
         async with connection.begin():
@@ -121,17 +128,6 @@ class Postgresql:
 
     def check_in_place(self) -> None:
         """Nothing to do: an exchanged database ends its connections."""
-
-    async def transaction_id(self, connection: AsyncConnection) -> int | None:
-        """The transaction's number at the server."""
-        return int((await connection.exec_driver_sql("SELECT txid_current()")).scalar_one())
-
-    async def was_committed(self, connection: AsyncConnection, transaction: int) -> bool | None:
-        """Ask the server's commit log."""
-        async with connection.begin():
-            statement = text("SELECT txid_status(:transaction)")
-            status = (await connection.execute(statement, {"transaction": transaction})).scalar_one()
-        return None if status == "in progress" else status == "committed"
 
 
 def _without_password(url: str) -> str:

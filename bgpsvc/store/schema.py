@@ -128,6 +128,7 @@ daemon = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("instance", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
 )
-"""One row: which daemon used the database last."""
+"""One row: which daemon used the database last, and how many writes it has committed."""

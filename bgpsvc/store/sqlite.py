@@ -118,6 +118,10 @@ class Sqlite:
     async def claim_connection(self, connection: AsyncConnection) -> None:
         """Nothing to do: the lock file is held."""
 
+    async def is_lost(self, connection: AsyncConnection) -> bool:
+        """A file does not hang up."""
+        return False
+
     async def check(self, connection: AsyncConnection) -> None:
         """Read the whole file and look for damage."""
         await _use_wal(connection, self._path)
@@ -149,14 +153,6 @@ class Sqlite:
             raise StoreUnavailable(
                 f"{self._path} was replaced while it was in use; start again to use the new one"
             )
-
-    async def transaction_id(self, connection: AsyncConnection) -> int | None:
-        """None: the database is in this process, so a failed commit is no commit."""
-        return None
-
-    async def was_committed(self, connection: AsyncConnection, transaction: int) -> bool | None:
-        """See `transaction_id`."""
-        return False
 
 
 def _engine(path: Path, *, reading: bool, **pool: Any) -> AsyncEngine:

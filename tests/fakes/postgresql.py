@@ -94,7 +94,7 @@ class Postgresql:
     def database(self, encoding: str = "UTF8") -> str:
         """The URL of a new database."""
         name = f"bgpsvc{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+        self._create(name, encoding)
         return self.url(name)
 
     def url(self, database: str, user: str = "bgpsvc") -> str:
@@ -104,6 +104,26 @@ class Postgresql:
     def drop(self, url: str) -> None:
         """Remove a database, and with it the connections to it."""
         self.sql(f"DROP DATABASE IF EXISTS {database_name(url)} WITH (FORCE)")
+
+    def dump(self, url: str, target: Path) -> None:
+        """Write a backup of a database."""
+        own = self.home / "dump"
+        reach = [f"--host={self.home}", "--username=bgpsvc", "--format=custom"]
+        self._run("pg_dump", [*reach, f"--file={own}", database_name(url)])
+        shutil.move(own, target)
+
+    def restore(self, url: str, source: Path) -> None:
+        """Make the database anew from a backup."""
+        self.drop(url)
+        self._create(database_name(url), "UTF8")
+        own = self.home / "dump"
+        own.write_bytes(source.read_bytes())
+        reach = [f"--host={self.home}", "--username=bgpsvc"]
+        self._run("pg_restore", [*reach, f"--dbname={database_name(url)}", str(own)])
+        own.unlink()
+
+    def _create(self, name: str, encoding: str) -> None:
+        self.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
 
     def _answer(self) -> int:
         return subprocess.run(

@@ -47,6 +47,7 @@ def upgrade() -> None:
         "daemon",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_daemon"),
     )
