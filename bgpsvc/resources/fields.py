@@ -9,23 +9,22 @@ where the file says true or false, or as the finished type.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import SecretStr
 
 from bgpsvc.as_path_regex import AsPathRegex
 from bgpsvc.model import WELL_KNOWN_COMMUNITIES, parse_prefix
+from bgpsvc.resources.checked import MASK as MASK  # for those who print documents
+from bgpsvc.resources.checked import Checked as Checked
+from bgpsvc.resources.checked import one_of, seconds, text_of, whole, whole_number
 
 LARGEST_U32 = 4294967295
 DEFAULT_LOCAL_ASN = 45104
 OWN_TABLES = range(0x20000000, 0x30000000)
 """Kernel tables of policy-based and destination-based routes and of isolation; none of them is for a VPC."""
-MASK = "(masked: --reveal prints it)"
-"""Stands for a secret that is not shown. Its spaces make it invalid, so that it's never loaded as one."""
 
 RESERVED_TUNNEL_CIDRS = tuple(
     IPv4Network(text) for text in (*(f"169.254.{third}.0/30" for third in range(7)), "169.254.169.252/30")
@@ -47,98 +46,6 @@ _NEVER_ROUTED_BOUNDS = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Checked:
-    """Reads one value: `parse` returns it or raises ValueError with the reason; `allowed` is for people."""
-
-    parse: Callable[[object], object]
-    allowed: str
-    schema: Mapping[str, Any] = field(hash=False)
-    """JSON Schema of what may stand there in JSON: its type decides, the rest may allow more than `parse`."""
-    secret: bool = False
-
-    @property
-    def json_types(self) -> tuple[str, ...]:
-        """The JSON types that a value may have."""
-        types = self.schema["type"]
-        return (types,) if isinstance(types, str) else tuple(types)
-
-    def _validate(self, value: object) -> object:
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            details = {"detail": str(error), "allowed": self.allowed}
-            raise PydanticCustomError("refused", "{detail}; allowed: {allowed}", details) from None
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._validate)
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        if not self.secret:
-            return {**self.schema, "description": self.allowed}
-        if handler.mode == "serialization":
-            return {"type": "string", "description": "stands for a secret that is not shown"}
-        kept = f"{self.allowed}; or {MASK!r}, which keeps the secret that is there"
-        return {**self.schema, "description": kept, "format": "password", "writeOnly": True}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        raise ValueError("is true or false here; put it in quotes if text is meant")
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return str(value)
-    raise ValueError("is not a single value")
-
-
-def _whole(value: object, low: int, high: int) -> int:
-    text = "" if isinstance(value, bool) else _text(value)
-    if not re.fullmatch(r"-?[0-9]{1,20}", text):
-        raise ValueError("is not a whole number")
-    number = int(text)
-    if not low <= number <= high:
-        raise ValueError("is out of range")
-    return number
-
-
-def whole(low: int, high: int, unit: str = "") -> Checked:
-    """A whole number from `low` to `high`."""
-
-    def parse(value: object) -> int:
-        return _whole(value, low, high)
-
-    schema = {"type": "integer", "minimum": low, "maximum": high}
-    return Checked(parse, f"{low} to {high}{unit and ' ' + unit}", schema)
-
-
-def seconds(high: int) -> Checked:
-    """A span of time in seconds, down to milliseconds."""
-
-    def parse(value: object) -> float:
-        text = _text(value)
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,3})?", text) or float(text) > high:
-            raise ValueError("is not a time in range")
-        return float(text)
-
-    schema = {"type": "number", "minimum": 0, "maximum": high}
-    return Checked(parse, f"0 to {high} seconds, at most three decimals", schema)
-
-
-def one_of(*words: str) -> Checked:
-    """One word of a list."""
-
-    def parse(value: object) -> str:
-        text = _text(value)
-        if text not in words:
-            raise ValueError("is not known")
-        return text
-
-    return Checked(parse, " | ".join(words), {"type": "string", "enum": list(words)})
-
-
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("is neither true nor false")
@@ -146,7 +53,7 @@ def _flag(value: object) -> bool:
 
 
 def _name(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text):
         raise ValueError("is not a name")
     return text
@@ -154,7 +61,7 @@ def _name(value: object) -> str:
 
 def _interface(value: object) -> str:
     # The kernel's dev_valid_name: 15 bytes at most, no slash, colon or white space, not "." or "..".
-    text = _text(value)
+    text = text_of(value)
     if not re.fullmatch(r"[!-.0-9;-~]{1,15}", text) or text in (".", ".."):
         raise ValueError("is not an interface name")
     return text
@@ -162,7 +69,7 @@ def _interface(value: object) -> str:
 
 def _asn(value: object) -> int:
     # RFC 5396: asplain, or asdot with the high and the low 16 bits.
-    text = _text(value)
+    text = text_of(value)
     match = re.fullmatch(r"(?:([0-9]{1,5})\.)?([0-9]{1,10})", text)
     if match is None:
         raise ValueError("is not an AS number")
@@ -186,7 +93,7 @@ def _customer_asn(value: object) -> int:
 
 
 def _route_table(value: object) -> int:
-    number = _whole(value, 1, LARGEST_U32)
+    number = whole_number(value, 1, LARGEST_U32)
     if number in OWN_TABLES:
         # Tables of policy-based and static routes get numbers made of their names there.
         raise ValueError("is in the range of the service's own tables")
@@ -199,7 +106,7 @@ def _route_table(value: object) -> int:
 def _network(value: object) -> IPv4Network | IPv6Network:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
-    prefix = parse_prefix(_text(value))
+    prefix = parse_prefix(text_of(value))
     packed, length = prefix[:-1], prefix[-1]
     # An int and a length skip the text parser of ipaddress: 100,000 published routes load in half the time.
     pair = (int.from_bytes(packed, "big"), length)
@@ -245,7 +152,7 @@ def _tunnel_cidr6(value: object) -> IPv6Network:
 def _address(value: object) -> IPv4Address | IPv6Address:
     if isinstance(value, IPv4Address | IPv6Address):
         return value
-    text = _text(value)
+    text = text_of(value)
     try:
         return ip_address(text.replace("%", " "))  # a zone (fe80::1%eth0) is no part of any address here
     except ValueError:
@@ -286,7 +193,7 @@ def _outside(excluded: tuple[IPv4Network, ...]) -> Callable[[object], IPv4Addres
 
 def _secret(pattern: str, longest: int) -> Callable[[object], SecretStr]:
     def parse(value: object) -> SecretStr:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else text_of(value)
         if text == MASK:
             raise ValueError("is the mask that stands for a secret, not the secret")
         if not 1 <= len(text) <= longest:
@@ -299,7 +206,7 @@ def _secret(pattern: str, longest: int) -> Callable[[object], SecretStr]:
 
 
 def _file_path(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if not text.strip() or not text.isprintable():
         raise ValueError("is not the path of a file")
     return text
@@ -309,11 +216,11 @@ def _ttl_security(value: object) -> int | None:
     # `true` is what people know from other daemons: the peer is directly connected, one hop away.
     if isinstance(value, bool):
         return 1 if value else None
-    return _whole(value, 1, 254)
+    return whole_number(value, 1, 254)
 
 
 def _peer_id(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if len(text) > 100:
         raise ValueError("is longer than 100 characters")
     if ":" in text or not text.strip("0123456789."):
@@ -335,7 +242,7 @@ def _static_destination(value: object) -> IPv4Network | IPv6Network:
 
 
 def _as_path_pattern(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if not 1 <= len(text) <= 200:
         raise ValueError("is too long" if text else "is empty")
     if not re.fullmatch(r"[0-9 ^$.*+?|()\[\]{},_-]*", text):
@@ -348,7 +255,7 @@ _WELL_KNOWN = tuple(sorted(WELL_KNOWN_COMMUNITIES.values()))
 
 
 def _community(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if text in _WELL_KNOWN:
         return text
     parts = text.split(":")
@@ -359,7 +266,7 @@ def _community(value: object) -> str:
 
 
 def _session_name(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}-tunnel[12]", text):
         raise ValueError("is not the id of a session")
     return text

@@ -231,6 +231,15 @@ SEVERAL_VALUES = [
         "with priority 10 is interesting traffic of connection conn2 already",
         "172.21.0.0/16\n    vpn_connection",
     ),
+    (
+        "  - name: legacy1\n",
+        "  - {name: conn3, vpn_gateway: gw2, routing_mode: interesting_traffic, "
+        "local_cidrs: [192.168.0.0/24], remote_cidrs: [172.20.0.0/16], "
+        "tunnels: [{customer_gateway: customer3, interface: t7}]}\n  - name: legacy1\n",
+        "vpn_connections[2].remote_cidrs",
+        "192.168.0.0/24 to 172.20.0.0/16 is interesting traffic of connection conn2 already",
+        "name: conn3",
+    ),
     (HOP, f"{HOP}\n    blackhole: true", f"{CUSTOM}.blackhole", "next_hop is given too", "blackhole: true"),
     (
         HOP,
