@@ -20,6 +20,10 @@ from bgpsvc.route_plan import kernel_effects, learned_effects, peer_effects, sha
 from bgpsvc.session_plan import session_effects
 
 
+_SHARED = {"customer_gateways", "vpn_gateways", "vpc_routes"}
+"""Kinds on which the rules depend that all VPCs share."""
+
+
 def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
     """What leads from one intent to the other. `before` is the one that the engine has."""
     resources = diff(before, after)
@@ -33,7 +37,7 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
         resources=resources,
         sessions=session_effects(old, new, engine, supposed),
         kernel=(
-            *shared_rules(before, after),
+            *(shared_rules(before, after) if _SHARED & {r.kind for r in resources} else ()),
             *kernel_effects(old, new),
             *(effect for name in names for effect in learned_effects(engine, name, supposed[name])),
         ),
