@@ -203,7 +203,8 @@ def _build(lab: Lab) -> str | None:
             step.run()
             _say(f"ok    {step.title}")
     except (httpx.HTTPError, _NotSeen) as error:
-        return f"bgpsvc lab: {error}"
+        logs = (f"the last lines of the log of {name}:\n{lab.log_tail(name)}" for name in lab.ports)
+        return "\n".join([f"bgpsvc lab: {error}", *logs])
     finally:
         for one in rest.values():
             one.close()

@@ -162,3 +162,19 @@ def test_the_daemons_own_socket_needs_no_token(lab: LabCommand) -> None:
     done = lab("exec", "gw1", "--", "env", f"PYTHONPATH={REPOSITORY}", *over_socket, "get", "sessions")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["conn1-tunnel1", "conn1-tunnel2"]
+
+
+def test_the_health_check_of_the_containers_asks_over_the_socket(lab: LabCommand) -> None:
+    def healthy() -> subprocess.CompletedProcess[str]:
+        where = ("env", f"PYTHONPATH={REPOSITORY}", f"BGPSVC_SERVER={SOCKET}")
+        script = str(REPOSITORY / "containers" / "lab" / "healthy")
+        return lab("exec", "gw1", "--", *where, sys.executable, "-P", script)
+
+    done = healthy()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "{'conn1-tunnel1': 'established', 'conn1-tunnel2': 'established'}\n"
+    lab("fail", "1")
+    try:
+        wait_until(lambda: healthy().returncode == 1, "a session is down")
+    finally:
+        lab("heal", "1")
