@@ -56,6 +56,7 @@ from bgpsvc.model import (
 from bgpsvc.resources import Intent
 from bgpsvc.rib import AdjRibIn, ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
+from bgpsvc.statics import RouteIndex
 from bgpsvc.switchboard import Switchboard
 from bgpsvc.takeover import Takeover
 from bgpsvc.tunnels import (
@@ -108,9 +109,9 @@ class Engine:
         for ident, tunnel in list(self.tunnels.items()):
             if not tunnel.settings.same_tunnel(tunnels.get(ident)):
                 self._remove_tunnel(ident)
-        gateways = {g.name for g in intent.vpn_gateways}
+        gateways = {g.name: g for g in intent.vpn_gateways}
         for name, gateway in list(self.gateways.items()):
-            vpc = next((intent.vpc(g.vpc) for g in intent.vpn_gateways if g.name == name), None)
+            vpc = intent.vpc(gateways[name].vpc) if name in gateways else None
             if vpc is None or (vpc.name, vpc.route_table) != (gateway.vpc.name, gateway.vpc.route_table):
                 self._remove_gateway(gateway)
         self.intent = intent
@@ -118,11 +119,12 @@ class Engine:
             self._add_tunnel(tunnel_setting, now)
         for session_setting in settings.values():
             self._add_session(session_setting, now)
+        index = RouteIndex(intent)
         for name in sorted(gateways):
             if name in self.gateways:
-                self._reconfigure_gateway(self.gateways[name], intent)
+                self._reconfigure_gateway(self.gateways[name], intent, index)
             else:
-                self._add_gateway(intent, name, now)
+                self._add_gateway(intent, name, index, now)
         for name in [n for n in self.modes if n not in {c.name for c in intent.vpn_connections}]:
             del self.modes[name]
         self.switchboard.configure(c.name for c in intent.vpn_connections)
@@ -154,10 +156,10 @@ class Engine:
             session.settings = settings
             session.forget_verdicts()
 
-    def _add_gateway(self, intent: Intent, name: str, now: float) -> None:
+    def _add_gateway(self, intent: Intent, name: str, index: RouteIndex, now: float) -> None:
         gateway = self.gateways[name] = Gateway(
             *(intent, name, self.fib, self._ids, self.links),
-            *(self.sessions, self.tunnels, self.modes, self.numbers),
+            *(self.sessions, self.tunnels, self.modes, self.numbers, index),
         )
         gateway.connected = self.connected
         gateway.rebuild_filter()
@@ -189,8 +191,8 @@ class Engine:
         self.fib.retire(gateway.table.table)
         del self.gateways[gateway.name]
 
-    def _reconfigure_gateway(self, gateway: Gateway, intent: Intent) -> None:
-        gateway.configure(intent)
+    def _reconfigure_gateway(self, gateway: Gateway, intent: Intent, index: RouteIndex) -> None:
+        gateway.configure(intent, index)
         for session in self.sessions.values():
             if session.settings.gateway == gateway.name:
                 self._intake.readmit(gateway, session)

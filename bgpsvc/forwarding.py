@@ -13,7 +13,7 @@ from bgpsvc.fib.plan import Fib
 from bgpsvc.ids import GROUP_BASE, NEXTHOP_BASE, Ids
 from bgpsvc.model import Family, SessionId, SwitchMode
 from bgpsvc.rib import ForwardingClass
-from bgpsvc.tunnels import Hop, Tunnel, choose
+from bgpsvc.tunnels import Hop, Tunnel, choose, tunnels_of
 
 Links = Mapping[str, tuple[int, bool]]
 """Interface name to ifindex and whether it is up."""
@@ -151,7 +151,7 @@ class Forwarding:
     def moved_by(self, connection: str, modes: Mapping[str, SwitchMode]) -> tuple[int, int]:
         """How many prefixes and groups other switch modes would move."""
         prefixes = groups = 0
-        sessions = [t.session for t in self._tunnels.values() if t.connection == connection]
+        sessions = [t.session for t in tunnels_of(self._tunnels, connection)]
         for forwarding in {c: None for s in sessions for c in self._classes_of.get(s, ())}:
             if self._choose(forwarding, modes) != forwarding.chosen:
                 groups += 1

@@ -9,13 +9,13 @@ from bgpsvc.events import Advertisement
 from bgpsvc.fib.plan import Fib
 from bgpsvc.forwarding import Forwarding, Links
 from bgpsvc.ids import Ids, TableNumbers
-from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SwitchMode, pack_prefix
+from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
 from bgpsvc.policy import PrefixFilter, denied_networks
 from bgpsvc.resources import Intent
 from bgpsvc.rib import LocRib
 from bgpsvc.routing_policy import ExportRules
 from bgpsvc.session import Session, SessionSettings
-from bgpsvc.statics import StaticRoutes
+from bgpsvc.statics import RouteIndex, StaticRoutes
 from bgpsvc.tunnels import Tunnel
 
 MED = {Role.ACTIVE: 100, Role.STANDBY: 200}
@@ -37,6 +37,7 @@ class Gateway:
         tunnels: Mapping[SessionId, Tunnel],
         modes: Mapping[str, SwitchMode],
         numbers: TableNumbers,
+        index: RouteIndex | None = None,
     ) -> None:
         self.name = name
         self._sessions = sessions
@@ -49,28 +50,35 @@ class Gateway:
         self.vpc = intent.vpc(intent.gateway(name).vpc)
         self.table = fib.add_table(self.vpc.route_table, self.desired)
         self.statics = StaticRoutes(name, fib, self.forwarding, tunnels, numbers, self.table.mark)
-        self.configure(intent)
+        self.configure(intent, index)
         self.propagate = self.config.auto_propagate
 
-    def configure(self, intent: Intent) -> None:
-        """Take over the configuration (not `auto_propagate`, which the engine sets)."""
+    def configure(self, intent: Intent, index: RouteIndex | None = None) -> None:
+        """Take over the configuration (not `auto_propagate`, which the engine sets).
+
+        `index`: of the intent, for those who configure many gateways by it.
+        """
+        index = index or RouteIndex(intent)
+        self._tunnel_ids = [
+            session_id(connection.name, number)
+            for connection in intent.connections_of(self.name)
+            for number in range(1, len(connection.tunnels) + 1)
+        ]
         self.config = intent.gateway(self.name)
         self.vpc = intent.vpc(self.config.vpc)
         self._advertised: dict[object, dict[Prefix, Advertisement]] = {}
-        custom = (r.destination for r in intent.vpc_routes if r.advertise and r.vpc == self.vpc.name)
+        custom = (route.destination for route in index.custom(self.vpc.name) if route.advertise)
         networks = {*self.vpc.cidrs, *self.config.advertise, *custom}
         self.local_prefixes = tuple(
             sorted(pack_prefix(n.network_address.packed, n.prefixlen) for n in networks)
         )
         self.vpc_prefixes = tuple(pack_prefix(n.network_address.packed, n.prefixlen) for n in self.vpc.cidrs)
         self.rebuild_filter()
-        self.statics.configure(intent)
+        self.statics.configure(self.vpc.name, index)
 
     def rebuild_filter(self) -> None:
         """Compile the prefix filter from VPC, tunnel and connected networks."""
-        tunnels = [
-            p for t in self._tunnels.values() if t.settings.gateway == self.name for p in t.settings.cidrs
-        ]
+        tunnels = [p for i in self._tunnel_ids if i in self._tunnels for p in self._tunnels[i].settings.cidrs]
         self.filter = PrefixFilter(denied_networks(self.vpc_prefixes, tunnels, self.connected))
 
     def judging(self) -> object:

@@ -14,7 +14,7 @@ replaces one group for them too. Where they stand (numbers: `ids.TableNumbers`):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from bgpsvc.fib.plan import Fib, RouteTable
@@ -23,8 +23,8 @@ from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, SessionId, pack_prefix
 from bgpsvc.resources import Intent
 from bgpsvc.resources.automatic import policy_routes_of
-from bgpsvc.resources.models import DestinationRoute, PolicyRoute
-from bgpsvc.tunnels import Hop, Tunnel
+from bgpsvc.resources.models import DestinationRoute, PolicyRoute, VpcRoute
+from bgpsvc.tunnels import Hop, Tunnel, tunnels_of
 from bgpsvc.views import RouteSource
 
 DEFAULT = {Family.IPV4: Prefix(bytes(5)), Family.IPV6: Prefix(bytes(17))}
@@ -32,6 +32,34 @@ DEFAULT = {Family.IPV4: Prefix(bytes(5)), Family.IPV6: Prefix(bytes(17))}
 
 Hops = tuple[Hop, ...]
 _Wanted = dict[int, dict[Prefix, Hops]]
+
+
+class RouteIndex:
+    """Static routes of an intent by VPN gateway, automatic ones included, and custom routes by VPC."""
+
+    def __init__(self, intent: Intent) -> None:
+        self._destinations: dict[str, list[DestinationRoute]] = {}
+        self._policies: dict[str, list[PolicyRoute]] = {}
+        for route in intent.destination_routes:
+            self._destinations.setdefault(route.vpn_gateway, []).append(route)
+        for policy in policy_routes_of(intent):
+            self._policies.setdefault(policy.vpn_gateway, []).append(policy)
+
+        self._custom: dict[str, list[VpcRoute]] = {}
+        for custom in intent.vpc_routes:
+            self._custom.setdefault(custom.vpc, []).append(custom)
+
+    def custom(self, vpc: str) -> Sequence[VpcRoute]:
+        """Custom routes of a VPC, in the order of the intent."""
+        return self._custom.get(vpc, ())
+
+    def destinations(self, gateway: str | None) -> Sequence[DestinationRoute]:
+        """Destination-based routes, in the order of the intent."""
+        return self._destinations.get(gateway or "", ())
+
+    def policies(self, gateway: str | None) -> Sequence[PolicyRoute]:
+        """Policy-based routes, in the order of the intent."""
+        return self._policies.get(gateway or "", ())
 
 
 class StaticRoutes:
@@ -58,9 +86,9 @@ class StaticRoutes:
         self.published: dict[Prefix, StaticClass] = {}
         self._sources: dict[Prefix, RouteSource] = {}
 
-    def configure(self, intent: Intent) -> None:
-        """Take over the routes of an intent, whose tunnels must be known already."""
-        tables, published = self._wanted(intent)
+    def configure(self, vpc: str, routes: RouteIndex) -> None:
+        """Take over the routes of an intent, whose tunnels must be known already; `vpc` is the gateway's."""
+        tables, published = self._wanted(vpc, routes)
         used = dict.fromkeys(h for routes in (*tables.values(), published) for h in routes.values())
         classes = {hops: self._classes.get(hops) or self._forwarding.static_class(hops) for hops in used}
         self._put(
@@ -121,22 +149,19 @@ class StaticRoutes:
 
     # Wishes -----------------------------------------------------------------------------------
 
-    def _wanted(self, intent: Intent) -> tuple[_Wanted, dict[Prefix, Hops]]:
+    def _wanted(self, vpc: str, routes: RouteIndex) -> tuple[_Wanted, dict[Prefix, Hops]]:
         """Routes by table, and the published ones."""
         tables: _Wanted = {}
         published: dict[Prefix, Hops] = {}
         self._sources = {}
-        vpc = intent.gateway(self._gateway).vpc
-        for route in intent.destination_routes:
-            if route.vpn_gateway == self._gateway:
-                prefix, hops = _packed(route.destination), self._hops(route)
-                tables.setdefault(self._numbers.destination(vpc), {})[prefix] = hops
-                self._publish(route, "destination_based", published)
-        for policy in policy_routes_of(intent):
-            if policy.vpn_gateway == self._gateway:
-                table = tables.setdefault(self._numbers.policy(policy.vpn_connection), {})
-                table[DEFAULT[Family(policy.destination.version)]] = self._hops(policy)
-                self._publish(policy, "policy_based", published)
+        for route in routes.destinations(self._gateway):
+            table = tables.setdefault(self._numbers.destination(vpc), {})
+            table[_packed(route.destination)] = self._hops(route)
+            self._publish(route, "destination_based", published)
+        for policy in routes.policies(self._gateway):
+            table = tables.setdefault(self._numbers.policy(policy.vpn_connection), {})
+            table[DEFAULT[Family(policy.destination.version)]] = self._hops(policy)
+            self._publish(policy, "policy_based", published)
         return tables, published
 
     def _publish(
@@ -149,8 +174,7 @@ class StaticRoutes:
 
     def _hops(self, route: DestinationRoute | PolicyRoute) -> Hops:
         family = Family(route.destination.version)
-        tunnels = [t for t in self._tunnels.values() if t.connection == route.vpn_connection]
-        tunnels.sort(key=lambda t: t.settings.number)
+        tunnels = tunnels_of(self._tunnels, route.vpn_connection)
         return tuple(Hop(t.session, _next_hop(t, family)) for t in tunnels)
 
     # Tables -----------------------------------------------------------------------------------

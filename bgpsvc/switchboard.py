@@ -8,7 +8,7 @@ from typing import Literal
 
 from bgpsvc.effects import Effect, Log
 from bgpsvc.model import Role, SessionId, SwitchMode
-from bgpsvc.tunnels import Assessment, Hop, Tunnel, TunnelState, assess, choose
+from bgpsvc.tunnels import Assessment, Hop, Tunnel, TunnelState, assess, choose, tunnels_of
 from bgpsvc.views import EventKind
 
 _KINDS: dict[TunnelState, tuple[EventKind, Literal["info", "warning"]]] = {
@@ -50,8 +50,7 @@ class Switchboard:
 
     def tunnels_of(self, connection: str) -> list[Tunnel]:
         """Tunnels of a connection, active first."""
-        tunnels = [t for t in self._tunnels.values() if t.connection == connection]
-        return sorted(tunnels, key=lambda t: t.role is Role.STANDBY)
+        return tunnels_of(self._tunnels, connection)
 
     def reassess(self, connection: str, now: float) -> list[SessionId]:
         """Assess all tunnels of a connection; returns those whose state changed."""

@@ -21,7 +21,7 @@ beats none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -172,6 +172,12 @@ class Tunnel:
         if not healthy:
             self.failed_before = True
         self.healthy, self.health_reason = healthy, reason
+
+
+def tunnels_of(tunnels: Mapping[SessionId, Tunnel], connection: str) -> list[Tunnel]:
+    """The tunnels of a connection, active first; by their names, as there may be thousands of others."""
+    idents = (session_id(connection, number) for number in (1, 2))
+    return [tunnels[ident] for ident in idents if ident in tunnels]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from typing import Literal
 from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, pack_prefix, prefix_family
 from bgpsvc.resources import Intent
-from bgpsvc.resources.automatic import policy_routes_of
 from bgpsvc.resources.models import Vpc
+from bgpsvc.statics import RouteIndex
 
 RT_TABLE_MAIN = 254
 PREFERENCE_ENDPOINT = 31990
@@ -107,14 +107,14 @@ class CustomRoute:
 
 def lookups(intent: Intent, numbers: TableNumbers) -> list[VpcLookup]:
     """The VPCs of an intent that have routes of ours: those with a VPN gateway or custom routes."""
-    vpcs = _routed(intent)
+    index = RouteIndex(intent)
+    vpcs = _routed(intent, index)
     dead_end = numbers.dead_end() if _mixed(vpcs) else None
-    return [_lookup(intent, vpc, numbers, dead_end if vpc.interfaces else None) for vpc in vpcs]
+    return [_lookup(intent, vpc, index, numbers, dead_end if vpc.interfaces else None) for vpc in vpcs]
 
 
-def _routed(intent: Intent) -> list[Vpc]:
-    custom = {route.vpc for route in intent.vpc_routes}
-    return [v for v in intent.vpcs if v.name in custom or intent.gateway_of_vpc(v.name) is not None]
+def _routed(intent: Intent, index: RouteIndex) -> list[Vpc]:
+    return [v for v in intent.vpcs if index.custom(v.name) or intent.gateway_of_vpc(v.name) is not None]
 
 
 def _mixed(vpcs: Collection[Vpc]) -> bool:
@@ -122,13 +122,14 @@ def _mixed(vpcs: Collection[Vpc]) -> bool:
     return len({bool(vpc.interfaces) for vpc in vpcs}) == 2
 
 
-def _lookup(intent: Intent, vpc: Vpc, numbers: TableNumbers, dead_end: int | None) -> VpcLookup:
+def _lookup(
+    intent: Intent, vpc: Vpc, index: RouteIndex, numbers: TableNumbers, dead_end: int | None
+) -> VpcLookup:
     gateway = intent.gateway_of_vpc(vpc.name)
     name = None if gateway is None else gateway.name
-    static = any(route.vpn_gateway == name for route in intent.destination_routes)
     return VpcLookup(
         table=vpc.route_table,
-        destinations=numbers.destination(vpc.name) if static else None,
+        destinations=numbers.destination(vpc.name) if index.destinations(name) else None,
         policies=tuple(
             PolicyLookup(
                 route.priority,
@@ -136,8 +137,8 @@ def _lookup(intent: Intent, vpc: Vpc, numbers: TableNumbers, dead_end: int | Non
                 packed(route.destination),
                 numbers.policy(route.vpn_connection),
             )
-            for route in policy_routes_of(intent)
-            if route.vpn_gateway == name and route.source.version == route.destination.version
+            for route in index.policies(name)
+            if route.source.version == route.destination.version
         ),
         isolation=numbers.isolation(vpc.name) if vpc.interfaces else None,
         interfaces=(*vpc.interfaces, *_tunnel_interfaces(intent, vpc)) if vpc.interfaces else (),
@@ -239,18 +240,19 @@ def fixed_routes(intent: Intent, numbers: TableNumbers) -> FixedRoutes:
     that no connected or system route covers are not captured by a less specific route. The isolation
     table of a VPC with interfaces makes the networks of all other VPCs, and of their tunnels, unreachable.
     """
+    index = RouteIndex(intent)
     tables: dict[int, Mapping[Prefix, FixedType]] = {}
     for vpc in intent.vpcs:
         guards: dict[Prefix, FixedType] = {packed(cidr): "throw" for cidr in vpc.cidrs}
         tables[vpc.route_table] = guards
         gateway = intent.gateway_of_vpc(vpc.name)
-        if any(gateway is not None and r.vpn_gateway == gateway.name for r in intent.destination_routes):
+        if gateway is not None and index.destinations(gateway.name):
             tables[numbers.destination(vpc.name)] = guards
         if vpc.interfaces:
             others = {p for other in intent.vpcs if other is not vpc for p in _networks(intent, other)}
             isolation: dict[Prefix, FixedType] = dict.fromkeys(sorted(others), "unreachable")
             tables[numbers.isolation(vpc.name)] = isolation | dict.fromkeys(_networks(intent, vpc), "throw")
-    if _mixed(_routed(intent)):
+    if _mixed(_routed(intent, index)):
         tables[numbers.dead_end()] = dict.fromkeys((Prefix(bytes(5)), Prefix(bytes(17))), "unreachable")
     return tables
 
