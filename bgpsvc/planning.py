@@ -19,7 +19,6 @@ from bgpsvc.resources.problems import path_text
 from bgpsvc.route_plan import kernel_effects, learned_effects, peer_effects, shared_rules
 from bgpsvc.session_plan import session_effects
 
-
 _SHARED = {"customer_gateways", "vpn_gateways", "vpc_routes"}
 """Kinds on which the rules depend that all VPCs share."""
 
