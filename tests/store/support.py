@@ -10,8 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
+import pytest
+
 from bgpsvc.store.database import Store
-from bgpsvc.store.records import AuditEntry, StoredResource, StoredToken
+from bgpsvc.store.errors import StoreError
+from bgpsvc.store.records import AuditEntry, Batch, StoredResource, StoredToken
 
 P = ParamSpec("P")
 
@@ -69,3 +72,29 @@ async def until(condition: Callable[[], Awaitable[object]], what: str, seconds: 
     while not await condition():
         assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
         await asyncio.sleep(0.02)
+
+
+def fill(state_dir: Path, size: int = 300, url: str | None = None) -> None:
+    """A database with some pages, closed."""
+
+    async def run() -> None:
+        async with opened(url, state_dir) as store:
+            puts = tuple(
+                resource(f"r{n}", secrets={"/s": f"secret {n}"}, text="x" * 300) for n in range(size)
+            )
+            await store.write(Batch(puts=puts, audit=tuple(entry(name=put.name) for put in puts)))
+
+    asyncio.run(run())
+
+
+def refusal(state_dir: Path, url: str | None = None) -> str:
+    """What opening says; nothing may be held afterwards."""
+    with pytest.raises(StoreError) as caught:
+        asyncio.run(Store.open(url, state_dir))
+    return str(caught.value)
+
+
+async def count(state_dir: Path, url: str | None = None) -> int:
+    """How many resources there are."""
+    async with opened(url, state_dir) as store:
+        return len(await store.load())

@@ -16,31 +16,10 @@ import pytest
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.store import sqlite
 from bgpsvc.store.database import Store
-from bgpsvc.store.errors import SecretError, StoreError, StoreInUse
+from bgpsvc.store.errors import StoreInUse
 from bgpsvc.store.records import Batch
-from tests.fakes.postgresql import Postgresql, database_name
-from tests.store.support import entry, in_loop, opened, resource
-
-
-def fill(state_dir: Path, count: int = 300, url: str | None = None) -> None:
-    """A database with some pages, closed."""
-
-    async def run() -> None:
-        async with opened(url, state_dir) as store:
-            puts = tuple(
-                resource(f"r{n}", secrets={"/s": f"secret {n}"}, text="x" * 300) for n in range(count)
-            )
-            await store.write(Batch(puts=puts, audit=tuple(entry(name=put.name) for put in puts)))
-
-    asyncio.run(run())
-
-
-def refusal(state_dir: Path, url: str | None = None) -> str:
-    """What opening says; nothing may be held afterwards."""
-    with pytest.raises(StoreError) as caught:
-        asyncio.run(Store.open(url, state_dir))
-    return str(caught.value)
-
+from tests.fakes.postgresql import Postgresql
+from tests.store.support import count, fill, in_loop, opened, refusal, resource
 
 # One daemon per database ------------------------------------------------------------------------------------
 
@@ -204,7 +183,7 @@ def test_a_damaged_file_is_refused(
     assert "Restore a backup" in said
     assert path.read_bytes() == left, "the evidence stays as it is"
     shutil.copy(tmp_path / "backup", path)
-    fill_again = asyncio.run(_count(tmp_path))
+    fill_again = asyncio.run(count(tmp_path))
     assert fill_again == 300
 
 
@@ -229,16 +208,11 @@ def test_a_damaged_index_is_found(tmp_path: Path) -> None:
     assert "ix_audit_time" in refusal(tmp_path)
 
 
-async def _count(state_dir: Path, url: str | None = None) -> int:
-    async with opened(url, state_dir) as store:
-        return len(await store.load())
-
-
 def test_an_interrupted_first_start_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "bgpsvc.db.new").write_bytes(b"half a database")
     (tmp_path / "bgpsvc.db.new-wal").write_bytes(b"and its log")
     (tmp_path / "secret.key.new").write_text("half a key")
-    assert asyncio.run(_count(tmp_path)) == 0
+    assert asyncio.run(count(tmp_path)) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"bgpsvc.db", "bgpsvc.db.lock", "secret.key"}
 
 
@@ -258,7 +232,7 @@ def test_a_stale_log_is_not_replayed_into_a_new_database(tmp_path: Path) -> None
     (tmp_path / "bgpsvc.db").unlink()
     (tmp_path / "bgpsvc.db-wal").write_bytes(log)
     (tmp_path / "secret.key").unlink()
-    assert asyncio.run(_count(tmp_path)) == 0
+    assert asyncio.run(count(tmp_path)) == 0
 
 
 @in_loop
@@ -295,195 +269,3 @@ async def test_readers_from_outside_neither_wait_nor_hold_up(tmp_path: Path) -> 
             assert outside.execute("SELECT version FROM resources").fetchall() == [(29,)]
         finally:
             outside.close()
-
-
-# Either database --------------------------------------------------------------------------------------------
-
-
-def change(url: str | None, state_dir: Path, server: Postgresql, statement: str) -> None:
-    """Run a statement behind the store's back."""
-    if url is None:
-        connection = sqlite3.connect(state_dir / "bgpsvc.db")
-        connection.execute(statement)
-        connection.commit()
-        connection.close()
-    else:
-        server.sql(statement, database_name(url))
-
-
-def test_a_newer_database_is_refused(store_url: str | None, tmp_path: Path, postgresql: Postgresql) -> None:
-    fill(tmp_path, 2, store_url)
-    change(store_url, tmp_path, postgresql, "UPDATE bgpsvc_version SET version_num = '0999'")
-    said = refusal(tmp_path, store_url)
-    assert "version 0999" in said
-    assert "Install that version, or restore a backup" in said
-    change(store_url, tmp_path, postgresql, "UPDATE bgpsvc_version SET version_num = '0002'")
-    assert asyncio.run(_count(tmp_path, store_url)) == 2
-
-
-def test_somebody_elses_tables_are_left_alone(
-    store_url: str | None, tmp_path: Path, postgresql: Postgresql
-) -> None:
-    if store_url is None:
-        sqlite3.connect(tmp_path / "bgpsvc.db").close()
-    change(store_url, tmp_path, postgresql, "CREATE TABLE events (mine INTEGER)")
-    said = refusal(tmp_path, store_url)
-    assert "has tables events" in said
-    assert "database of its own" in said
-
-
-def test_missing_keys_are_named(store_url: str | None, tmp_path: Path) -> None:
-    fill(tmp_path, 2, store_url)
-    path = tmp_path / "secret.key"
-    right = path.read_text()
-    path.unlink()
-    with pytest.raises(SecretError) as caught:
-        asyncio.run(Store.open(store_url, tmp_path))
-    key = right.split('"id": "')[1].split('"')[0]
-    assert f"key {key}, which {path} does not have (it has none)" in str(caught.value)
-    assert not path.exists(), "a new key would hide that the old one is missing"
-    path.write_text(right.replace(key, "00000000"))
-    path.chmod(0o600)
-    assert f"key {key}, which {path} does not have (it has 00000000)" in refusal(tmp_path, store_url)
-    path.write_text(right)
-    assert asyncio.run(_count(tmp_path, store_url)) == 2
-
-
-def test_a_wrong_key_is_named(store_url: str | None, tmp_path: Path) -> None:
-    fill(tmp_path, 2, store_url)
-    path = tmp_path / "secret.key"
-    right = path.read_text()
-    key, value = right.split('"id": "')[1].split('"')[0], right.split('"key": "')[1].split('"')[0]
-    path.write_text(right.replace(value, "A" * 43 + "="))
-
-    async def load() -> None:
-        async with opened(store_url, tmp_path) as store:
-            await store.load()
-
-    with pytest.raises(SecretError, match=f"does not fit key {key} of {path}") as caught:
-        asyncio.run(load())
-    assert value not in str(caught.value)
-
-
-def test_a_ciphertext_moved_to_another_row_is_refused(
-    store_url: str | None, tmp_path: Path, postgresql: Postgresql
-) -> None:
-    fill(tmp_path, 2, store_url)
-    for column in ("nonce", "ciphertext"):
-        other = f"(SELECT {column} FROM secrets WHERE name = 'r0')"
-        change(store_url, tmp_path, postgresql, f"UPDATE secrets SET {column} = {other} WHERE name = 'r1'")
-
-    async def load() -> None:
-        async with opened(store_url, tmp_path) as store:
-            await store.load()
-
-    with pytest.raises(SecretError, match="secret of vpn_connections r1 /s does not fit"):
-        asyncio.run(load())
-
-
-# PostgreSQL -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("mysql://x:geheim@h/db", "begins with 'mysql'. Allowed: postgresql://"),
-        ("postgresql://x:geheim@127.0.0.1:1/db", "cannot use postgresql://x@127.0.0.1:1/db: "),
-        ("postgresql://x:geheim@h:port/db", "the URL cannot be used"),
-        ("postgresql://x@127.0.0.1:1/db?password=geheim", "cannot use postgresql://x@127.0.0.1:1/db: "),
-        ("postgresql://x@/db?host=/nowhere&password=geheim", "?host=/nowhere: "),
-    ],
-)
-def test_a_url_that_leads_nowhere(tmp_path: Path, url: str, said: str) -> None:
-    text = refusal(tmp_path, url)
-    assert said in text
-    assert "geheim" not in text
-
-
-def test_a_password_comes_from_a_file(
-    tmp_path: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = postgresql.database()
-    postgresql.sql("CREATE ROLE locked LOGIN PASSWORD 'open sesame' SUPERUSER")
-    locked = url.replace("bgpsvc@", "locked@").replace("postgresql:", "postgres:")
-    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "missing"))
-    assert "password" in refusal(tmp_path, locked)
-    passwords = tmp_path / "passwords"
-    passwords.write_text("*:*:*:locked:wrong horse\n")
-    passwords.chmod(0o600)
-    monkeypatch.setenv("PGPASSFILE", str(passwords))
-    said = refusal(tmp_path, locked)
-    assert "password authentication failed" in said
-    assert "wrong horse" not in said
-    passwords.write_text("*:*:*:locked:open sesame\n")
-    assert asyncio.run(_count(tmp_path, locked)) == 0
-    postgresql.drop(url)
-    postgresql.sql("DROP ROLE locked")
-
-
-def test_a_database_that_does_not_take_all_text_is_refused(tmp_path: Path, postgresql: Postgresql) -> None:
-    url = postgresql.database("SQL_ASCII")
-    assert "has encoding SQL_ASCII. Allowed: UTF8" in refusal(tmp_path, url)
-    postgresql.drop(url)
-
-
-def test_a_database_that_is_not_there_is_named(tmp_path: Path, postgresql: Postgresql) -> None:
-    assert 'database "nothing" does not exist' in refusal(tmp_path, postgresql.url("nothing"))
-
-
-@in_loop
-async def test_commits_wait_for_the_disk_whatever_the_default(tmp_path: Path, postgresql: Postgresql) -> None:
-    url = postgresql.database()
-    postgresql.sql(f"ALTER DATABASE {database_name(url)} SET synchronous_commit = off")
-    async with opened(url, tmp_path) as store:
-
-        async def ask(connection: object) -> object:
-            return (await connection.exec_driver_sql("SHOW synchronous_commit")).scalar_one()  # type: ignore[attr-defined]
-
-        assert await store._database.write(ask) == "on"
-    postgresql.drop(url)
-
-
-# Backup and restore as docs/operations/store.md has them ----------------------------------------------------
-
-
-def backup(url: str | None, state_dir: Path, server: Postgresql, target: Path) -> None:
-    if url is None:
-        connection = sqlite3.connect(state_dir / "bgpsvc.db")
-        connection.execute("VACUUM INTO ?", (str(target),))
-        connection.close()
-    else:
-        server.dump(url, target)
-
-
-def restore(url: str | None, state_dir: Path, server: Postgresql, source: Path) -> None:
-    if url is None:
-        for path in state_dir.glob("bgpsvc.db*"):
-            path.unlink()
-        shutil.copy(source, state_dir / "bgpsvc.db")
-    else:
-        server.restore(url, source)
-
-
-@in_loop
-async def test_a_backup_of_a_running_daemon_is_restored(
-    store_url: str | None, tmp_path: Path, postgresql: Postgresql
-) -> None:
-    state_dir, target = tmp_path / "state", tmp_path / "backup"
-    state_dir.mkdir()
-    first = tuple(resource(f"a{n}", secrets={"/s": f"secret {n}"}) for n in range(50))
-    async with opened(store_url, state_dir) as store:
-        await store.write(Batch(puts=first, audit=(entry(),)))
-        await asyncio.to_thread(backup, store_url, state_dir, postgresql, target)
-        await store.write(Batch(puts=(resource("later"),), removals=(("vpn_connections", "a0"),)))
-        if store_url is not None:
-            # Under a running daemon: its connections end, and it notices that this is another database.
-            await asyncio.to_thread(restore, store_url, state_dir, postgresql, target)
-            assert await store.healthy() is not None
-    await asyncio.to_thread(restore, store_url, state_dir, postgresql, target)
-    async with opened(store_url, state_dir) as store:
-        assert sorted(await store.load(), key=lambda item: item.name) == sorted(
-            first, key=lambda item: item.name
-        )
-        await store.add_audit([entry()])
-        assert len(await store.audit(None, 5)) == 2
