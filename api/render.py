@@ -27,6 +27,7 @@ class Json(Response):
         return orjson.dumps(content, default=_mapping)
 
 
+@functools.lru_cache(maxsize=4096)
 def rfc3339(seconds: float) -> str:
     """Unix seconds to `2025-10-09T08:41:07.120Z`."""
     moment = datetime.fromtimestamp(seconds, UTC)
@@ -39,11 +40,11 @@ def plain(view: Any) -> Any:
         return [plain(item) for item in view]
     if isinstance(view, type) or not dataclasses.is_dataclass(view):
         return view
-    members = _members(type(view))  # type: ignore[arg-type]
-    return {
-        name: value if convert is None or value is None else convert(value)
-        for name, convert, value in ((name, convert, getattr(view, name)) for name, convert in members)
-    }
+    made: dict[str, Any] = {}
+    for name, convert in _members(type(view)):  # type: ignore[arg-type]
+        value = getattr(view, name)
+        made[name] = value if convert is None or value is None else convert(value)
+    return made
 
 
 @functools.cache

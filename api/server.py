@@ -98,7 +98,9 @@ def bind(listen: Listen, *, tls: bool = False, anonymous: bool = False) -> socke
     if listen.path is None:
         _check_address(str(listen), listen.host, tls, anonymous)
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio turns Nagle's algorithm off only where the socket says that it is TCP; else the body of a
+        # response waits 40 ms for the client's acknowledgement of its head.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         target: tuple[str, int] | str = (listen.host, listen.port)
     else:
