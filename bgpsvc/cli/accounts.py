@@ -25,7 +25,7 @@ token = typer.Typer(
     context_settings=HELP,
     help="Tokens for the API: make, list, revoke.\n\n"
     "Examples:\n\n"
-    "  bgpsvc token create --name ci --scope admin --expires 90d > ci.token\n\n"
+    "  (umask 077; bgpsvc token create --name ci --scope admin --expires 90d > ci.token)\n\n"
     "  bgpsvc token list\n\n"
     "  bgpsvc token revoke ab12cd34",
 )
@@ -75,7 +75,7 @@ def create(
 ) -> None:
     """Make a token and print it, this once: the daemon keeps only a hash of it.
 
-    Example: bgpsvc token create --name ci --scope admin --expires 90d > ci.token
+    Example: (umask 077; bgpsvc token create --name ci --scope admin --expires 90d > ci.token)
     """
     body: Json = {"name": name, "scope": scope.value}
     if expires is not None:
