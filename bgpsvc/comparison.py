@@ -61,8 +61,19 @@ class Tally:
         self.moved += len(found["moved"])
         for kind, items in found.items():
             if items and self.limit:
-                best = self.samples[kind] + items
-                self.samples[kind] = nsmallest(self.limit, best, key=lambda item: (len(item[0]), item[0]))
+                self.samples[kind] = self._first(self.samples[kind], items)
+
+    def _first(
+        self, best: list[tuple[Prefix, Fate]], items: list[tuple[Prefix, Fate]]
+    ) -> list[tuple[Prefix, Fate]]:
+        if len(best) == self.limit:
+            last = _order(best[-1])
+            items = [item for item in items if _order(item) < last]
+        return nsmallest(self.limit, best + items, key=_order) if items else best
+
+
+def _order(item: tuple[Prefix, Fate]) -> tuple[int, Prefix]:
+    return len(item[0]), item[0]
 
 
 class Comparison:
@@ -74,8 +85,8 @@ class Comparison:
         self._world = world
         self._losers = [s for s in world.old.values() if s.adj.stale and not world.keeps_stale(s)]
         self._by_class: dict[ForwardingClass, SessionId | None] = {}
-        self._by_paths: dict[tuple[tuple[SessionId, int], ...], SessionId | None] = {}
-        """By the sessions that have a path, and the ids of their attributes."""
+        self._by_paths: dict[tuple[int, ...], SessionId | None] = {}
+        """By the ids of the attributes of each session's path (or of None), as in `World.imports`."""
         self._hidden_now = {p for p, c in place.statics.published.items() if c.target[0] is not None}
         supposed = world.hypothetical
         statics = place.statics if supposed is None else supposed.gateway.statics
@@ -129,11 +140,12 @@ class Comparison:
             if paths is None or not self._backed(prefix, paths.paths):
                 return None
             return self._of_class(paths.forwarding)
-        accepted = {s: a for s, r in imports.items() if (a := r.accepted(prefix)) is not None}
-        if not accepted or not self._backed(prefix, accepted):
+        made = [rejudged.accepted(prefix) for rejudged in imports.values()]
+        key = tuple(map(id, made))
+        if self._losers and not self._backed(prefix, [s for s, a in zip(imports, made, strict=True) if a]):
             return None
-        key = tuple((s, id(a)) for s, a in accepted.items())
         if key not in self._by_paths:
+            accepted = {s: a for s, a in zip(imports, made, strict=True) if a is not None}
             hops = (Hop(r.candidate.session, r.candidate.attributes.next_hop) for r in self._ranked(accepted))
             self._by_paths[key] = self._world.choose(hops)
         return self._by_paths[key]
@@ -148,7 +160,7 @@ class Comparison:
         assert imports is not None
         return decide(imports[s].supposed.candidate(a) for s, a in accepted.items())
 
-    def _backed(self, prefix: Prefix, accepted: Mapping[SessionId, Attributes]) -> bool:
+    def _backed(self, prefix: Prefix, accepted: Iterable[SessionId]) -> bool:
         """Stale paths that no usable session backs are removed (see `Intake.purge_orphans`)."""
         if not any(prefix in loser.adj.stale for loser in self._losers):
             return True
