@@ -34,7 +34,7 @@ max-examples = {examples}
 deterministic = true
 
 [phases.stateful.generation]
-max-examples = 20
+max-examples = 10
 
 [checks]
 # Many documents that fit their schema are refused for what no schema can say: references, overlaps.

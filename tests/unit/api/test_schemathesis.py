@@ -26,4 +26,3 @@ def test_no_request_finds_a_mistake() -> None:
             ("token.create", "tokens"),
             ("reveal", "vpn_connections"),
         } <= actions
-        assert isinstance(api.control, FakeControl)

@@ -53,6 +53,12 @@ def test_a_port_that_is_taken_is_named() -> None:
             bind(Listen(port=port))
 
 
+def test_what_is_sent_is_not_held_back() -> None:
+    """With Nagle's algorithm the body of a response waits for the acknowledgement of its head, 40 ms."""
+    with bind(Listen()) as listening:
+        assert listening.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on such sockets only"
+
+
 def test_ipv6_loopback() -> None:
     with RunningApi(listen=Listen(host="::1")) as api:
         assert api.url.startswith("http://[::1]:")
