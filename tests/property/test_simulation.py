@@ -155,7 +155,7 @@ def live(intent: Intent, history: list[tuple[Step, float]]) -> tuple[Engine, flo
     return engine, now
 
 
-RELAXED = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+RELAXED = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 EVERYTHING = 100
 
 
