@@ -99,6 +99,7 @@ def test_the_table_has_what_is_installed(client: Client, service: FakeService) -
         "interface": "t1",
         "next_hop": "169.254.10.2",
         "backup_session": STANDBY,
+        "source": "bgp",
     }
     service.session_down(ACTIVE)
     (row,) = client.get(f"{TABLE}?prefix=192.168.0.0/16")["items"]
