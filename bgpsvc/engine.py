@@ -144,7 +144,7 @@ class Engine:
             tunnel = self.tunnels[settings.id] = Tunnel(settings, since=now)
             _, up = self.links.get(settings.interface, (0, False))
             tunnel.link_changed(up, now)
-        elif tunnel.settings.health_check != settings.health_check:
+        elif not settings.same_check(tunnel.settings):
             tunnel.healthy = tunnel.health_reason = None
         tunnel.settings = settings
 

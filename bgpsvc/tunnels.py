@@ -75,6 +75,13 @@ class TunnelSettings:
             (self.gateway, self.interface, self.bgp) == (other.gateway, other.interface, other.bgp)
         )
 
+    def same_check(self, other: TunnelSettings) -> bool:
+        """True if the health check asks the same; what its verdict leads to may differ."""
+        mine, theirs = self.health_check, other.health_check
+        if mine is None or theirs is None:
+            return mine is theirs
+        return mine == theirs.model_copy(update={"on_failure": mine.on_failure})
+
 
 def tunnel_settings(intent: Intent) -> tuple[TunnelSettings, ...]:
     """All tunnels of an intent, in order of connection and tunnel."""

@@ -36,7 +36,7 @@ class Probe:
 
 
 Report = Callable[[SessionId, Verdict], None]
-"""Hears of every verdict of a tunnel's check that differs from the one before."""
+"""Hears of every verdict of a tunnel's check that differs from the one before, and of some that do not."""
 
 
 class Prober:
@@ -45,14 +45,20 @@ class Prober:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._running: dict[SessionId, tuple[Probe, asyncio.Task[None]]] = {}
+        self._verdicts: dict[SessionId, Verdict] = {}
         self._broken = asyncio.Event()
         self._error: BaseException | None = None
 
     async def configure(self, probes: Mapping[SessionId, Probe]) -> None:
-        """Run these checks. One that stays the same goes on with what it knows."""
+        """Run these checks. One that stays the same goes on, and tells its verdict again.
+
+        Its tunnel may have been made anew meanwhile, and nobody else knows.
+        """
         changed = [i for i, (probe, _) in self._running.items() if probes.get(i) != probe]
         await self._end(changed)
         for ident, probe in probes.items():
+            if ident in self._verdicts:
+                self._report(ident, self._verdicts[ident])
             if ident not in self._running:
                 task = asyncio.create_task(self._run(ident, probe), name=f"health check {ident}")
                 task.add_done_callback(self._ended)
@@ -75,6 +81,8 @@ class Prober:
 
     async def _end(self, idents: list[SessionId]) -> None:
         tasks = [self._running.pop(ident)[1] for ident in idents]
+        for ident in idents:
+            self._verdicts.pop(ident, None)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -87,8 +95,7 @@ class Prober:
         try:
             while True:
                 sequence, verdict = check.next()
-                if verdict is not None:
-                    self._report(ident, verdict)
+                self._tell(ident, verdict)
                 try:
                     line = line or _Line(probe)
                     line.send(sequence)
@@ -103,15 +110,18 @@ class Prober:
         finally:
             _close(line)
 
+    def _tell(self, ident: SessionId, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._verdicts[ident] = verdict
+            self._report(ident, verdict)
+
     async def _listen(self, ident: SessionId, check: Check, line: _Line, due: float) -> None:
         """Take replies until the next request is due."""
         try:
             async with asyncio.timeout_at(due):
                 while True:
                     sequence = await line.receive()
-                    verdict = check.replied(sequence) if sequence is not None else None
-                    if verdict is not None:
-                        self._report(ident, verdict)
+                    self._tell(ident, check.replied(sequence) if sequence is not None else None)
         except TimeoutError:
             return
         except OSError as error:

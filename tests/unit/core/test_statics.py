@@ -199,6 +199,16 @@ def test_verdicts_of_a_check_that_is_gone_do_not_count() -> None:
     assert in_table(node, destinations(node)) == {STATIC4: "t1", STATIC6: "t1"}
 
 
+@pytest.mark.parametrize("change", [{"retries": 5}, {"on_failure": "reserve_route"}])
+def test_a_verdict_lasts_while_the_check_asks_the_same(change: dict[str, Any]) -> None:
+    node = begin(single(CHECK))
+    node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
+    node.engine.reconfigure(single(CHECK | change), 10)
+    node.settle()
+    assert in_table(node, destinations(node)) == {STATIC4: "t1", STATIC6: "t1"}
+    assert node.engine.tunnels[T1].healthy is (False if "on_failure" in change else None)
+
+
 def test_with_bgp_static_routes_follow_the_session() -> None:
     node = begin(static_intent(*ROUTES))
     assert node.kernel.routes(destinations(node)) == {}
