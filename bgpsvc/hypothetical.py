@@ -36,7 +36,8 @@ def suppose(engine: Engine, intent: Intent, name: str) -> Hypothetical | None:
         return None
     sessions = {s.id: Session(s, since=0.0) for s in session_settings(intent) if s.gateway == name}
     real = engine.gateways.get(name)
-    same_table = real is not None and intent.vpc(intent.gateway(name).vpc).route_table == real.vpc.route_table
+    vpc = intent.vpc(intent.gateway(name).vpc)
+    same_table = real is not None and (vpc.name, vpc.route_table) == (real.vpc.name, real.vpc.route_table)
     kept = frozenset(
         ident
         for ident, session in sessions.items()
@@ -52,6 +53,8 @@ def suppose(engine: Engine, intent: Intent, name: str) -> Hypothetical | None:
             if known is not None and stays and (not settings.bgp or settings.id in kept):
                 tunnels[settings.id] = copy(known)
                 tunnels[settings.id].settings = settings
+                if known.settings.health_check != settings.health_check:
+                    tunnels[settings.id].healthy = None
             else:
                 tunnels[settings.id] = Tunnel(settings, link_up=_link_up(engine, settings.interface))
     gateway = Gateway(
