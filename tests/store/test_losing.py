@@ -153,8 +153,9 @@ async def test_ended_connections_are_replaced_unseen(
 
 @in_loop
 async def test_who_lost_the_database_to_another_daemon_writes_nothing(
-    postgresql: Postgresql, tmp_path: Path
+    postgresql: Postgresql, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bgpsvc.store.postgresql.LOCK_TIMEOUT_MS", 200)
     url = postgresql.database()
     ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     async with opened(url, tmp_path) as first:
