@@ -284,7 +284,8 @@ class Control(Protocol):
     async def authenticate(self, token: str, source: str) -> Actor | None:
         """Whose token that is; None if it is unknown, wrong, expired or revoked.
 
-        Audits nothing: the API decides which failures `record` gets to see, so that none can flood the log."""
+        Audits nothing: the API decides which failures `record` gets to see, so that none floods the log.
+        """
 
     async def record(
         self,

@@ -43,6 +43,8 @@ class History:
         self._journal = journal
         self._store = store
         self.written = written
+        self.problem: str | None = None
+        """Why the database took nothing at the last attempt; None if it did."""
 
     async def run(self) -> None:
         """Write what comes, until cancelled; `flush` afterwards."""
@@ -57,7 +59,9 @@ class History:
                 if time.monotonic() >= prune_at:
                     prune_at = time.monotonic() + PRUNE_INTERVAL
                     await self._store.prune(time.time())
+                self.problem = None
             except StoreUnavailable as error:
+                self.problem = str(error)
                 log.error("events are not stored for now: %s", error)
                 await asyncio.sleep(RETRY)
 

@@ -11,6 +11,7 @@ from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.engine import Engine
 from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
+from bgpsvc.history import History
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import SessionId, SwitchMode
 from bgpsvc.queries import RouteQueries
@@ -32,7 +33,6 @@ from bgpsvc.views import (
     VpcView,
 )
 
-
 NAMED = 20
 """Names that an error lists at most."""
 
@@ -40,7 +40,8 @@ NAMED = 20
 class BgpService:
     """Questions, and the two choices that operators make at run time."""
 
-    def __init__(self, runtime: Runtime, choices: Choices) -> None:
+    def __init__(self, runtime: Runtime, choices: Choices, history: History) -> None:
+        self._history = history
         self._runtime = runtime
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
@@ -217,6 +218,8 @@ class BgpService:
                 continue
             detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
             checks[f"speaker-{role.value}"] = (status.running and status.connected, detail)
+        problem = self._history.problem
+        checks["database"] = (problem is None, problem or "answers")
         checks["engine"] = (self._runtime.pumping, f"{self.engine.fib.queued} routes waiting")
         return ReadyView(all(ok for ok, _ in checks.values()), checks)
 

@@ -372,7 +372,7 @@ class Service(Protocol):
         """Raises NotFound."""
 
     def session_page(self, after: str | None, limit: int) -> Page:
-        """`SessionView`s by id, those behind `after`; `next_cursor` is the id of the last one if there are more.
+        """`SessionView`s by id, those behind `after`; `next_cursor` is the last one's id if there are more.
 
         Costs what the page costs, not what all sessions do; so do `tunnel_page`, and `tunnel`, `session`,
         `connection`, `gateway` and `vpc`, which lists of resources ask for each item of their page."""

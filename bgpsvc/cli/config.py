@@ -10,6 +10,10 @@ import typer
 
 from bgpsvc.configfile import load_bytes, load_file
 from bgpsvc.resources import ConfigError, Intent, Loaded, dump
+from bgpsvc.resources.kinds import KINDS
+
+ALWAYS_COUNTED = ("vpcs", "vpn_gateways", "customer_gateways", "vpn_connections")
+"""Kinds that a summary names even if there are none of them."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,10 +67,10 @@ def _load(file: str) -> Loaded:
 
 
 def _summary(intent: Intent) -> str:
-    counts = (
-        (len(intent.vpcs), "VPC"),
-        (len(intent.vpn_gateways), "VPN gateway"),
-        (len(intent.customer_gateways), "customer gateway"),
-        (len(intent.vpn_connections), "VPN connection"),
-    )
-    return ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for count, kind in counts)
+    counts = [(len(intent.of_kind(kind.key)), kind) for kind in KINDS]
+    shown = [(count, kind) for count, kind in counts if count or kind.key in ALWAYS_COUNTED]
+    return ", ".join(f"{count} {_plural(kind.label) if count != 1 else kind.label}" for count, kind in shown)
+
+
+def _plural(label: str) -> str:
+    return f"{label[:-1]}ies" if label.endswith("y") and label[-2] not in "aeiou" else f"{label}s"

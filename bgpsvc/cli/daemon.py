@@ -109,7 +109,7 @@ class Daemon:
         self._runtime = Runtime(intent, self._choices.modes(), self._state_dir, journal)
         file = None if self._config is None else str(self._config)
         self._control = Controller(self._runtime, store, self._choices, catalog, file)
-        self._service = BgpService(self._runtime, self._choices)
+        self._service = BgpService(self._runtime, self._choices, self._history)
 
     async def _run(self, store: Store) -> None:
         app = create_app(self._service, self._control, version=__version__, anonymous=self._anonymous)

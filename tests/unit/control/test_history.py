@@ -22,12 +22,14 @@ class Rows:
         self.away = False
         self.pruned: list[float] = []
         self.asked = asyncio.Event()
+        self.written = asyncio.Event()
 
     async def add_events(self, events: Sequence[EventView]) -> None:
         self.asked.set()
         if self.away:
             raise StoreUnavailable("the database is away")
         self.ids += [event.id for event in events]
+        self.written.set()
 
     async def prune(self, now: float) -> None:
         self.pruned.append(now)
@@ -38,11 +40,10 @@ def happen(journal: Journal, count: int) -> list[int]:
 
 
 async def until(rows: Rows, ids: list[int]) -> None:
-    async def same() -> None:
+    async with asyncio.timeout(5):
         while rows.ids != ids:
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(same(), 5)
+            rows.written.clear()
+            await rows.written.wait()
 
 
 def test_events_are_written_behind_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
