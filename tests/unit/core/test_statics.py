@@ -56,6 +56,7 @@ def begin(wanted: Intent) -> Node:
     made = Engine(wanted, 0)
     for name, ifindex in IFINDEX.items():
         made.handle(LinkChanged(name, ifindex, True), 0)
+    made.fib.load((), {})
     made.takeover.loaded()
     node = Node(made)
     node.settle()
