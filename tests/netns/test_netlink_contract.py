@@ -233,7 +233,22 @@ def test_what_was_set_is_there(world: World) -> None:
         Nexthop(BASE + 71, 201, None, None, None, (BASE + 61,)),
     ]
     assert world.kernel.routes(TABLE + 1) == {}
+    assert world.kernel.all_routes() == ({TABLE: world.kernel.routes(TABLE)} if table(world) else {})
     assert about_tables(world.read()) == []
+
+
+def test_routes_of_all_tables_are_found(world: World) -> None:
+    two_classes(world)
+    high = 0x2FFFFFFF
+    ops = [SetRoutes(number, 100, ((TEN, BASE + 11),)) for number in (7, high)]
+    ops.append(SetRoutes(high, 200, ((SIX, BASE + 61),)))
+    ops.append(DeleteRoutes(TABLE, 200, (TEN,)))
+    assert world.kernel.apply(ops) == []
+    assert world.kernel.all_routes() == {
+        7: {(TEN, 100): BASE + 11},
+        TABLE: world.kernel.routes(TABLE),
+        high: {(TEN, 100): BASE + 11, (SIX, 200): BASE + 61},
+    }
 
 
 def test_setting_it_again_changes_nothing(world: World) -> None:
