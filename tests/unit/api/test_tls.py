@@ -184,6 +184,9 @@ def test_several_servers_run_and_stop_together(folder: Path) -> None:
         assert unix == f"unix:{path}"
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
         servers.reload_certificates()
+        tls.key.chmod(0o644)
+        with pytest.raises(OSError, match="open to others"):
+            servers.reload_certificates()
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with httpx.AsyncClient(transport=transport, base_url="http://any") as local:
             assert (await local.get("/v1/vpcs")).status_code == 200

@@ -227,6 +227,10 @@ def test_a_key_is_of_one_request(client: Client) -> None:
     ):
         other = client(method, path, json=body, headers=key)
         assert (other.status_code, other.json()["type"]) == (422, "urn:bgpsvc:problem:idempotency-key-reused")
+    apply = "/v1/configuration/apply"
+    other_key = {"Idempotency-Key": "k2"}
+    assert client("POST", apply, json={}, headers=other_key).status_code == 200
+    assert client("POST", f"{apply}?prune=true", json={}, headers=other_key).status_code == 422
     # A dry run is not remembered, and does not use the key up.
     assert client("POST", f"{CGW}?dry_run=true", json=NEW | {"name": "cgw8"}, headers=key).status_code == 200
 
