@@ -82,7 +82,9 @@ def test_in_a_named_namespace_rest_on_loopback(site: Site) -> None:
         untouched = home.ip("-N route show table all"), home.ip("rule")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        site.daemon = site.spawn(site.argv("--netns", name, listen=f"127.0.0.1:{port}"))
+        site.daemon = site.spawn(
+            site.argv("--netns", name, "--anonymous", "read", listen=f"127.0.0.1:{port}")
+        )
         site.rest.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
         site.until_alive()
         fill(site, one, two)
@@ -95,7 +97,9 @@ def test_rest_on_an_inherited_socket(site: Site) -> None:
     """As socket activation and the lab do it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd = listener.fileno()
-        site.daemon = site.spawn(site.gateway.command(*site.argv(listen=f"fd:{fd}")), pass_fds=(fd,))
+        site.daemon = site.spawn(
+            site.gateway.command(*site.argv("--anonymous", "read", listen=f"fd:{fd}")), pass_fds=(fd,)
+        )
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         site.rest.http = httpx.Client(base_url=address, timeout=20, trust_env=False)
         site.until_alive()
