@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from bgpsvc.accounts import Accounts
-from bgpsvc.catalog import Catalog, Progress, Record, of_intent
+from bgpsvc.catalog import Catalog, Progress, Record
 from bgpsvc.choices import Choices
 from bgpsvc.control import (
     Actor,
@@ -43,7 +43,7 @@ from bgpsvc.insight import Explanation, Outcome, Question
 from bgpsvc.planning import plan
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import with_changes
-from bgpsvc.resources.kinds import KIND_OF, Kind
+from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
 from bgpsvc.resources.models import Resource
 from bgpsvc.resources.plain import merge_patch, name_of, names_in, parse, parse_all, secrets_of
 from bgpsvc.runtime import Runtime
@@ -135,10 +135,20 @@ class Controller:
         """Changes with every write of any resource."""
         return self._catalog.etag
 
-    def file_read(self, intent: Intent) -> None:
-        """The configuration file was read again: these are the resources now."""
+    def file_read(self, intent: Intent, change: int) -> None:
+        """The configuration file was read again: these are the resources now, since this change."""
         assert self._file is not None, "only where a file describes the resources"
-        self._catalog = Catalog(intent, of_intent(intent, self._clock()))
+        now = self._clock()
+        found = {(kind.key, name) for kind in KINDS for name in intent.of_kind(kind.key)}
+        puts = [
+            record
+            for key, name in sorted(found)
+            if (record := self._next(KIND_OF[key], intent.of_kind(key)[name], now)) is not None
+        ]
+        removed = [r for r in self._catalog.all() if (r.kind.key, r.name) not in found]
+        for record in puts:
+            record.change = change
+        self._catalog.take(intent, puts, removed, change)
 
     # Writing ----------------------------------------------------------------------------------
 

@@ -195,13 +195,13 @@ class Runtime:
         """Why the changes behind `settled` are stuck; None if they are on their way."""
         return self._settling.problem
 
-    async def reload(self, intent: Intent) -> None:
-        """`adopt`, and wait for it.
+    async def until_settled(self, change: int) -> None:
+        """Wait for a change that `adopt` numbered.
 
         OSError or ReloadFailed if the kernel or a speaker did not take its part; the rest is in force, and
         the part is tried again in the background.
         """
-        await self._settling.wait(self.adopt(intent))
+        await self._settling.wait(change)
 
     async def _settle(self) -> None:
         while True:

@@ -168,9 +168,10 @@ class Daemon:
             return
         for warning in loaded.warnings:
             log.warning("%s", warning)
-        self._control.file_read(loaded.intent)
+        change = self._runtime.adopt(self._choices.apply(loaded.intent))
+        self._control.file_read(loaded.intent, change)
         try:
-            await self._runtime.reload(self._choices.apply(loaded.intent))
+            await self._runtime.until_settled(change)
         except (OSError, ReloadFailed) as error:
             text = f"the configuration is in force, but a part did not take it yet: {error}"
             self._runtime.note(

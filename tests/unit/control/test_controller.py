@@ -20,6 +20,7 @@ from bgpsvc.control import (
     StoreUnavailable,
     WriteOptions,
 )
+from bgpsvc.resources import load
 from bgpsvc.resources.fields import MASK
 from bgpsvc.store.errors import WriteConflict
 from bgpsvc.views import NotFound, PreconditionFailed
@@ -241,6 +242,7 @@ def test_apply_is_one_transaction_and_changes_nothing_the_second_time(tell: Call
         pruned = await control.apply({"vpcs": [VPC]}, True, NOW, ADMIN)
         assert {r.action for r in pruned.plan.resources} == {"delete"}
         assert list(control.configuration()) == ["vpcs"]
+        assert control.configuration_etag() != etag
         assert place.runtime.forgotten == ["conn1"]
         await control.remove(REFERENCE, NOW, ADMIN)
         assert control.configuration() == {}
@@ -304,6 +306,20 @@ def test_a_file_keeps_its_resources(store_url: str | None, tmp_path: Path) -> No
         async with living(store_url, tmp_path, file="/etc/bgpsvc.yaml") as place:
             control = place.controller
             assert control.read_only == "the resources come from /etc/bgpsvc.yaml"
+            vpcs = load(
+                "vpcs: [{name: vpc1, cidrs: [10.0.0.0/16]}, {name: vpc2, cidrs: [10.1.0.0/16], "
+                "route_table: 9}]",
+                "test",
+            ).intent
+            control.file_read(vpcs, place.runtime.adopt(vpcs))
+            assert control.resource("vpcs", "vpc1").status == "provisioning"
+            await place.runtime.settle()
+            assert control.resource("vpcs", "vpc1").status == "active"
+            before = control.resource("vpcs", "vpc1").etag
+            fewer = load("vpcs: [{name: vpc1, cidrs: [10.0.0.0/16]}]", "test").intent
+            control.file_read(fewer, place.runtime.adopt(fewer))
+            assert control.resource("vpcs", "vpc1").etag == before
+            assert control.resource("vpcs", "vpc2").status == "deleting"
             for write in (
                 control.create("vpcs", VPC, NOW, ADMIN),
                 control.apply({}, True, DRY, ADMIN),
