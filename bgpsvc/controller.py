@@ -286,31 +286,36 @@ class Controller:
         now = self._clock()
         records = [r for kind, resource in wished.puts if (r := self._next(kind, resource, now)) is not None]
         removed = [self._catalog.record(kind.key, name) for kind, name in wished.removals]
-        if not records and not removed:
-            return Written(planned, self._target(wished), created=False)
         audit = (*(self._audit(r, actor, now) for r in records), *(_removal(r, actor, now) for r in removed))
         batch = Batch(
             puts=tuple(stored(record) for record in records),
             removals=tuple((record.kind.key, record.name) for record in removed),
             audit=audit,
         )
+        changed = bool(records or removed)
         if key is not None:
             # What a repetition is told is what was known at the commit: the resource on its way.
             told = Written(planned, self._told(wished, records, removed), created)
             outcome = _OUTCOME.dump_python(told, mode="json")
             remember = Remembered(actor.name, key, options.fingerprint, outcome, now)
             batch = replace(batch, remember=remember)
+        if not changed and key is None:
+            return Written(planned, self._target(wished))
         try:
             await self._store.write(batch)
         except WriteConflict as error:
             await self._read_anew()
             raise PreconditionFailed(f"the store had another state and was read anew: {error}") from error
+        if not changed:
+            return Written(planned, self._target(wished))
         change = self._runtime.adopt(new)
         for record in records:
             record.change = change
         self._catalog.take(new, records, removed, change)
+        # Looked up before anything is waited for: what is deleted may be gone by then.
+        target = None if wished.target is None else self.resource(*wished.target)
         await self._forget_switches(removed, actor)
-        return Written(planned, self._target_after(wished), created)
+        return Written(planned, target, created)
 
     async def _read_anew(self) -> None:
         """The store has a write that we do not know of: its outcome was unknown, and it was committed."""
@@ -347,11 +352,10 @@ class Controller:
         intent = self._catalog.intent
         if removed:
             return Catalog(intent, removed).view(*wished.target, Progress(0))
+        if not records:
+            return self._target(wished)
         record = replace(records[0], change=1)
         return Catalog(intent, [record]).view(*wished.target, Progress(0))
-
-    def _target_after(self, wished: _Wish) -> ResourceView | None:
-        return None if wished.target is None else self.resource(*wished.target)
 
     async def _forget_switches(self, removed: list[Record], actor: Actor) -> None:
         connections = [record.name for record in removed if record.kind.key == "vpn_connections"]

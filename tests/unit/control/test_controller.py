@@ -182,8 +182,16 @@ def test_a_key_does_a_request_once_also_over_a_restart(tell: Callable[[Story], N
             await place.controller.create("vpcs", VPC, options, replace(ADMIN, name="token b2 (bob)"))
         assert len(await place.controller.audit(None, 10, None, None, None)) == 1
 
+    async def unchanged(place: Place) -> None:
+        same = WriteOptions(idempotency_key="k2", fingerprint="f1")
+        first = await place.controller.patch("vpcs", "vpc1", {"route_table": 201}, same, ADMIN)
+        again = await place.controller.patch("vpcs", "vpc1", {"route_table": 201}, same, ADMIN)
+        assert (first.replayed, again.replayed, first.resource) == (False, True, again.resource)
+        assert len(await place.controller.audit(None, 10, None, None, None)) == 1
+
     tell(first)
     tell(second)
+    tell(unchanged)
     assert [a.replayed for a in answers] == [False, True, True]
     assert [a.created for a in answers] == [True, True, True]
     assert {a.resource.name for a in answers if a.resource is not None} == {"vpc1"}
