@@ -221,10 +221,13 @@ class Runtime:
         self._name_missing_interfaces()
         await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
+        known = frozenset(session.id for session in sessions)
+        # One that is removed is unknown to the speakers from now on, also if it is made again meanwhile.
+        self._speaking &= known
         try:
             await self.speakers.apply(sessions)
         finally:
-            self._speaking = frozenset(session.id for session in sessions)
+            self._speaking = known
             self.engine.advertise_all()
             self._drain()
             self._wake.set()
@@ -470,6 +473,8 @@ class Runtime:
             self.speakers.advertise(effect.session, effect.routes)
 
     async def _command(self, effect: Refresh | Reset) -> None:
+        if effect.session not in self._speaking:
+            return  # removed, or on its way to the speakers: it begins with all its routes anyway
         try:
             if isinstance(effect, Refresh):
                 await self.speakers.refresh(effect.session)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import os
 import random
 import signal
 import threading
@@ -85,6 +87,42 @@ def test_the_gateway_is_built_changed_and_taken_down_by_rest_alone(site: Site) -
     actions = [(e["action"], e["kind"], e["name"]) for e in site.rest.get("/v1/audit", limit=1000)["items"]]
     assert ("create", "vpcs", "vpc1") in actions
     assert actions[0] == ("delete", "vpcs", "vpc1")
+
+
+def second_connection() -> dict[str, Any]:
+    """One whose tunnels never come up; it keeps the speakers running."""
+    made = copy.deepcopy(CONFIGURATION["vpn_connections"][0]) | {"name": "conn2"}
+    for number, tunnel in enumerate(made["tunnels"], start=3):
+        tunnel["interface"] = f"t{number}"
+        tunnel["bgp"] = {
+            "tunnel_cidr": f"169.254.{number}0.0/30",
+            "local_ip": f"169.254.{number}0.1",
+        }
+    return made
+
+
+def test_a_connection_is_made_again_while_its_namesake_is_taken_down() -> None:
+    with Site(stored=True) as site:
+        site.start()
+        build(site)
+        site.rest.write("POST", "/v1/vpn-connections", second_connection(), 201)
+        site.rest.until_active("/v1/vpn-connections/conn2")
+        site.rest.until_active("/v1/vpn-connections/conn1")
+        # Speakers that do not answer: they forget the connection while it is made again.
+        speakers = site.pids("launcher")
+        assert speakers
+        for pid in speakers:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(20):
+            site.rest.write("DELETE", "/v1/vpn-connections/conn1", status=202)
+            site.rest.write("POST", "/v1/vpn-connections", CONFIGURATION["vpn_connections"][0], 201)
+        for pid in speakers:
+            os.kill(pid, signal.SIGCONT)
+        site.rest.until_active("/v1/vpn-connections/conn1")
+        with site.peer(1) as peer:
+            site.until_session(1)
+            peer.send(table_of(1, [REMOTE]) + END)
+            site.until_routes([REMOTE])
 
 
 def customer(number: int) -> dict[str, Any]:
