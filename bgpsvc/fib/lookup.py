@@ -9,14 +9,16 @@ import asyncio
 import errno
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pyroute2 import AsyncIPRoute
+from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import RTM_DELRULE, RTM_NEWRULE
 
 from bgpsvc.fib.ops import METRIC_CUSTOM, METRIC_GUARD, PROTOCOL
 from bgpsvc.fib.prepare import IPV6
-from bgpsvc.fib.rules import CustomRoute, FixedType, Rule, changes
+from bgpsvc.fib.rules import CustomRoute, FixedType, Rule, changes, mistaken
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -29,6 +31,11 @@ from bgpsvc.model import (
 
 _FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _NOT_SUPPRESSED = 0xFFFFFFFF
+_COMMANDS = {
+    # Without NLM_F_EXCL, by which the kernel takes `to D` for the same as `from S to D`, and refuses it.
+    "add": (RTM_NEWRULE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE),
+    "del": (RTM_DELRULE, NLM_F_REQUEST | NLM_F_ACK),
+}
 
 
 async def set_rules(wished: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
@@ -40,15 +47,26 @@ async def set_rules(wished: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
         families = _families()
         present = [rule for family in families for rule in await _present(route, family)]
         added, deleted = changes([rule for rule in wished if rule.family in families], present)
-        for command, rules in (("add", added), ("del", deleted)):
-            for rule in rules:
-                try:
-                    await route.rule(command, **_fields(rule))
-                except NetlinkError as error:
-                    if error.code in (errno.EEXIST, errno.ENOENT):
-                        continue  # somebody made or removed the same one meanwhile
-                    raise OSError(error.code, f"cannot {command} policy rule {rule}: {error}") from error
+        for rule in added:
+            await _rule(route, "add", rule)
+        standing = [*present, *added]
+        for rule in deleted:
+            # What the kernel would take for the rule is put behind it first, so that nothing is missing.
+            others = mistaken(rule, standing)
+            for other in others:
+                await _rule(route, "add", other)
+            for _ in (*others, rule):
+                await _rule(route, "del", rule)
+            standing = [r for r in standing if r != rule and r not in others] + others
     return added, deleted
+
+
+async def _rule(route: AsyncIPRoute, command: Literal["add", "del"], rule: Rule) -> None:
+    try:
+        await route.rule(_COMMANDS[command], **_fields(rule))
+    except NetlinkError as error:
+        if error.code != errno.ENOENT:  # somebody removed it meanwhile
+            raise OSError(error.code, f"cannot {command} policy rule {rule}: {error}") from error
 
 
 async def set_fixed(

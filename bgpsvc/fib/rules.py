@@ -230,7 +230,26 @@ def changes(wished: Sequence[Rule], present: Collection[Rule]) -> tuple[list[Rul
 
 
 def _order_of_deletion(rule: Rule) -> tuple[object, ...]:
-    return (-rule.preference, rule.family, rule.table, rule.to or b"", rule.source or b"", rule.iif or "")
+    given = (rule.to, rule.source, rule.iif, rule.suppress)
+    # The kernel may take a rule that says more for one that says less: see `mistaken`.
+    conditions = sum(value is not None for value in given)
+    return (-rule.preference, rule.family, rule.table, -conditions, *(str(value) for value in given))
+
+
+def mistaken(rule: Rule, standing: Sequence[Rule]) -> list[Rule]:
+    """The rules that the kernel would delete instead of `rule`, in order of `standing`, the kernel's.
+
+    It takes the first one that fits, and a condition that the request does not give fits any value.
+    """
+    before = standing[: standing.index(rule)] if rule in standing else standing
+    return [other for other in before if _fits(other, rule)]
+
+
+def _fits(other: Rule, rule: Rule) -> bool:
+    if (other.family, other.preference, other.table) != (rule.family, rule.preference, rule.table):
+        return False
+    pairs = ((rule.to, other.to), (rule.source, other.source), (rule.iif, other.iif))
+    return all(asked in (None, has) for asked, has in (*pairs, (rule.suppress, other.suppress)))
 
 
 def fixed_routes(intent: Intent, numbers: TableNumbers) -> FixedRoutes:

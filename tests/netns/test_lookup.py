@@ -136,6 +136,29 @@ def test_an_empty_policy_table_is_passed_over(node: GatewayNode, world: World) -
     assert found[4:] == ["t3", "t5", "t4"]
 
 
+def test_policy_routes_that_differ_in_their_source_alone(node: GatewayNode, world: World) -> None:
+    """To the kernel a rule from anywhere fits one from somewhere: the wide one must come and go alone."""
+    narrow = to(world.wide, "first", "narrow", source=world.host_prefix)
+    wide = to(world.wide, "first", "wide", source=world.everything)
+    narrow_alone = {world.host: "t4", world.other: "unreachable"}
+
+    def ways() -> dict[str, str]:
+        return {source: node.way(world.far, source) for source in (world.host, world.other)}
+
+    node.start(intent(world, policies=[narrow]))
+    assert ways() == narrow_alone
+    node.configure(intent(world, policies=[narrow, wide]))
+    assert ways() == {world.host: "t4", world.other: "t4"}
+    node.configure(intent(world, policies=[narrow]))
+    assert ways() == narrow_alone
+    node.configure(intent(world, policies=[wide]))
+    assert ways() == {world.host: "t4", world.other: "t4"}, "made wider"
+    node.configure(intent(world, policies=[narrow]))
+    assert ways() == narrow_alone, "made narrower"
+    node.configure(intent(world))
+    assert "201" not in node.here.run("ip", "-6" if world.six else "-4", "rule", "show", "pref", "32010")
+
+
 def test_a_switchover_moves_static_routes(node: GatewayNode, world: World) -> None:
     """By the operator, by a link, and by the kernel alone."""
     pair = connection("pair", tunnel(3), tunnel(4), failback_hold_down=0)

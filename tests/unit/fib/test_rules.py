@@ -17,6 +17,7 @@ from bgpsvc.fib.rules import (
     endpoints,
     fixed_routes,
     lookups,
+    mistaken,
     wanted,
 )
 from bgpsvc.ids import TABLES, TableNumbers
@@ -137,6 +138,17 @@ def test_the_learned_table_goes_before_what_protects_from_it() -> None:
             FAR_RULE,
         ],
     )
+
+
+def test_what_the_kernel_would_delete_instead() -> None:
+    to, source = parse_prefix("192.168.0.0/16"), parse_prefix("10.0.0.0/16")
+    wide, narrow = Rule(V4, 32010, 77, to=to), Rule(V4, 32010, 77, to=to, source=source)
+    entering = Rule(V4, 32010, 77, to=to, iif="lan1")
+    others = [Rule(V6, 32010, 77), Rule(V4, 32011, 77, to=to), Rule(V4, 32010, 78, to=to)]
+    assert mistaken(wide, [*others, narrow, entering, wide]) == [narrow, entering]
+    assert mistaken(wide, [wide, narrow]) == [], "the first one that fits is taken"
+    assert mistaken(narrow, [wide, entering, narrow]) == []
+    assert changes([], [wide, narrow]) == ([], [narrow, wide])
 
 
 def test_preferences_leave_room_and_come_before_main() -> None:
