@@ -59,7 +59,7 @@ def expiry(text: str) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-@token.command()
+@token.command(short_help="Make a token and print it, this once.")
 def create(
     ctx: typer.Context,
     name: Annotated[
@@ -171,7 +171,7 @@ def _secrets() -> None:
     """Keeps `secrets` a group although it has one command."""
 
 
-@secrets.command("rotate-key")
+@secrets.command("rotate-key", short_help="Encrypt all secrets anew with a new key.")
 def rotate_key(ctx: typer.Context, output: Output = Format.TABLE, server: Server = None) -> None:
     """Make a new key for the secrets in the store and encrypt all of them anew."""
     done = make_client(ctx, server).send("POST", path_to("secrets", "rotate-key"), None)

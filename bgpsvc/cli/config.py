@@ -26,7 +26,7 @@ app = typer.Typer(
 File = Annotated[str, typer.Argument(metavar="FILE", help="The configuration file, - for standard input.")]
 
 
-@app.command()
+@app.command(short_help="Say whether a file is valid, and where it is not.")
 def check(file: File) -> None:
     """Say whether a file is valid; print every problem with its line if it is not."""
     loaded = _load(file)

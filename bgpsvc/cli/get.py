@@ -40,6 +40,12 @@ class Plurals(typer.core.TyperGroup):
         name = kind.name if kind is not None else cmd_name
         return super().get_command(ctx, name) or super().get_command(ctx, f"{name}s")
 
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """As the parent; CliError with all that can be listed for a word that means none of it."""
+        if self.get_command(ctx, args[0]) is None:
+            raise CliError(f"{args[0]!r} is nothing to list; there is {', '.join(self.commands)}", 2)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     cls=Plurals,
@@ -153,7 +159,7 @@ for _kind in LISTS:
     app.command(_kind.name, help=_kind.help)(_command(_kind))
 
 
-@app.command()
+@app.command(short_help="Routes that a VPN gateway learned, refused ones too.")
 def routes(
     ctx: typer.Context,
     prefix: Prefix = None,
@@ -195,7 +201,7 @@ def routes(
     _list(client, path_to("vpn-gateways", name, "routes"), query, columns.ROUTES, output, watch, limit)
 
 
-@app.command()
+@app.command(short_help="Route table of a VPC, as the kernel has it.")
 def table(
     ctx: typer.Context,
     prefix: Prefix = None,

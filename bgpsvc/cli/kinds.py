@@ -76,21 +76,21 @@ LISTS = (
         "vpn-gateways",
         "VPN gateway",
         columns.GATEWAYS,
-        "VPN gateways: propagation, routes learned and installed.",
+        "VPN gateways: propagation, learned routes.",
     ),
     Listed(
         "customer-gateways",
         "customer-gateways",
         "customer gateway",
         columns.CUSTOMER_GATEWAYS,
-        "Customer gateways: the other sides' addresses and ASNs.",
+        "Customer gateways: addresses and ASNs of the peers.",
     ),
     Listed(
         "connections",
         "vpn-connections",
         "VPN connection",
         columns.CONNECTIONS,
-        "VPN connections: switch mode, the tunnel in use, switchovers.",
+        "VPN connections: mode, tunnel in use, switchovers.",
     ),
     Listed(
         "destination-routes",
@@ -118,8 +118,8 @@ STORED = tuple(kind for kind in LISTS if kind.stored)
 
 
 def find(word: str) -> Listed | None:
-    """The list that a word means, in singular or plural; None if there is none."""
-    return next((kind for kind in LISTS if word in kind.names), None)
+    """The list that a word means, in singular or plural, `vpn_gateways` too; None if there is none."""
+    return next((kind for kind in LISTS if word.replace("_", "-") in kind.names), None)
 
 
 def stored_kind(word: str) -> Listed:
@@ -133,5 +133,5 @@ def stored_kind(word: str) -> Listed:
 
 def label_of(key: str) -> str:
     """What texts call a resource of the kind `vpn_gateways`; an unknown key stays as it is."""
-    kind = find(key.replace("_", "-"))
+    kind = find(key)
     return kind.label if kind else key

@@ -91,7 +91,7 @@ def _running(name: str) -> Lab:
     return lab
 
 
-@app.command()
+@app.command(short_help="Walk through the scenario and measure it.")
 def run(
     peer: PeerOption = Peer.BGPSVC,
     prefixes: PrefixesOption = 0,
@@ -223,7 +223,7 @@ def _until(expected: str, look: Look) -> None:
         time.sleep(0.05)
 
 
-@app.command()
+@app.command(short_help="End the lab and everything in it.")
 def down(name: NameOption = DEFAULT) -> None:
     """End the lab: all its processes, and with them all of its namespaces."""
     with _errors(), state.locked(name):
@@ -274,7 +274,7 @@ def _status_of(gateway: str, connection: str, url: str) -> None:
         rest.close()
 
 
-@app.command()
+@app.command(short_help="Drop a tunnel's packets, silently.")
 def fail(tunnel: TunnelArgument, name: NameOption = DEFAULT) -> None:
     """Drop a tunnel's packets between the gateways, silently: no error, no carrier lost."""
     with _errors():

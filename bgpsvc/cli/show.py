@@ -78,7 +78,7 @@ NEIGHBOURS = (
 )
 
 
-@bgp.command()
+@bgp.command(short_help="One line per neighbour, as routers show it.")
 def summary(
     ctx: typer.Context, output: Output = Format.TABLE, watch: Watch = False, server: Server = None
 ) -> None:
@@ -215,7 +215,7 @@ def _error(error: Json | None) -> str:
     return f"{error['text']}{code}, {duration(error['time'])} ago"
 
 
-@app.command()
+@app.command(short_help="A route with all its candidates, and why each lost.")
 def route(
     ctx: typer.Context,
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="A prefix, or an address: its best match.")],

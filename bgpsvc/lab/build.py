@@ -41,12 +41,11 @@ def build_steps(spec: LabSpec, rest: Mapping[str, Rest], until: Until) -> list[B
     steps = []
     for kind in ("vpcs", "vpn_gateways", "customer_gateways", "vpn_connections"):
         made = {name: document[kind] for name, document in documents.items()}
-        names = [str(item["name"]) for items in made.values() for item in items]
         collection = kind.replace("_", "-")
         steps.append(
             BuildStep(
                 f"make_{kind}",
-                f"POST /v1/{collection}: {', '.join(names)}",
+                f"POST /v1/{collection} at {', '.join(made)}",
                 partial(_make, rest, collection, made, until),
             )
         )
@@ -63,9 +62,7 @@ def propagation_step(spec: LabSpec, rest: Mapping[str, Rest], until: Until) -> B
         for name in names:
             until(f"auto_propagate of {name} is on", partial(_differs, rest[name], "vpn-gateways", name, _ON))
 
-    return BuildStep(
-        "make_propagation", f"PATCH /v1/vpn-gateways: propagation on at {', '.join(names)}", switch
-    )
+    return BuildStep("make_propagation", f"PATCH /v1/vpn-gateways at {', '.join(names)}", switch)
 
 
 _ON = {"auto_propagate": True}

@@ -70,7 +70,8 @@ class LabCommand:
     def argv(self, *arguments: str) -> list[str]:
         """The command line."""
         variables = [self._mark, f"XDG_RUNTIME_DIR={self.runtime}", f"TMPDIR={self.runtime}"]
-        argv = ["env", *variables, sys.executable, "-m", "bgpsvc", "lab", *arguments]
+        # A test run in the background of a script ignores Ctrl-C, and would hand that on.
+        argv = ["env", "--default-signal=INT", *variables, sys.executable, "-m", "bgpsvc", "lab", *arguments]
         if self._machine is not None:
             argv = self._machine.command(*argv)
         return as_ordinary_user(argv) if self._ordinary else argv

@@ -104,6 +104,7 @@ def test_the_audit_log_has_who_changed_what(bgpsvc: Run) -> None:
     ]
     assert rows[2].split()[2:6] == ["anonymous", "127.0.0.1", "reveal", "vpn_connections"]
     assert len(bgpsvc("audit", "--kind", "vpn-gateway", "--name", "gw1").out.splitlines()) == 2
+    assert len(bgpsvc("audit", "--kind", "vpn_gateways").out.splitlines()) == 2, "as its table says"
     assert len(bgpsvc("audit", "--limit", "1").out.splitlines()) == 2
     (entry,) = json.loads(bgpsvc("audit", "--kind", "gateways", "-o", "json").out)["items"]
     assert (entry["old"]["auto_propagate"], entry["new"]["auto_propagate"]) == (True, False)

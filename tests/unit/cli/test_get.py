@@ -180,7 +180,7 @@ def test_events_of_a_kind_and_behind_an_id(bgpsvc: Run, running: RunningApi) -> 
         (["routes", "-g", ""], "'' is not the name of anything"),
         (["table", "--vpc", ""], "'' is not the name of anything"),
         (["table", "--session", ""], "'' is not the name of anything"),
-        (["root"], "No such command 'root'. Did you mean"),
+        (["root"], "bgpsvc: 'root' is nothing to list; there is sessions, tunnels, vpcs, "),
     ],
 )
 def test_wrong_calls_end_with_status_2(bgpsvc: Run, arguments: list[str], message: str) -> None:

@@ -100,6 +100,8 @@ def test_every_command_has_help(bgpsvc: Run, command: list[str]) -> None:
     result = bgpsvc(*command, "-h")
     assert result.status == 0
     assert result.out.startswith(f"Usage: bgpsvc {' '.join(command)} ")
+    _, _, commands = result.out.partition("\nCommands:\n")
+    assert "..." not in commands, "a summary that does not fit is cut off"
 
 
 @pytest.mark.usefixtures("running")
@@ -256,9 +258,12 @@ def test_somebody_else_listens(bgpsvc: Run, status: int) -> None:
 
 @contextmanager
 def started(*arguments: str, server: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a process of its own, ended afterwards whatever happens."""
+    """A command in a process of its own, ended afterwards whatever happens.
+
+    A run in the background of a script ignores Ctrl-C, and would hand that on.
+    """
     process = subprocess.Popen(
-        [*PROGRAM, *arguments],
+        ["env", "--default-signal=INT", *PROGRAM, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

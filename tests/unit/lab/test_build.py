@@ -71,7 +71,7 @@ def test_everything_is_made_in_an_order_that_can_be() -> None:
 def test_a_peer_that_is_not_ours_gets_no_request() -> None:
     spec = LabSpec("/python", {}, {"gw1": 5}, Peer.BIRD, via_api=True)
     titles = [step.title for step in build_steps(spec, {}, until)]
-    assert titles[0] == "POST /v1/vpcs: vpc1"
+    assert titles[0] == "POST /v1/vpcs at gw1"
 
 
 @pytest.mark.parametrize(
