@@ -58,7 +58,7 @@ class Gateway:
 
         `index`: of the intent, for those who configure many gateways by it.
         """
-        index = index or RouteIndex(intent)
+        index = index or intent.once(RouteIndex)
         self._tunnel_ids = [
             session_id(connection.name, number)
             for connection in intent.connections_of(self.name)

@@ -32,9 +32,9 @@ class Hypothetical:
 
 def suppose(engine: Engine, intent: Intent, name: str) -> Hypothetical | None:
     """The gateway of that name under the intent; None if it has none of that name."""
-    if all(gateway.name != name for gateway in intent.vpn_gateways):
+    if intent.find("vpn_gateways", name) is None:
         return None
-    sessions = {s.id: Session(s, since=0.0) for s in session_settings(intent) if s.gateway == name}
+    sessions = {s.id: Session(s, since=0.0) for s in session_settings(intent, name)}
     real = engine.gateways.get(name)
     vpc = intent.vpc(intent.gateway(name).vpc)
     same_table = real is not None and (vpc.name, vpc.route_table) == (real.vpc.name, real.vpc.route_table)
@@ -46,23 +46,22 @@ def suppose(engine: Engine, intent: Intent, name: str) -> Hypothetical | None:
         and same_peering(session.settings, engine.sessions[ident].settings)
     )
     tunnels: dict[SessionId, Tunnel] = {}
-    for settings in tunnel_settings(intent):
-        if settings.gateway == name:
-            known = engine.tunnels.get(settings.id)
-            stays = known is not None and same_table and settings.same_tunnel(known.settings)
-            if known is not None and stays and (not settings.bgp or settings.id in kept):
-                tunnels[settings.id] = copy(known)
-                tunnels[settings.id].settings = settings
-                if known.settings.health_check != settings.health_check:
-                    tunnels[settings.id].healthy = None
-            else:
-                tunnels[settings.id] = Tunnel(settings, link_up=_link_up(engine, settings.interface))
+    for settings in tunnel_settings(intent, name):
+        known = engine.tunnels.get(settings.id)
+        stays = known is not None and same_table and settings.same_tunnel(known.settings)
+        if known is not None and stays and (not settings.bgp or settings.id in kept):
+            tunnels[settings.id] = copy(known)
+            tunnels[settings.id].settings = settings
+            if known.settings.health_check != settings.health_check:
+                tunnels[settings.id].healthy = None
+        else:
+            tunnels[settings.id] = Tunnel(settings, link_up=_link_up(engine, settings.interface))
     gateway = Gateway(
         intent, name, Fib(), Ids(), dict(engine.links), sessions, tunnels, dict(engine.modes), TableNumbers()
     )
     gateway.connected = engine.connected
     gateway.rebuild_filter()
-    if real is not None and name in {g.name for g in engine.intent.vpn_gateways}:
+    if real is not None and engine.intent.find("vpn_gateways", name) is not None:
         before, after = engine.intent.gateway(name).auto_propagate, gateway.config.auto_propagate
         # A toggle at run time stays, unless the intent changes the flag itself.
         gateway.propagate = real.propagate if before == after else after

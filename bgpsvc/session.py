@@ -60,11 +60,11 @@ class SessionSettings:
         return self.local_asn != self.peer_asn
 
 
-def session_settings(intent: Intent) -> tuple[SessionSettings, ...]:
-    """All sessions of an intent, in order of connection and tunnel."""
+def session_settings(intent: Intent, gateway: str | None = None) -> tuple[SessionSettings, ...]:
+    """All sessions of an intent, or of one VPN gateway, in order of connection and tunnel."""
     return tuple(
         _settings(intent, connection, number, tunnel)
-        for connection in intent.vpn_connections
+        for connection in (intent.vpn_connections if gateway is None else intent.connections_of(gateway))
         if connection.enable_bgp
         for number, tunnel in enumerate(connection.tunnels, start=1)
     )

@@ -83,11 +83,11 @@ class TunnelSettings:
         return mine == theirs.model_copy(update={"on_failure": mine.on_failure})
 
 
-def tunnel_settings(intent: Intent) -> tuple[TunnelSettings, ...]:
-    """All tunnels of an intent, in order of connection and tunnel."""
+def tunnel_settings(intent: Intent, gateway: str | None = None) -> tuple[TunnelSettings, ...]:
+    """All tunnels of an intent, or of one VPN gateway, in order of connection and tunnel."""
     return tuple(
         _settings(intent, connection, number, tunnel)
-        for connection in intent.vpn_connections
+        for connection in (intent.vpn_connections if gateway is None else intent.connections_of(gateway))
         for number, tunnel in enumerate(connection.tunnels, start=1)
     )
 
