@@ -101,6 +101,7 @@ class Engine:
         Returns the sessions that were made anew: what the speakers told of them must be told again.
         """
         before = dict(self.sessions)
+        revoked = {ident for ident, tunnel in self.tunnels.items() if tunnel.revoked}
         settings = {s.id: s for s in session_settings(intent)}
         tunnels = {t.id: t for t in tunnel_settings(intent)}
         for ident, session in list(self.sessions.items()):
@@ -130,6 +131,8 @@ class Engine:
         self.switchboard.configure(c.name for c in intent.vpn_connections)
         for connection in intent.vpn_connections:
             self._reassess(connection.name, now)
+        # With BGP the state says nothing of the health check, which may lead to something else by now.
+        self._repoint(i for i, tunnel in self.tunnels.items() if tunnel.revoked != (i in revoked))
         self.advertise_all()
         return frozenset(i for i, session in self.sessions.items() if before.get(i) is not session)
 

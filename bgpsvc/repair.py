@@ -71,6 +71,10 @@ def take(engine: Engine, notices: Sequence[Notice], now: float) -> Seen:
 
 def _link_seen(engine: Engine, notice: LinkSeen, now: float) -> None:
     link = notice.link
+    if engine.links.get(link.name, (None, False))[0] != link.ifindex:
+        # A device that is renamed is seen under its new name; nothing tells that the old one is gone.
+        for name in [n for n, (index, _) in engine.links.items() if index == link.ifindex]:
+            engine.handle(LinkChanged(name, None, False), now)
     if engine.links.get(link.name) != (link.ifindex, link.up):
         engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
         engine.fib.retry()

@@ -27,6 +27,7 @@ from bgpsvc.fib.ops import (
     AddressesChanged,
     DeleteNexthop,
     DeleteRoutes,
+    Link,
     LinkGone,
     LinkSeen,
     NexthopChanged,
@@ -270,6 +271,14 @@ def collect(kernel: Kernel, until: Callable[[list[Notice]], object]) -> list[Not
         select.select([kernel.monitor], [], [], left)
         found += kernel.monitor.read()
     return found
+
+
+def test_a_device_that_is_renamed_is_seen_under_its_new_name_alone(gateway: Gateway) -> None:
+    kernel, index = gateway.kernel, gateway.links["t2"]
+    kernel.monitor.watch([TABLE])
+    gateway.here.ip("link set t2 name t9")
+    found = collect(kernel, lambda notices: LinkSeen(Link("t9", index, True)) in notices)
+    assert not [notice for notice in found if isinstance(notice, LinkGone)]
 
 
 def test_notices_of_what_others_do(gateway: Gateway) -> None:

@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
+from bgpsvc import repair
 from bgpsvc.engine import Engine
 from bgpsvc.events import HealthChanged, LinkChanged, OperatorSwitch
-from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, DeleteRoutes, SetGroup, SetNexthop, SetRoutes
+from bgpsvc.fib.ops import (
+    METRIC_BACKUP,
+    METRIC_PRIMARY,
+    DeleteRoutes,
+    Link,
+    LinkSeen,
+    SetGroup,
+    SetNexthop,
+    SetRoutes,
+)
 from bgpsvc.model import Reason, SessionId, SwitchMode, format_prefix, parse_prefix
 from bgpsvc.report import connection_view
 from bgpsvc.resources import Intent
@@ -188,6 +198,36 @@ def test_with_bgp_a_health_check_concerns_static_routes_alone() -> None:
     node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
     node.settle()
     assert in_table(node, destinations(node)) == {}
+    assert in_table(node, TABLE) == {"172.16.0.0/12": "t1"}
+
+
+def test_a_device_that_is_renamed_is_the_tunnels_no_more() -> None:
+    node = begin(single())
+    repair.take(node.engine, [LinkSeen(Link("other", IFINDEX["t1"], True))], 3)
+    node.settle()
+    assert node.engine.tunnels[T1].state is TunnelState.DOWN
+    assert in_table(node, destinations(node)) == {}
+    repair.take(node.engine, [LinkSeen(Link("other", IFINDEX["t1"], False))], 4)
+    repair.take(node.engine, [LinkSeen(Link("t1", IFINDEX["t1"], False))], 5)
+    assert node.engine.tunnels[T1].state is TunnelState.DOWN
+    repair.take(node.engine, [LinkSeen(Link("t1", IFINDEX["t1"], True))], 6)
+    node.settle()
+    assert in_table(node, destinations(node)) == {STATIC4: "t1", STATIC6: "t1"}
+    assert "other" not in node.engine.links
+
+
+@pytest.mark.parametrize(("before", "after"), [("reserve_route", "revoke_route"), ("revoke_route", None)])
+def test_what_a_failing_check_leads_to_may_change_under_a_session(before: str, after: str | None) -> None:
+    node = begin(single(CHECK | {"on_failure": before}, bgp=True))
+    up(node.engine, T1, 1, "172.16.0.0/12")
+    node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
+    node.settle()
+    both = {STATIC4: "t1", STATIC6: "t1"}
+    assert in_table(node, destinations(node)) == (both if before == "reserve_route" else {})
+    check = None if after is None else CHECK | {"on_failure": after}
+    node.engine.reconfigure(single(check, bgp=True), 10)
+    node.settle()
+    assert in_table(node, destinations(node)) == ({} if after == "revoke_route" else both)
     assert in_table(node, TABLE) == {"172.16.0.0/12": "t1"}
 
 
