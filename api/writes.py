@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request
@@ -12,7 +13,7 @@ from api.deps import ControlDep, check_if_match, quote_etag
 from api.render import Json, plain
 from api.shapes import Shape
 from bgpsvc.control import Control, ResourceView, WriteOptions, Written
-from bgpsvc.views import Service
+from bgpsvc.views import NotFound, PreconditionFailed, Service
 
 REPLAYED = "Idempotency-Replayed"
 IfMatch = Annotated[
@@ -92,9 +93,18 @@ async def options(
     )
 
 
-def expected_etag(control: Control, shape: Shape, name: str, if_match: str | None) -> str | None:
-    """The ETag for the write to insist on; NotFound, PreconditionFailed."""
-    return None if if_match is None else check_if_match(if_match, control.resource(shape.kind.key, name).etag)
+def expected_etag(if_match: str | None, current: Callable[[], str]) -> str | None:
+    """The ETag for the write to insist on, None for any.
+
+    A header that does not name the current one becomes nobody's ETag (they have no quotes): the write is
+    refused then, unless it repeats one that was carried out and changed the ETag itself (`Idempotency-Key`).
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    try:
+        return check_if_match(if_match, current())
+    except (PreconditionFailed, NotFound):
+        return quote_etag(if_match)
 
 
 def headers_of(written: Written) -> dict[str, str]:

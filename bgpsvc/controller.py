@@ -202,7 +202,8 @@ class Controller:
     def _checked(self, kind: str, name: str, options: WriteOptions) -> Record:
         record = self._catalog.record(kind, name)
         if options.etag is not None and options.etag != record.etag:
-            raise PreconditionFailed(f"the {record.kind.label} {name!r} changed meanwhile")
+            text = f"the {record.kind.label} {name!r} has changed since it was read: its ETag is now"
+            raise PreconditionFailed(f'{text} "{record.etag}"')
         return record
 
     async def apply(self, document: Document, prune: bool, options: WriteOptions, actor: Actor) -> Written:
@@ -234,7 +235,8 @@ class Controller:
 
     def _check_whole(self, options: WriteOptions) -> None:
         if options.etag is not None and options.etag != self._catalog.etag:
-            raise PreconditionFailed("the configuration changed meanwhile")
+            text = "the configuration has changed since it was read: its ETag is now"
+            raise PreconditionFailed(f'{text} "{self._catalog.etag}"')
 
     def _all_of(self, document: Document) -> tuple[tuple[Kind, Resource], ...]:
         return parse_all(document, keep=self._catalog.intent, make_key=_new_key)

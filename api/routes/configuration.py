@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from api import documents
 from api.access import BULK, ActorDep, ScopedRoute, needs
 from api.bodies import JSON, body_of, read_document
-from api.deps import NO_QUERY, ControlDep, check_if_match, quote_etag
+from api.deps import NO_QUERY, ControlDep, quote_etag
 from api.problems import documented, documented_write
 from api.render import Json
 from api.schemas_control import Planned
@@ -21,18 +21,15 @@ from api.writes import (
     IfMatch,
     WriteParameters,
     answer_planned,
+    expected_etag,
     options,
 )
-from bgpsvc.control import Control, Scope
+from bgpsvc.control import Scope
 
 router = APIRouter(prefix="/v1/configuration", tags=["Configuration"], route_class=ScopedRoute)
 SCHEMA: dict[str, Any] = {"schema": {"$ref": documents.REF + documents.CONFIGURATION_NAME}}
 BODY = body_of(documents.CONFIGURATION_NAME)
 ANSWER: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADER}}
-
-
-def _etag(control: Control, if_match: str | None) -> str | None:
-    return check_if_match(if_match, control.configuration_etag())
 
 
 @router.get(
@@ -68,7 +65,7 @@ async def apply_configuration(
     """Creates and updates all resources of the document in one transaction: all or none. The same again
     changes nothing."""
     document = await read_document(request)
-    how = await options(request, query.dry_run, key, _etag(control, if_match))
+    how = await options(request, query.dry_run, key, expected_etag(if_match, control.configuration_etag))
     return answer_planned(await control.apply(document, query.prune, how, actor))
 
 
@@ -91,5 +88,5 @@ async def delete_configuration(
     """Deletes all resources that the document names, in one transaction; only their names matter, and what
     is not there is left out."""
     document = await read_document(request)
-    how = await options(request, query.dry_run, key, _etag(control, if_match))
+    how = await options(request, query.dry_run, key, expected_etag(if_match, control.configuration_etag))
     return answer_planned(await control.remove(document, how, actor))

@@ -160,7 +160,7 @@ def _add_replace(router: APIRouter, shape: Shape) -> None:
         key: IdempotencyKey = None,
     ) -> Json:
         document = await read_document(request)
-        etag = expected_etag(control, shape, name, if_match)
+        etag = expected_etag(if_match, lambda: control.resource(shape.kind.key, name).etag)
         how = await options(request, query.dry_run, key, etag)
         written = await control.replace(shape.kind.key, name, document, how, actor)
         return answer_written(service, control, shape, written, 200)
@@ -202,7 +202,7 @@ def _add_patch(router: APIRouter, shape: Shape) -> None:
         if gateway and control.read_only is not None:
             written = await patch_read_only(service, control, name, patch, if_match, query.dry_run, actor)
         else:
-            etag = expected_etag(control, shape, name, if_match)
+            etag = expected_etag(if_match, lambda: control.resource(shape.kind.key, name).etag)
             how = await options(request, query.dry_run, key, etag)
             written = await control.patch(shape.kind.key, name, patch, how, actor)
         return answer_written(service, control, shape, written, 200)
@@ -239,7 +239,7 @@ def _add_delete(router: APIRouter, shape: Shape) -> None:
         if_match: IfMatch = None,
         key: IdempotencyKey = None,
     ) -> Json:
-        etag = expected_etag(control, shape, name, if_match)
+        etag = expected_etag(if_match, lambda: control.resource(shape.kind.key, name).etag)
         how = await options(request, query.dry_run, key, etag)
         written = await control.delete(shape.kind.key, name, how, actor)
         return answer_written(service, control, shape, written, 202)

@@ -188,6 +188,8 @@ def test_a_stale_etag_changes_nothing(client: Client, control: FakeControl, meth
     assert changed.headers["etag"] != first.headers["etag"]
     body = None if method == "DELETE" else first.json()["config"]
     stale = client(method, path, json=body, headers={"If-Match": first.headers["etag"]})
+    bare = client(method, path, json=body, headers={"If-Match": changed.json()["etag"]})
+    assert bare.status_code == 412, "an entity tag has quotes"
     assert (stale.status_code, stale.json()["type"]) == (412, "urn:bgpsvc:problem:precondition-failed")
     assert client.get(path)["config"]["priority"] == 20
     assert client(method, path, json=body, headers={"If-Match": changed.headers["etag"]}).is_success
@@ -215,6 +217,27 @@ def test_a_request_with_a_key_is_carried_out_once(client: Client, control: FakeC
         first.headers["etag"],
     )
     assert [entry.name for entry in control.log] == ["cgw9"]
+
+
+def test_a_repetition_is_answered_although_its_etag_is_outdated_by_itself(client: Client) -> None:
+    path = f"{CGW}/cgw9"
+    config = client("POST", CGW, json=NEW).json()["config"]
+    for method, body in (("PUT", config | {"asn": 65077}), ("PATCH", {"asn": 65078}), ("DELETE", None)):
+        headers = {"If-Match": client("GET", path).headers["etag"], "Idempotency-Key": method}
+        first = client(method, path, json=body, headers=headers)
+        again = client(method, path, json=body, headers=headers)
+        assert first.is_success
+        assert (again.status_code, again.headers.get("idempotency-replayed")) == (first.status_code, "true")
+    whole = {"If-Match": client("GET", "/v1/configuration").headers["etag"], "Idempotency-Key": "whole"}
+    for operation in ("apply", "delete"):
+        document = {"customer_gateways": [NEW]}
+        answers = [
+            client("POST", f"/v1/configuration/{operation}", json=document, headers=whole) for _ in range(2)
+        ]
+        assert [a.status_code for a in answers] == [200, 200], [a.text for a in answers]
+        assert [a.headers.get("idempotency-replayed") for a in answers] == [None, "true"]
+        etag = client("GET", "/v1/configuration").headers["etag"]
+        whole = {"If-Match": etag, "Idempotency-Key": "again"}
 
 
 def test_a_key_is_of_one_request(client: Client) -> None:
