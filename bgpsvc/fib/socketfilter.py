@@ -2,9 +2,9 @@
 need not see, so that a million routes of our own cost nothing on the way back.
 
 Dropped are messages that our own writer caused (`nlmsg_pid` is its port id), and routes that are
-neither of our protocol nor in a table of ours (those of `ids.TABLES` are, others are named). A datagram
-of several messages is let through as it is (rtnetlink sends one per datagram; a filter can judge the
-first only).
+neither of our protocol nor in a table of ours (those of `ids.TABLES` are, others are named; if too many
+are, all but the system's count as ours). A datagram of several messages is let through as it is
+(rtnetlink sends one per datagram; a filter can judge the first only).
 
 BPF loads are big-endian and netlink is in host order: constants are swapped where that differs.
 """
@@ -30,7 +30,9 @@ _JEQ, _JEQ_X = 0x15, 0x1D
 _RET = 0x06
 _NLATTR = 0xFFFFF000 + 12  # SKF_AD_OFF + SKF_AD_NLATTR: offset of the attribute of type X from A on
 _ACCEPT, _DROP = 0xFFFFFFFF, 0
-_MAX_INSTRUCTIONS = 4096
+_NAMED = 250
+"""Tables that a program tells apart: longer ones, while they are exchanged, are over the kernel's limit."""
+_SYSTEM_TABLES = (254, 255)  # main, local: never a table of ours
 
 _TYPE, _PID = 4, 12
 _ROUTE_PROTOCOL = HEADER.size + 5
@@ -77,9 +79,12 @@ def program(writer: int, tables: Iterable[int]) -> bytes:
         (_RET, 0, 0, _ACCEPT),
         (_LD_W_X, 0, 0, ATTRIBUTE.size),
     ]
-    for table in sorted(set(tables)):
-        code += [(_JEQ, 0, 1, _loaded(table, 4)), (_RET, 0, 0, _ACCEPT)]
-    code.append((_RET, 0, 0, _DROP))
-    if len(code) > _MAX_INSTRUCTIONS:
-        raise ValueError(f"{len(code)} instructions: too many tables for one socket filter")
+    named = set(tables)
+    if len(named) <= _NAMED:
+        judged, otherwise = [(_loaded(table, 4), _ACCEPT) for table in sorted(named)], _DROP
+    else:
+        judged, otherwise = [(_loaded(table, 4), _DROP) for table in _SYSTEM_TABLES], _ACCEPT
+    for table, verdict in judged:
+        code += [(_JEQ, 0, 1, table), (_RET, 0, 0, verdict)]
+    code.append((_RET, 0, 0, otherwise))
     return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
