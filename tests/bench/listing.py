@@ -5,9 +5,8 @@
 How it is measured. The resources (a fifth each of VPCs, VPN gateways, customer gateways, VPN connections
 without BGP, destination-based routes) are made with one `POST /v1/configuration/apply`. Then each list is
 read from its first page to its last, again and again, over one connection; the clock runs from the first byte
-of the request to the last byte of the response. Without --server the API runs in this process around the
-fakes of the tests, in a thread of its own: then the client takes its part of the time. It is no test: it
-asserts no time.
+of the request to the last byte of the response. Without --server it starts a daemon of its own in a network
+namespace (root is needed), and asks it over its unix socket. It is no test: it asserts no time.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import socket
 import statistics
 import sys
 import time
@@ -25,13 +25,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from api.limits import Limits
-from tests.fakes.server import RunningApi
+from tests.e2e.service import Site
 
 KINDS = 5
 LISTS = ("vpcs", "vpn-gateways", "customer-gateways", "vpn-connections", "destination-routes", "tunnels")
 FIRST = {"gateway": IPv4Address("11.0.0.1"), "customer": IPv4Address("12.0.0.1")}
-UNLIMITED = Limits(rate=1e9, burst=10**9)
 
 
 def configuration(resources: int) -> dict[str, Any]:
@@ -78,9 +76,8 @@ def configuration(resources: int) -> dict[str, Any]:
 class Client:
     """Requests over one connection."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        parts = urlsplit(url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=600)
+    def __init__(self, connection: http.client.HTTPConnection, token: str | None = None) -> None:
+        self._connection = connection
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[Any, float]:
@@ -122,15 +119,31 @@ def measure(client: Client, name: str, limit: int, repeat: int) -> dict[str, Any
     }
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=600)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's file."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 @contextmanager
 def api(given: argparse.Namespace) -> Iterator[Client]:
-    """The API that was asked for, or one around the fakes."""
+    """The API that was asked for, or that of a daemon made for this."""
     if given.server is not None:
         token = given.token_file.read_text().strip() if given.token_file is not None else None
-        yield Client(given.server, token)
+        parts = urlsplit(given.server)
+        yield Client(http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=600), token)
         return
-    with RunningApi(limits=UNLIMITED) as running:
-        yield Client(running.url, None)
+    with Site(stored=True) as site:
+        site.start()
+        yield Client(UnixConnection(site.socket_path))
 
 
 def main() -> int:
@@ -145,7 +158,7 @@ def main() -> int:
     given = parser.parse_args()
     with api(given) as client:
         _, seconds = client.ask("POST", "/v1/configuration/apply", configuration(given.resources))
-        print(f"{given.resources} resources made in {seconds:.1f} s", file=sys.stderr)
+        print(f"{given.resources} resources made in {seconds:.1f} s\n")
         rows = [measure(client, name, limit, given.repeat) for limit in given.limits for name in LISTS]
     print(f"{'list':20}{'limit':>6}{'items':>8}{'pages':>7}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
     for row in rows:
