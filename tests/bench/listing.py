@@ -16,7 +16,6 @@ import http.client
 import json
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
