@@ -12,6 +12,8 @@ import os
 import re
 import socket
 import ssl
+import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -262,7 +264,7 @@ def _read_token(file: str | None) -> str | None:
         token, source = os.environ.get("BGPSVC_TOKEN") or None, "BGPSVC_TOKEN"
     else:
         try:
-            token, source = Path(file).read_text().strip(), file
+            token, source = _read_private(Path(file)).strip(), file
         except OSError as error:
             raise CliError(f"{file} cannot be read: {error.strerror}", 2) from None
         except UnicodeDecodeError:
@@ -270,6 +272,19 @@ def _read_token(file: str | None) -> str | None:
     if token is not None and not re.fullmatch(r"bgpsvc_[A-Za-z0-9]+\.[A-Za-z0-9_-]+", token):
         raise CliError(f"{source} holds no token: one looks like bgpsvc_ID.SECRET", 2)
     return token
+
+
+def _read_private(path: Path) -> str:
+    """The text of a file that is a secret; a warning if every user of the machine may read it."""
+    with path.open() as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o004:
+            print(
+                f"bgpsvc: warning: every user may read the token in {path} (mode {mode:04o}); "
+                f"run: chmod 600 {path}",
+                file=sys.stderr,
+            )
+        return file.read()
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -82,6 +82,7 @@ EMPTY: dict[str, Any] = {"items": [], "next_cursor": None}
 def token_file(tmp_path: Path) -> str:
     path = tmp_path / "token"
     path.write_text(TOKEN + "\n")
+    path.chmod(0o600)
     return str(path)
 
 
@@ -126,6 +127,17 @@ def test_the_token_comes_from_a_file_or_the_environment(
     given = [headers.get("authorization") for headers in server.asked]
     wanted = f"Bearer {TOKEN}"
     assert given == [None, wanted, f"Bearer {other}", wanted, wanted]
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_token_that_everybody_may_read(bgpsvc: Run, token_file: str, mode: int, warned: bool) -> None:
+    Path(token_file).chmod(mode)
+    with answering(200, EMPTY) as server:
+        result = bgpsvc("-s", server.url, "--token-file", token_file, "get", "tunnels", "-o", "json")
+    assert (result.status, json.loads(result.out)["items"]) == (0, [])
+    warning = f"bgpsvc: warning: every user may read the token in {token_file} (mode 0644); run: chmod 600 "
+    assert result.err.startswith(warning) is warned
+    assert TOKEN.partition(".")[2] not in result.err
 
 
 def test_a_token_does_not_cross_the_network_in_the_clear(bgpsvc: Run, token_file: str) -> None:
