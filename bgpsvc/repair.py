@@ -25,6 +25,7 @@ from bgpsvc.fib.ops import (
     Overrun,
     RouteChanged,
     RouteGone,
+    RuleGone,
 )
 from bgpsvc.model import Prefix
 
@@ -34,15 +35,17 @@ class Seen:
     """What a portion of notices came to.
 
     `routes` of ours that others deleted or replaced, `nexthops` likewise; `addresses`: the connected
-    networks should be read again; `guards`: a fixed route was removed; `custom`: table and destination
-    of custom routes that were; `links`: a device changed, which deletes nexthops silently, so the
-    nexthops should be verified; `overrun`: only a whole dump tells the truth.
+    networks should be read again; `guards`: a fixed route was removed; `rules`: a policy rule was;
+    `custom`: table and destination of custom routes that were; `links`: a device changed, which
+    deletes nexthops silently, so the nexthops should be verified; `overrun`: only a whole dump tells
+    the truth.
     """
 
     routes: int = 0
     nexthops: int = 0
     addresses: bool = False
     guards: bool = False
+    rules: bool = False
     custom: list[tuple[int, Prefix]] = field(default_factory=list)
     links: bool = False
     overrun: bool = False
@@ -94,6 +97,8 @@ def _other(engine: Engine, notice: Notice, seen: Seen) -> None:
             seen.routes += fib.route_gone(notice.table, notice.prefix, notice.metric)
         case RouteChanged() if notice.protocol != PROTOCOL or notice.nexthop_id != _ours(engine, notice):
             seen.routes += fib.route_gone(notice.table, notice.prefix, notice.metric)
+        case RuleGone():
+            seen.rules = True
         case NexthopChanged():
             seen.nexthops += 1
             fib.nexthop_changed(notice.id)

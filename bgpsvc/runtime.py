@@ -365,7 +365,8 @@ class Runtime:
             self._repaired(0, "notifications of the kernel were lost; its state was read again")
         if seen.guards:
             self._fixed = {number: dict.fromkeys(routes) for number, routes in self._fixed.items()}
-            self._settling.request(frozenset())
+        if seen.guards or seen.rules:
+            self._settling.request(frozenset())  # finds nothing to do if the deletion was ours
         self._custom_noticed(seen)
         if seen.routes or seen.nexthops:
             self._repaired(

@@ -19,6 +19,7 @@ and IPv6 unless it says otherwise. "Silently" means that no notification comes.
   IPv4 that is all; for IPv6 the call goes on to touch each route (0.4 ms per 1000 routes).
 - Routes are deleted (`ip route flush proto 201`): one RouteGone each; with many, Overrun.
 - A route is replaced: one RouteChanged, nothing for the route that it replaced, whosever that was.
+- A policy rule is deleted: RuleGone, if it was of our protocol; also if `lookup.set_rules` did it.
 - An address is removed: AddressesChanged. Nexthops whose gateway was on its network stay.
 """
 

@@ -9,6 +9,7 @@ from bgpsvc.fib.codec import (
     RTM_DELROUTE,
     RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
+    RTMSG,
     decode_nexthop,
     decode_route,
 )
@@ -24,20 +25,23 @@ from bgpsvc.fib.ops import (
     Notice,
     RouteChanged,
     RouteGone,
+    RuleGone,
 )
 from bgpsvc.fib.wire import NLM_F_DUMP, Message, NetlinkDecodeError, attributes, messages, number, request
 from bgpsvc.model import Prefix
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_DELRULE = 33
 
-GROUPS = (1, 5, 7, 9, 11, 32)
-"""RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, NEXTHOP."""
+GROUPS = (1, 5, 7, 8, 9, 11, 19, 32)
+"""RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, NEXTHOP."""
 
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _IFADDRMSG = struct.Struct("=4BI")  # family, prefix length, flags, scope; index
 _IFLA_IFNAME, _IFLA_EXT_MASK = 3, 29
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_FRA_PROTOCOL = 21
 _RTEXT_FILTER_SKIP_STATS = 8
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 _RT_SCOPE_HOST = 254
@@ -110,6 +114,9 @@ def _notice(message: Message) -> Notice | None:
         return LinkSeen(link) if message.type == RTM_NEWLINK else LinkGone(link.name, link.ifindex)
     if message.type in (RTM_NEWADDR, RTM_DELADDR):
         return AddressesChanged()
+    if message.type == RTM_DELRULE:
+        protocol = attributes(message.payload, RTMSG.size).get(_FRA_PROTOCOL)
+        return RuleGone() if protocol == bytes((PROTOCOL,)) else None
     return None
 
 

@@ -162,10 +162,23 @@ class AddressesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleGone:
+    """A policy rule of our protocol was deleted, perhaps by us."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overrun:
     """Notifications were lost (ENOBUFS): only a whole dump tells the truth now."""
 
 
 Notice = (
-    NexthopGone | NexthopChanged | RouteGone | RouteChanged | LinkSeen | LinkGone | AddressesChanged | Overrun
+    NexthopGone
+    | NexthopChanged
+    | RouteGone
+    | RouteChanged
+    | RuleGone
+    | LinkSeen
+    | LinkGone
+    | AddressesChanged
+    | Overrun
 )

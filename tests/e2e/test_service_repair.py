@@ -89,6 +89,27 @@ def test_a_deleted_route(site: Site, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_deleted_rules(site: Site, version: int) -> None:
+    """Ours are put back; a rule of somebody else stays as it is, also one that looks like ours."""
+    before = site.gateway.run("ip", f"-{version}", "rule")
+    assert "32000:" in before
+    for preference in (32000, 32300):
+        site.gateway.ip(f"-{version} rule del pref {preference}")
+
+    def rules() -> str:
+        return site.gateway.run("ip", f"-{version}", "rule")
+
+    wait_until(lambda: rules() == before, "all rules as they were", REPAIR_SECONDS)
+    site.gateway.ip(f"-{version} rule add pref 32300 lookup 201 proto 99")
+    try:
+        site.gateway.ip(f"-{version} rule del pref 32300 lookup 201 proto 201")
+        wait_until(lambda: rules().count("32300:") == 2, "ours beside the other one", REPAIR_SECONDS)
+    finally:
+        site.gateway.ip(f"-{version} rule del pref 32300 lookup 201 proto 99")
+    wait_until(lambda: rules() == before, "all rules as they were", REPAIR_SECONDS)
+
+
+@pytest.mark.parametrize("version", [4, 6])
 def test_a_flushed_table(site: Site, version: int) -> None:
     # It goes on until it finds nothing, and so may meet the repair, and fail.
     words = ("ip", f"-{version}", "route", "flush", "table", "201", "proto", "201")

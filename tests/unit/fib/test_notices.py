@@ -19,6 +19,7 @@ from bgpsvc.fib.ops import (
     Notice,
     RouteChanged,
     RouteGone,
+    RuleGone,
 )
 from bgpsvc.fib.wire import attribute, number, request
 from bgpsvc.model import format_prefix, parse_address, parse_prefix
@@ -45,6 +46,10 @@ def route(protocol: int, table: int = 1000, nexthop: int | None = BASE, flags: i
     return body + attribute(1, TEN[:4]) + number(6, 100) + (number(30, nexthop) if nexthop else b"")
 
 
+def rule(protocol: int) -> bytes:
+    return struct.pack("=8BI", 2, 0, 0, 0, 0, 0, 0, 1, 0) + attribute(21, bytes((protocol,)))
+
+
 def nexthop(ident: int) -> bytes:
     return struct.pack("=BBBBI", 2, 0, 201, 0, 0) + number(1, ident)
 
@@ -59,6 +64,8 @@ def nexthop(ident: int) -> bytes:
         (notices.RTM_DELLINK, link(0, family=7), []),  # left its bridge, and is still there
         (notices.RTM_NEWADDR, address("10.0.0.1", 24), [AddressesChanged()]),
         (notices.RTM_DELADDR, address("10.0.0.1", 24), [AddressesChanged()]),
+        (notices.RTM_DELRULE, rule(201), [RuleGone()]),
+        (notices.RTM_DELRULE, rule(3), []),
         (codec.RTM_NEWNEXTHOP, nexthop(BASE), [NexthopChanged(BASE)]),
         (codec.RTM_DELNEXTHOP, nexthop(BASE), [NexthopGone(BASE)]),
         (codec.RTM_DELNEXTHOP, nexthop(5), []),
