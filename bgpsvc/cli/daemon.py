@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.limits import Limits
 from api.server import ApiServer, ApiServers, Listen
 from api.tls import Tls
 from bgpsvc import __version__
@@ -68,6 +69,7 @@ class Daemon:
         database: str | None,
         door: Door,
         anonymous: Scope | None,
+        limits: Limits,
         keep_speakers: bool,
     ) -> None:
         self._config = config
@@ -76,6 +78,7 @@ class Daemon:
         self._database = database
         self._door = door
         self._anonymous = anonymous
+        self._limits = limits
         self._keep_speakers = keep_speakers
         self._one_at_a_time = asyncio.Lock()
         """The start, and then one reload after the other."""
@@ -112,7 +115,13 @@ class Daemon:
         self._service = BgpService(self._runtime, self._choices, self._history)
 
     async def _run(self, store: Store) -> None:
-        app = create_app(self._service, self._control, version=__version__, anonymous=self._anonymous)
+        app = create_app(
+            self._service,
+            self._control,
+            version=__version__,
+            anonymous=self._anonymous,
+            limits=self._limits,
+        )
         servers = self._servers = self._door.servers(app)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

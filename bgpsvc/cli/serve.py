@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from api.limits import Limits
 from api.server import bind, parse_listen
 from api.tls import Tls
 from bgpsvc.cli.daemon import SOCKET, Daemon, Door
@@ -23,6 +24,9 @@ from bgpsvc.exabgp.speaker import StateDirInUse
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError
 from bgpsvc.store.errors import StoreError
+
+NO_LIMIT = 10**9
+"""Requests per second that no machine reaches."""
 
 
 def serve(
@@ -58,6 +62,15 @@ def serve(
         Scope | None,
         typer.Option(help="What requests without a token may do over TCP. On loopback only."),
     ] = None,
+    rate_limit: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            help="Requests per second of a token, or of an address without one, over TCP; five times as many "
+            "at once. 0: no limit, not even of failed authentications.",
+        ),
+    ] = 100,
     netns: Annotated[
         str | None,
         typer.Option(
@@ -104,7 +117,11 @@ def serve(
         door = Door(where, sock, tls, state_dir / SOCKET)
         if netns is not None:
             enter(netns)
-        asyncio.run(Daemon(config, loaded, state_dir, database, door, anonymous, keep_speakers).run())
+        asyncio.run(
+            Daemon(
+                config, loaded, state_dir, database, door, anonymous, _limits(rate_limit), keep_speakers
+            ).run()
+        )
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
@@ -115,6 +132,12 @@ def serve(
     except (StateDirInUse, ReloadFailed, StoreError, StoreUnavailable, InvalidDocument) as error:
         typer.echo(f"bgpsvc serve: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _limits(rate: int) -> Limits:
+    if rate:
+        return Limits(rate=rate, burst=5 * rate)
+    return Limits(rate=NO_LIMIT, burst=NO_LIMIT, failure_rate=NO_LIMIT, failure_burst=NO_LIMIT)
 
 
 def _make_state_dir(path: Path) -> None:
