@@ -18,6 +18,7 @@ from bgpsvc.store.records import AuditEntry
 
 PROPAGATE, SWITCH = "auto_propagate", "switch"
 Stored = Mapping[tuple[str, str], Mapping[str, Any]]
+Keys = tuple[tuple[str, str], ...]
 
 
 class ChoiceStore(Protocol):
@@ -70,12 +71,28 @@ class Choices:
         value = None if mode is SwitchMode.AUTO else {"mode": mode.value}
         await self._set(SWITCH, connection, value, _entry(actor, "switch", connection, old, mode.value))
 
-    async def forget_switches(self, connections: Collection[str], actor: Actor) -> None:
-        """The connections are deleted: another one of that name begins without a choice."""
-        for name in connections:
-            if (SWITCH, name) in self._values:
-                old = self._values[SWITCH, name]["mode"]
-                await self._set(SWITCH, name, None, _entry(actor, "switch", name, old, SwitchMode.AUTO.value))
+    def of_connections(self, names: Collection[str], actor: Actor) -> tuple[Keys, tuple[AuditEntry, ...]]:
+        """What ends with connections that are deleted: keys, and audit entries of the choices that were made.
+
+        For the transaction that deletes them: another one of that name begins without a choice.
+        """
+        audit = tuple(
+            _entry(actor, "switch", name, self._values[SWITCH, name]["mode"], SwitchMode.AUTO.value)
+            for name in names
+            if (SWITCH, name) in self._values
+        )
+        return tuple((SWITCH, name) for name in names), audit
+
+    def forgotten(self, keys: Keys) -> None:
+        """That transaction is committed."""
+        for key in keys:
+            self._values.pop(key, None)
+
+    async def forget_switch(self, connection: str, actor: Actor) -> None:
+        """The connection is gone; stored when this returns."""
+        old = self.modes().get(connection, SwitchMode.AUTO).value
+        audit = _entry(actor, "switch", connection, old, SwitchMode.AUTO.value)
+        await self._set(SWITCH, connection, None, audit)
 
     async def _set(self, kind: str, name: str, value: dict[str, Any] | None, audit: AuditEntry) -> None:
         await self._store.set_choice(kind, name, value, audit)

@@ -288,12 +288,7 @@ class Controller:
         now = self._clock()
         records = [r for kind, resource in wished.puts if (r := self._next(kind, resource, now)) is not None]
         removed = [self._catalog.record(kind.key, name) for kind, name in wished.removals]
-        audit = (*(self._audit(r, actor, now) for r in records), *(_removal(r, actor, now) for r in removed))
-        batch = Batch(
-            puts=tuple(stored(record) for record in records),
-            removals=tuple((record.kind.key, record.name) for record in removed),
-            audit=audit,
-        )
+        batch = self._batch(records, removed, actor, now)
         changed = bool(records or removed)
         if key is not None:
             # What a repetition is told is what was known at the commit: the resource on its way.
@@ -310,14 +305,28 @@ class Controller:
             raise PreconditionFailed(f"the store had another state and was read anew: {error}") from error
         if not changed:
             return Written(planned, self._target(wished))
+        # From here on nothing is waited for: what is committed is also taken and told.
+        self._take(new, records, removed, batch)
+        return Written(planned, None if wished.target is None else self.resource(*wished.target), created)
+
+    def _batch(self, records: list[Record], removed: list[Record], actor: Actor, now: float) -> Batch:
+        audit = (*(self._audit(r, actor, now) for r in records), *(_removal(r, actor, now) for r in removed))
+        forget, forgotten = self._choices.of_connections(_connections(removed), actor)
+        return Batch(
+            puts=tuple(stored(record) for record in records),
+            removals=tuple((record.kind.key, record.name) for record in removed),
+            audit=(*forgotten, *audit),
+            forget=forget,
+        )
+
+    def _take(self, new: Intent, records: list[Record], removed: list[Record], batch: Batch) -> None:
+        self._choices.forgotten(batch.forget)
+        for name in _connections(removed):
+            self._runtime.forget_mode(name)
         change = self._runtime.adopt(new)
         for record in records:
             record.change = change
         self._catalog.take(new, records, removed, change)
-        # Looked up before anything is waited for: what is deleted may be gone by then.
-        target = None if wished.target is None else self.resource(*wished.target)
-        await self._forget_switches(removed, actor)
-        return Written(planned, target, created)
 
     async def _read_anew(self) -> None:
         """The store has a write that we do not know of: its outcome was unknown, and it was committed."""
@@ -358,12 +367,6 @@ class Controller:
             return self._target(wished)
         record = replace(records[0], change=1)
         return Catalog(intent, [record]).view(*wished.target, Progress(0))
-
-    async def _forget_switches(self, removed: list[Record], actor: Actor) -> None:
-        connections = [record.name for record in removed if record.kind.key == "vpn_connections"]
-        for name in connections:
-            self._runtime.forget_mode(name)
-        await self._choices.forget_switches(connections, actor)
 
     # Secrets and accounts ---------------------------------------------------------------------
 
@@ -463,6 +466,10 @@ def _replayed(before: Remembered, options: WriteOptions) -> Written:
     if before.fingerprint != options.fingerprint:
         raise IdempotencyConflict("the Idempotency-Key was used before, with another request")
     return replace(_OUTCOME.validate_python(before.outcome), replayed=True)
+
+
+def _connections(records: Iterable[Record]) -> list[str]:
+    return [record.name for record in records if record.kind.key == "vpn_connections"]
 
 
 def _removal(record: Record, actor: Actor, now: float) -> AuditEntry:

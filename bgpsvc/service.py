@@ -165,6 +165,10 @@ class BgpService:
         plan = self._switch_plan(connection, mode)
         if plan.changed and not dry_run:
             await self._choices.set_mode(connection, mode, actor)
+            if connection not in self.engine.switchboard.switches:
+                # Deleted meanwhile: another one of that name is to begin without a choice.
+                await self._choices.forget_switch(connection, actor)
+                self._check_connection(connection)
             self._runtime.set_mode(connection, mode)
         return plan
 

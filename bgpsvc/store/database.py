@@ -114,6 +114,7 @@ class Store:
         async def work(connection: AsyncConnection) -> None:
             await statements.write_resources(connection, batch, self._ring)
             await logs.append_audit(connection, batch.audit)
+            await statements.delete_choices(connection, batch.forget)
             if batch.remember is not None:
                 await statements.remember(connection, batch.remember, self._clock() - REMEMBERED_FOR)
 

@@ -56,6 +56,8 @@ class Batch:
     removals: tuple[tuple[str, str], ...] = ()
     """(kind, name)"""
     audit: tuple[AuditEntry, ...] = ()
+    forget: tuple[tuple[str, str], ...] = ()
+    """Operators' choices that end with it: (kind, name), whether there are such or not."""
     remember: Remembered | None = None
 
 

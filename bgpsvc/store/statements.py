@@ -228,6 +228,11 @@ async def save_choice(
         )
 
 
+async def delete_choices(connection: AsyncConnection, keys: Sequence[Key]) -> None:
+    """Forget these, whether there are such or not."""
+    await _delete(connection, schema.choices, keys)
+
+
 # Tokens -----------------------------------------------------------------------------------------------------
 
 

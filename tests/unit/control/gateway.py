@@ -63,10 +63,11 @@ class FakeRuntime:
 class Place:
     """One life of the daemon: controller, store, and the gateway behind them."""
 
-    def __init__(self, controller: Controller, runtime: FakeRuntime, store: Store) -> None:
+    def __init__(self, controller: Controller, runtime: FakeRuntime, store: Store, choices: Choices) -> None:
         self.controller = controller
         self.runtime = runtime
         self.store = store
+        self.choices = choices
 
     async def build(self, *kinds: str) -> None:
         """Make the reference resources of these kinds, and let them settle."""
@@ -85,7 +86,7 @@ async def living(url: str | None, state_dir: Path, file: str | None = None) -> A
         runtime = FakeRuntime(catalog.intent)
         choices = Choices(store, await store.choices(), catalog.intent)
         controller = Controller(cast(Runtime, runtime), store, choices, catalog, file)
-        yield Place(controller, runtime, store)
+        yield Place(controller, runtime, store, choices)
     finally:
         await store.close()
 

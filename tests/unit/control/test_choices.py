@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bgpsvc.choices import Choices
+from bgpsvc.choices import SWITCH, Choices
 from bgpsvc.control import Actor, Scope, StoreUnavailable
 from bgpsvc.model import SwitchMode
 from bgpsvc.resources import Intent, load
@@ -83,9 +83,23 @@ def test_switches_are_kept_and_go_with_their_connection() -> None:
     choices = Choices(rows, {}, intent(True))
     asyncio.run(choices.set_mode("conn1", SwitchMode.STANDBY, OPERATOR))
     assert Choices(rows, rows.values, intent(True)).modes() == {"conn1": SwitchMode.STANDBY}
-    asyncio.run(choices.forget_switches(["conn1", "conn2"], OPERATOR))
+    keys, audit = choices.of_connections(["conn1", "conn2"], OPERATOR)
+    assert keys == ((SWITCH, "conn1"), (SWITCH, "conn2"))
+    assert [(entry.name, entry.old, entry.new) for entry in audit] == [
+        ("conn1", {"mode": "standby"}, {"mode": "auto"})
+    ]
+    assert choices.modes() == {"conn1": SwitchMode.STANDBY}, "not yet"
+    choices.forgotten(keys)
+    assert choices.modes() == {}
+
+
+def test_a_switch_of_a_connection_that_is_gone_is_taken_back() -> None:
+    rows = Rows()
+    choices = Choices(rows, {}, intent(True))
+    asyncio.run(choices.set_mode("conn1", SwitchMode.STANDBY, OPERATOR))
+    asyncio.run(choices.forget_switch("conn1", OPERATOR))
     assert (choices.modes(), rows.values) == ({}, {})
-    assert [entry.name for entry in rows.audit] == ["conn1", "conn1"]
+    assert rows.audit[-1].new == {"mode": "auto"}
 
 
 def test_what_cannot_be_stored_is_not_chosen() -> None:

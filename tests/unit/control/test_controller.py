@@ -7,11 +7,12 @@ import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bgpsvc.control import (
+    Actor,
     AlreadyExists,
     IdempotencyConflict,
     InUse,
@@ -20,8 +21,12 @@ from bgpsvc.control import (
     StoreUnavailable,
     WriteOptions,
 )
+from bgpsvc.history import History
+from bgpsvc.model import SwitchMode
 from bgpsvc.resources import load
 from bgpsvc.resources.fields import MASK
+from bgpsvc.runtime import Runtime
+from bgpsvc.service import BgpService
 from bgpsvc.store.errors import WriteConflict
 from bgpsvc.views import NotFound, PreconditionFailed
 from tests.unit.control.gateway import ADMIN, ALL, DRY, NOW, REFERENCE, Place, living
@@ -254,6 +259,48 @@ def test_apply_is_one_transaction_and_changes_nothing_the_second_time(tell: Call
         assert place.runtime.forgotten == ["conn1"]
         await control.remove(REFERENCE, NOW, ADMIN)
         assert control.configuration() == {}
+
+    tell(story)
+
+
+def test_a_connection_goes_with_the_choice_of_its_tunnel_or_not_at_all(
+    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Place) -> None:
+        await place.build(*ALL)
+        await place.choices.set_mode("conn1", SwitchMode.STANDBY, ADMIN)
+
+        async def away(*_: Any) -> None:
+            raise StoreUnavailable("the database is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place.store, "set_choice", away)
+            gone = await place.controller.delete("vpn_connections", "conn1", NOW, ADMIN)
+        assert gone.resource is not None
+        assert (gone.resource.status, place.choices.modes()) == ("deleting", {})
+        assert await place.store.choices() == {}
+        entries = await place.controller.audit(None, 2, "vpn_connections", "conn1", None)
+        assert [entry.action for entry in entries] == ["delete", "switch"]
+
+    tell(story)
+
+
+def test_a_switch_that_comes_too_late_leaves_no_choice_behind(
+    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Place) -> None:
+        await place.build(*ALL)
+        choose = place.choices.set_mode
+
+        async def deleted_first(connection: str, mode: SwitchMode, actor: Actor) -> None:
+            await place.controller.delete("vpn_connections", connection, NOW, ADMIN)
+            await choose(connection, mode, actor)
+
+        monkeypatch.setattr(place.choices, "set_mode", deleted_first)
+        service = BgpService(cast(Runtime, place.runtime), place.choices, cast(History, None))
+        with pytest.raises(NotFound):
+            await service.switch("conn1", SwitchMode.STANDBY, False, ADMIN)
+        assert (place.choices.modes(), await place.store.choices()) == ({}, {})
 
     tell(story)
 
