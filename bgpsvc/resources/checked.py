@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-MASK = "(masked: --reveal prints it)"
+MASK = "(masked: reveal prints it)"
 """Stands for a secret that is not shown. Its spaces make it invalid, so that it's never loaded as one."""
 
 

@@ -117,7 +117,7 @@ SINGLE_VALUES = [
     (PASSWORD, "password: ''", f"{BGP}.password", "is empty"),
     (PASSWORD, "password: two words", f"{BGP}.password", "a character that is not allowed"),
     (PASSWORD, "password: pässword", f"{BGP}.password", "a character that is not allowed"),
-    (PASSWORD, "password: '(masked: --reveal prints it)'", f"{BGP}.password", "is the mask"),
+    (PASSWORD, "password: '(masked: reveal prints it)'", f"{BGP}.password", "is the mask"),
     (PASSWORD, "password_file: ''", f"{BGP}.password_file", "is not the path of a file"),
     ("ttl_security: 1", "ttl_security: 0", f"{BGP}.ttl_security", "out of range"),
     ("ttl_security: 1", "ttl_security: 255", f"{BGP}.ttl_security", "out of range"),
