@@ -107,12 +107,15 @@ class Database:
         """
         return await asyncio.shield(asyncio.create_task(self._write(work, decisive)))
 
-    async def settle(self) -> None:
-        """Find out what became of a write whose outcome is unknown, before everything is read anew."""
+    async def load(self, work: Work[T]) -> T:
+        """`read` of what the caller's view is made of: a write whose outcome is unknown is settled before, and
+        only when all is read may decisive writes go on."""
         async with self._lock, self._translated():
             if self._unsettled is not None:
                 await self._connected()
-            self._overtaken = False
+        found = await self.read(work)
+        self._overtaken = False
+        return found
 
     async def failing(self) -> str | None:
         """Why it cannot be used now, None if it can. After a failed write this tries a small one."""

@@ -101,8 +101,7 @@ class Store:
 
     async def load(self) -> tuple[StoredResource, ...]:
         """All resources by kind and name, with their secrets. SecretError if one cannot be decrypted."""
-        await self._database.settle()
-        return await self._database.read(lambda c: statements.load_resources(c, self._ring))
+        return await self._database.load(lambda c: statements.load_resources(c, self._ring))
 
     async def write(self, batch: Batch) -> None:
         """All of the batch or nothing.

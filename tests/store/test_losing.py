@@ -18,6 +18,7 @@ import pytest
 
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.store import sqlite
+from bgpsvc.store.connection import Database
 from bgpsvc.store.errors import OutcomeUnknown, WriteConflict
 from bgpsvc.store.records import Batch
 from tests.fakes.postgresql import Postgresql, database_name
@@ -277,8 +278,16 @@ async def test_a_commit_without_answer_is_asked_about(
 @pytest.mark.parametrize("delivered", [True, False])
 @pytest.mark.parametrize("loads", [True, False])
 async def test_a_commit_that_cannot_be_asked_about_is_settled_first(
-    postgresql: Postgresql, tmp_path: Path, short: Path, delivered: bool, loads: bool
+    postgresql: Postgresql,
+    tmp_path: Path,
+    short: Path,
+    delivered: bool,
+    loads: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("the database is away")
+
     url = postgresql.database()
     async with losing(postgresql, short, url) as (relay, through), opened(through, tmp_path) as store:
         await store.write(Batch(puts=(resource("a"),)))
@@ -296,6 +305,13 @@ async def test_a_commit_that_cannot_be_asked_about_is_settled_first(
                 with pytest.raises(WriteConflict, match="load again"):
                     await store.write(Batch(puts=(resource("other"),)))
             await store.add_audit([entry()])
+            # A view that could not be read is no view.
+            with monkeypatch.context() as patch:
+                patch.setattr(Database, "read", away)
+                with pytest.raises(StoreUnavailable):
+                    await store.load()
+            with pytest.raises(WriteConflict, match="load again"):
+                await store.write(Batch(puts=(resource("other"),)))
         if delivered or loads:
             assert (await store.load())[0].version == (2 if delivered else 1)
         await store.write(Batch(puts=(resource("other"),)))
