@@ -234,8 +234,13 @@ class Intake:
         """The policy changed: judge everything again, in bounded pieces.
 
         What arrives meanwhile is judged by the new policy, so that each piece only looks at what is there
-        when its turn comes.
+        when its turn comes. If the policy has changed again when this begins, that change does the work.
         """
+        return self._refilter(gateway, gateway.judged_by)
+
+    def _refilter(self, gateway: Gateway, judged_by: object) -> Iterator[None]:
+        if gateway.judged_by is not judged_by:
+            return
         for session in [s for s in self._sessions.values() if s.settings.gateway == gateway.name]:
             yield from self._refilter_session(gateway, session)
 

@@ -14,6 +14,7 @@ replaces one group for them too. Where they stand (numbers: `ids.TableNumbers`):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
@@ -95,8 +96,11 @@ class StaticRoutes:
             {n: {p: classes[hops] for p, hops in routes.items()} for n, routes in tables.items()},
             {p: classes[hops] for p, hops in published.items()},
         )
+        counts = Counter(
+            forwarding.ident for routes in self._tables.values() for forwarding in routes.values()
+        )
         for forwarding in classes.values():
-            forwarding.count = sum(c is forwarding for r in self._tables.values() for c in r.values())
+            forwarding.count = counts[forwarding.ident]
         superfluous = [c for hops, c in self._classes.items() if hops not in classes]
         self._classes = classes
         for forwarding in superfluous:

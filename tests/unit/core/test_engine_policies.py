@@ -228,6 +228,22 @@ def advertised(engine: Engine) -> dict[SessionId, dict[Prefix, Advertisement]]:
     return {e.session: dict(e.routes) for e in engine.outbox if isinstance(e, Advertise)}
 
 
+def test_quick_changes_judge_everything_once_more() -> None:
+    engine = made(ONLY_A)
+    up(engine, T1, 0, A, B)
+    engine.reconfigure(policed(None), 1)
+    steps = 0
+    while engine.work():
+        steps += 1
+    assert set(held(engine)) == {A, B}
+    for number in range(2, 12):
+        engine.reconfigure(policed(ONLY_A if number % 2 else TO_STANDBY), number)
+    for _ in range(steps):
+        engine.work()
+    assert not engine.work()
+    assert set(held(engine)) == {A}
+
+
 def test_export_policy_shapes_what_each_session_advertises() -> None:
     own = parse_prefix("10.0.0.0/16")
     engine = made()
