@@ -47,6 +47,8 @@ class Accounts:
         found = self._known.get(ident)
         if found is None:
             found = await self._store.token(ident)
+            # What was learned meanwhile is newer than what was read: it may have been revoked.
+            found = self._known.get(ident, found)
             if found is not None:
                 self._remember(found)
         return found
@@ -102,7 +104,12 @@ class Accounts:
             now = self._clock()
             old = {"name": token.name, "scope": token.scope}
             entry = AuditEntry(now, actor.name, actor.source, "token.revoke", "tokens", ident, old, None)
-            await self._store.revoke_token(ident, now, entry)
+            try:
+                await self._store.revoke_token(ident, now, entry)
+            except StoreUnavailable:
+                # Whether it was stored may be unknown: whoever shows the token next is looked up again.
+                self._known.pop(ident, None)
+                raise
             token = replace(token, revoked_at=now)
             self._remember(token)
         return _view(token)

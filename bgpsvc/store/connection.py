@@ -108,8 +108,10 @@ class Database:
         return await asyncio.shield(asyncio.create_task(self._write(work, decisive)))
 
     async def load(self, work: Work[T]) -> T:
-        """`read` of what the caller's view is made of: a write whose outcome is unknown is settled before, and
-        only when all is read may decisive writes go on."""
+        """`read` of what the caller's view is made of.
+
+        A write whose outcome is unknown is settled before; only when all is read may decisive writes go on.
+        """
         async with self._lock, self._translated():
             if self._unsettled is not None:
                 await self._connected()
