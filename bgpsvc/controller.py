@@ -261,8 +261,12 @@ class Controller:
             if options.dry_run:
                 return Written(planned, self._target(wished), created, dry_run=True)
             # Who goes away does not stop a write: what is committed is also taken.
-            commit = self._commit(wished, new, planned, created, key, options, actor)
-            return await asyncio.shield(asyncio.create_task(commit))
+            commit = asyncio.create_task(self._commit(wished, new, planned, created, key, options, actor))
+            try:
+                return await asyncio.shield(commit)
+            finally:
+                # The next one must see what came of it, also if nobody waits for the answer any more.
+                await asyncio.wait([commit])
 
     async def _checked_intent(self, old: Intent, wished: _Wish) -> Intent:
         whole = wished.target is None

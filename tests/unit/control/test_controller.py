@@ -305,6 +305,35 @@ def test_a_switch_that_comes_too_late_leaves_no_choice_behind(
     tell(story)
 
 
+def test_who_goes_away_lets_the_next_one_see_what_was_written(
+    tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(place: Place) -> None:
+        write, begun, go_on = place.store.write, asyncio.Event(), asyncio.Event()
+
+        async def slow(batch: Any) -> None:
+            begun.set()
+            await go_on.wait()
+            await write(batch)
+
+        monkeypatch.setattr(place.store, "write", slow)
+        gone = asyncio.create_task(place.controller.create("vpcs", VPC, NOW, ADMIN))
+        await begun.wait()
+        other = {"name": "vpc2", "cidrs": ["10.99.0.0/16"], "route_table": 202}
+        later = asyncio.create_task(place.controller.create("vpcs", other, NOW, ADMIN))
+        gone.cancel()
+        # Both get their turn before the first is committed.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        go_on.set()
+        outcomes = await asyncio.gather(gone, later, return_exceptions=True)
+        assert isinstance(outcomes[0], asyncio.CancelledError)
+        assert [vpc.name for vpc in place.runtime.engine.intent.vpcs] == ["vpc1", "vpc2"]
+        assert place.runtime.adopted[-1] == place.runtime.engine.intent
+
+    tell(story)
+
+
 def test_a_database_that_is_away_changes_nothing(
     tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
