@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bgpsvc.control import Plan, PlannedResource
+from bgpsvc.control import Plan, PlannedEffect, PlannedResource
 from bgpsvc.engine import Engine
 from bgpsvc.hypothetical import suppose
+from bgpsvc.model import SessionId
 from bgpsvc.resources import Intent
 from bgpsvc.resources.advice import warnings
 from bgpsvc.resources.changes import diff, in_words
@@ -32,16 +33,17 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
     old, new = _part(before, vpcs), _part(after, vpcs)
     names = dict.fromkeys(g.name for intent in (old, new) for g in intent.vpn_gateways)
     supposed = {name: suppose(engine, new, name) for name in names}
+    sessions = session_effects(old, new, engine, supposed)
     return Plan(
         resources=resources,
-        sessions=session_effects(old, new, engine, supposed),
+        sessions=sessions,
         kernel=(
             *(shared_rules(before, after) if _SHARED & {r.kind for r in resources} else ()),
             *kernel_effects(old, new),
             *(effect for name in names for effect in learned_effects(engine, name, supposed[name])),
         ),
         peers=tuple(effect for name in names for effect in peer_effects(engine, name, supposed[name])),
-        warnings=_new_warnings(before, after, resources),
+        warnings=(*_interruptions(sessions, engine), *_new_warnings(before, after, resources)),
     )
 
 
@@ -88,6 +90,18 @@ def _part(intent: Intent, vpcs: set[str]) -> Intent:
 
 
 # Warnings ---------------------------------------------------------------------------------------
+
+
+def _interruptions(sessions: Iterable[PlannedEffect], engine: Engine) -> Iterator[str]:
+    """Connections that lose all their established sessions at once, where one after the other would do."""
+    reset = {SessionId(effect.subject) for effect in sessions if effect.action == "reset"}
+    connections = {i: s.settings.connection for i, s in engine.sessions.items() if s.established}
+    for connection in dict.fromkeys(connections[ident] for ident in sorted(reset) if ident in connections):
+        if all(ident in reset for ident, name in connections.items() if name == connection):
+            yield (
+                f"all established sessions of {connection} are reset at once: its learned routes may be "
+                "gone until one is back; change one tunnel, and the other when the first is live again"
+            )
 
 
 def _new_warnings(before: Intent, after: Intent, resources: Iterable[PlannedResource]) -> tuple[str, ...]:

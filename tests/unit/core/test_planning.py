@@ -143,6 +143,8 @@ def test_what_makes_the_speaker_open_a_session_anew(changes: dict[str, Any], why
         T2: (1, f"{why}; its 1 paths are learned again"),
     }
     assert "hunter2" not in repr(made)
+    (warning,) = made.warnings
+    assert warning.startswith("all established sessions of conn1 are reset at once")
 
 
 def test_another_peering_forgets_the_paths() -> None:
@@ -178,6 +180,7 @@ def test_one_tunnel_that_is_set_up_anew_moves_and_loses_routes() -> None:
         both_up(), plain.model_copy(update={"vpn_connections": (connection.model_copy(update=tunnels),)})
     )
     assert effects(made.sessions, "reset").keys() == {T1}
+    assert made.warnings == (), "the other tunnel carries on"
     assert effects(made.kernel, "move") == {
         "learned routes of gw1": (1, "to the next tunnel that announces them")
     }
@@ -269,7 +272,7 @@ def test_only_new_warnings_are_told() -> None:
     odd = plain.model_copy(update={"customer_gateways": customers})
     slower = connection.model_copy(update={"failback_hold_down": 1.0})
     again = odd.model_copy(update={"vpn_connections": (slower,)})
-    (warning,) = planned(both_up(), odd).warnings
+    (warning,) = planned(begin(plain), odd).warnings
     assert warning.startswith("VPN connection conn1, tunnels: the peers of the two tunnels have different")
     made = planned(begin(odd), again)
     assert effects(made.sessions, "update").keys() == {T1, T2}
