@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bgpsvc.health.check import Check, Verdict
 from bgpsvc.health.icmp import ECHO_REPLY, Echo, reply, request
@@ -22,6 +23,8 @@ _SO_BINDTODEVICE = 25
 _SOL_RAW, _ICMP_FILTER = 255, 1
 _PAYLOAD_BYTES = 24
 _PACKET_BYTES = 2048
+_PACKETS_AT_ONCE = 100
+"""What floods the socket does not hold the loop up for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,50 +92,47 @@ class Prober:
 
     async def _run(self, ident: SessionId, probe: Probe) -> None:
         check = Check(probe.destination, probe.retries)
-        loop = asyncio.get_running_loop()
         line: _Line | None = None
-        due = loop.time()
         try:
             while True:
                 sequence, verdict = check.next()
                 self._tell(ident, verdict)
                 try:
-                    line = line or _Line(probe)
+                    if line is None or line.broken:
+                        _close(line)
+                        line = None
+                        line = _Line(probe, partial(self._replied, ident, check), check.failed)
                     line.send(sequence)
                 except OSError as error:
                     check.failed(_failure(probe, error))
                     _close(line)
                     line = None
-                due = max(due + probe.interval, loop.time())
-                if line is not None:
-                    await self._listen(ident, check, line, due)
-                await asyncio.sleep(due - loop.time())
+                # Counted from the request, so that its reply has all that time also if this one was late.
+                await asyncio.sleep(probe.interval)
         finally:
             _close(line)
 
+    def _replied(self, ident: SessionId, check: Check, sequence: int) -> None:
+        self._tell(ident, check.replied(sequence))
+
     def _tell(self, ident: SessionId, verdict: Verdict | None) -> None:
-        if verdict is not None:
+        if verdict is not None and ident in self._running:  # else it came while the check was ended
             self._verdicts[ident] = verdict
             self._report(ident, verdict)
 
-    async def _listen(self, ident: SessionId, check: Check, line: _Line, due: float) -> None:
-        """Take replies until the next request is due."""
-        try:
-            async with asyncio.timeout_at(due):
-                while True:
-                    sequence = await line.receive()
-                    self._tell(ident, check.replied(sequence) if sequence is not None else None)
-        except TimeoutError:
-            return
-        except OSError as error:
-            check.failed(_failure(line.probe, error))
-
 
 class _Line:
-    """The socket of one check."""
+    """The socket of one check, which tells of sequence numbers that came back and of an error that ended it.
 
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
+    Replies are read as soon as the loop looks at its sockets, which it does before its timers: one that
+    came in time counts, however busy the loop was.
+    """
+
+    def __init__(self, probe: Probe, replied: Callable[[int], None], failed: Callable[[str], None]) -> None:
+        self.broken = False
+        self._probe = probe
+        self._replied = replied
+        self._failed = failed
         self._identifier = int.from_bytes(os.urandom(2), "big")
         self._payload = os.urandom(_PAYLOAD_BYTES)
         self._destination = socket.inet_pton(socket.AF_INET, probe.destination)
@@ -148,15 +148,31 @@ class _Line:
         except OSError:
             self._socket.close()
             raise
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._read)
 
     def send(self, sequence: int) -> None:
         """Send a request."""
         packet = request(Echo(self._identifier, sequence, self._payload))
-        self._socket.sendto(packet, (self.probe.destination, 0))
+        self._socket.sendto(packet, (self._probe.destination, 0))
 
-    async def receive(self) -> int | None:
-        """Sequence number of the reply that came; None if the packet is not one to us."""
-        packet = await asyncio.get_running_loop().sock_recv(self._socket, _PACKET_BYTES)
+    def _read(self) -> None:
+        for _ in range(_PACKETS_AT_ONCE):
+            try:
+                packet = self._socket.recv(_PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._loop.remove_reader(self._socket)
+                self.broken = True
+                self._failed(_failure(self._probe, error))
+                return
+            sequence = self._sequence(packet)
+            if sequence is not None:
+                self._replied(sequence)
+
+    def _sequence(self, packet: bytes) -> int | None:
+        """Sequence number of a reply; None if the packet is not one to us."""
         found = reply(packet)
         if found is None:
             return None
@@ -169,6 +185,7 @@ class _Line:
 
     def close(self) -> None:
         """Close the socket."""
+        self._loop.remove_reader(self._socket)
         self._socket.close()
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from bgpsvc.health.check import Verdict
+from bgpsvc.health.icmp import ECHO_REQUEST, checksum
 from bgpsvc.health.prober import Probe, Prober
 from bgpsvc.model import SessionId
 from tests.netns.namespaces import Namespace
@@ -56,6 +61,44 @@ def test_replies_come_and_go(make_namespace: Callable[[], Namespace]) -> None:
         assert await bench.verdict() == HEALTHY
 
     Bench(make_namespace).run(scenario)
+
+
+def test_a_busy_loop_is_no_failure(make_namespace: Callable[[], Namespace]) -> None:
+    """Replies that take a while, and a loop that comes late: each request gets its time."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.peer.sysctl("net/ipv4/icmp_echo_ignore_all", 1)
+        with bench.peer.entered():
+            far = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        far.settimeout(0.2)
+        ended = threading.Event()
+        answering = threading.Thread(target=answer_late, args=(far, ended))
+        answering.start()
+        try:
+            await bench.prober.configure({IDENT: replace(PROBE, retries=1, interval=0.3)})
+            assert await bench.verdict() == HEALTHY
+            for _ in range(2):
+                time.sleep(0.8)  # noqa: ASYNC251  # that is the point
+                await asyncio.sleep(0.8)
+            assert bench.verdicts.empty()
+        finally:
+            ended.set()
+            answering.join()
+            far.close()
+
+    Bench(make_namespace).run(scenario)
+
+
+def answer_late(far: socket.socket, ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            packet, sender = far.recvfrom(2048)
+        except TimeoutError:
+            continue
+        if packet[20] == ECHO_REQUEST:
+            time.sleep(0.03)
+            rest = packet[24:]
+            far.sendto(struct.pack("!BBH", 0, 0, checksum(bytes(4) + rest)) + rest, sender)
 
 
 def test_requests_take_the_tunnel_whatever_the_routes_say(make_namespace: Callable[[], Namespace]) -> None:
