@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from bgpsvc.control import StoreUnavailable
@@ -31,6 +31,11 @@ class EventStore(Protocol):
 
     async def add_events(self, events: Sequence[EventView]) -> None:
         """Write events with their ids. Raises control.StoreUnavailable."""
+
+    async def events(
+        self, after: int | None, limit: int, kinds: Collection[str] | None = None, before: int | None = None
+    ) -> tuple[EventView, ...]:
+        """Events between two ids, oldest first. Raises control.StoreUnavailable."""
 
     async def prune(self, now: float) -> object:
         """Delete what is beyond retention. Raises control.StoreUnavailable."""
@@ -64,6 +69,17 @@ class History:
                 self.problem = str(error)
                 log.error("events are not stored for now: %s", error)
                 await asyncio.sleep(RETRY)
+
+    async def page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Events behind an id, oldest first: from the database as far as the journal does not reach back."""
+        while True:
+            oldest = self._journal.oldest
+            found: tuple[EventView, ...] = ()
+            if oldest is None or after < oldest - 1:
+                found = await self._store.events(after, limit, kinds, oldest)
+            if self._journal.oldest == oldest:  # else the journal dropped some of them meanwhile
+                begin = max(after, (oldest or 1) - 1)
+                return (*found, *self._journal.entries(begin, limit - len(found), kinds))
 
     async def flush(self) -> None:
         """Write all there is. Raises StoreUnavailable."""

@@ -43,6 +43,11 @@ class Journal:
         self._news = asyncio.Event()
         return event
 
+    @property
+    def oldest(self) -> int | None:
+        """Id of the oldest event that is held here."""
+        return self._entries[0].id if self._entries else None
+
     def entries(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         """Events behind id `after`, oldest first; the latest `limit` ones if `after` is None."""
         wanted = (e for e in self._behind(after or 0) if kinds is None or e.kind in kinds)

@@ -207,6 +207,10 @@ class BgpService:
         """Entries of the event log."""
         return self._runtime.journal.entries(after, limit, kinds)
 
+    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Entries of the event log, also those that only the database has."""
+        return await self._history.page(after, limit, kinds)
+
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Stream of events."""
         return self._runtime.journal.subscribe(after)

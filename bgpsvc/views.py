@@ -420,6 +420,12 @@ class Service(Protocol):
     def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         """Events with an id above `after`, oldest first; the latest `limit` ones if `after` is None."""
 
+    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        """Events with an id above `after`, oldest first, those that only the database has included.
+
+        Raises control.StoreUnavailable if these are needed and it does not answer.
+        """
+
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Endless stream, beginning behind event `after` (with what is still kept) or now."""
 

@@ -29,12 +29,15 @@ STREAM_EXAMPLE = "retry: 2000\n\nid: 42\ndata: " + Event(**examples.EVENT).model
     openapi_extra=needs(Scope.READ),
 )
 async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> Json:
-    """What happened, oldest first: behind the event `after`, or the latest ones."""
+    """What happened, oldest first: behind the event `after`, or the latest ones.
+
+    `after=0` begins with the oldest that is kept.
+    """
     after = int(query.cursor) if query.cursor is not None else query.after
     kinds = frozenset(query.kind) if query.kind else None
     if after is None:
         return Json({"items": plain(service.events(None, query.limit, kinds)), "next_cursor": None})
-    found = service.events(after, query.limit + 1, kinds)
+    found = await service.event_page(after, query.limit + 1, kinds)
     page = found[: query.limit]
     last = str(page[-1].id) if len(found) > len(page) else None
     return Json({"items": plain(page), "next_cursor": last})

@@ -299,6 +299,9 @@ class FakeService:
             return tuple(found[-limit:])
         return tuple([e for e in found if e.id > after][:limit])
 
+    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+        return self.events(after, limit, kinds)
+
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         seen = (self.log[-1].id if self.log else 0) if after is None else after
         self.subscribers += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -30,6 +30,12 @@ class Rows:
             raise StoreUnavailable("the database is away")
         self.ids += [event.id for event in events]
         self.written.set()
+
+    async def events(
+        self, after: int | None, limit: int, kinds: Collection[str] | None = None, before: int | None = None
+    ) -> tuple[EventView, ...]:
+        found = [i for i in self.ids if (after or 0) < i < (before or 10**9)]
+        return tuple(EventView(i, 0.0, "session.up", "info", "s", "up") for i in found[:limit])
 
     async def prune(self, now: float) -> None:
         self.pruned.append(now)
@@ -89,5 +95,38 @@ def test_a_database_that_is_away_loses_no_event(monkeypatch: pytest.MonkeyPatch)
         rows.away = False
         await until(rows, ids)
         task.cancel()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "wanted"),
+    [
+        (0, 100, range(1, 13)),
+        (0, 3, range(1, 4)),
+        (4, 3, range(5, 8)),
+        (6, 100, range(7, 13)),
+        (7, 2, range(8, 10)),
+        (8, 100, range(9, 13)),
+        (9, 100, range(10, 13)),
+        (12, 100, range(0)),
+    ],
+)
+def test_pages_go_on_from_the_database_into_the_journal(after: int, limit: int, wanted: range) -> None:
+    async def run() -> None:
+        journal, rows = Journal(first_id=1, kept=4), Rows()
+        rows.ids = happen(journal, 10)  # all are written, and the journal holds the last four
+        happen(journal, 2)  # these are not yet
+        history = History(journal, rows, written=10)
+        assert [event.id for event in await history.page(after, limit, None)] == list(wanted)
+
+    asyncio.run(run())
+
+
+def test_a_journal_without_entries_has_its_past_in_the_database() -> None:
+    async def run() -> None:
+        rows = Rows()
+        rows.ids = [1, 2, 3]
+        assert [event.id for event in await History(Journal(), rows, 3).page(1, 10, None)] == [2, 3]
 
     asyncio.run(run())
