@@ -69,8 +69,10 @@ def test_the_gateway_is_built_changed_and_taken_down_by_rest_alone(site: Site) -
         site.rest.write("PATCH", "/v1/vpn-gateways/gw1", {"auto_propagate": True})
         site.until_routes([REMOTE])
 
+        first = site.rest.get("/v1/events", after=0, limit=1)["items"]
         site.stop()
         site.start()
+        assert site.rest.get("/v1/events", after=0, limit=1)["items"] == first, "events outlive the daemon"
         for number in (1, 2):
             site.until_session(number)
         assert site.rest.get("/v1/vpn-connections/conn1")["config"] == config
