@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from bgpsvc import __version__
 from bgpsvc.catalog import Catalog, of_intent
 from bgpsvc.choices import Choices
 from bgpsvc.configfile import load_file
-from bgpsvc.control import Scope
+from bgpsvc.control import Scope, StoreUnavailable
 from bgpsvc.controller import Controller
 from bgpsvc.documents import catalog_of
 from bgpsvc.effects import Log
@@ -37,6 +37,9 @@ from bgpsvc.store.database import Store
 
 SOCKET = "api.sock"
 """Where REST always listens too, in the state directory."""
+
+LAST_SECONDS = 1.0
+"""How long the database may take with each of the last things."""
 
 log = logging.getLogger("bgpsvc")
 
@@ -88,7 +91,7 @@ class Daemon:
         """Until SIGTERM or SIGINT. Raises what keeps it from starting, or what ended a part of it."""
         async with AsyncExitStack() as stack:
             store = await Store.open(self._database, self._state_dir)
-            stack.push_async_callback(store.close)
+            stack.push_async_callback(_in_time, "the database was left as it was", store.close)
             await self._compose(store)
             await self._run(store)
 
@@ -146,7 +149,7 @@ class Daemon:
             stopping = asyncio.create_task(self._runtime.stop(self._keep_speakers))
             await asyncio.wait([stopping, *running[1:2]])
             await _cancel(stopped, *running)
-            await self._history.flush()
+            await _in_time("the last events are not stored", self._history.flush)
             stopping.result()
         log.info("stopped; the routes stay in the kernel")
 
@@ -193,6 +196,14 @@ class Daemon:
     def _reject(self, problems: list[str]) -> None:
         text = f"the configuration was refused, the running one stays: {problems[0]}"
         self._runtime.note(Log("config.rejected", "error", "configuration", text, {"problems": problems}))
+
+
+async def _in_time(otherwise: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """What is left to do with the database at the end: one that does not answer holds no stop up."""
+    try:
+        await asyncio.wait_for(work(), LAST_SECONDS)
+    except (StoreUnavailable, TimeoutError) as error:
+        log.error("%s: %s", otherwise, error if isinstance(error, StoreUnavailable) else "it does not answer")
 
 
 async def _first(*tasks: asyncio.Task[Any]) -> None:

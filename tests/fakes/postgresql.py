@@ -5,6 +5,7 @@ PostgreSQL refuses to run as root; then it runs as the user that its package mad
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -78,6 +79,18 @@ class Postgresql:
             process.kill()
             process.wait()
             raise
+
+    def hold(self, how: signal.Signals) -> None:
+        """SIGSTOP: it keeps its connections and does not answer. SIGCONT: it goes on."""
+        if self._process is None:
+            return
+        os.kill(self._process.pid, how)
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # Behind the command's name in parentheses: state, pid of the parent.
+                parent = status.read_text().rpartition(")")[2].split()[1]
+                if int(parent) == self._process.pid:
+                    os.kill(int(status.parent.name), how)
 
     def remove(self) -> None:
         """Stop it and delete everything."""
