@@ -46,7 +46,7 @@ from bgpsvc.fib.ops import (
 )
 from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
-from bgpsvc.fib.rules import FixedType, custom_routes, endpoints, fixed_routes, lookups, wanted
+from bgpsvc.fib.rules import FixedType, Rule, custom_routes, endpoints, fixed_routes, lookups, wanted
 from bgpsvc.health.check import Verdict
 from bgpsvc.health.prober import Probe, Prober
 from bgpsvc.journal import Journal
@@ -97,6 +97,10 @@ class Runtime:
         self._commands: set[asyncio.Task[None]] = set()
         self._fixed: dict[int, dict[Prefix, FixedType | None]] = {}
         """Fixed routes that stand in the kernel, by table; None: of an unknown type."""
+        self._rules: list[Rule] | None = None
+        """Policy rules that stand in the kernel; None if they have to be read."""
+        self._rules_lost = 0
+        """How often some were removed."""
         self.custom = CustomRoutes()
         """The custom routes of VPCs in the kernel; its `problems` say which are not there, and why."""
         self._custom_due = False
@@ -268,7 +272,14 @@ class Runtime:
 
     async def _set_rules(self) -> None:
         intent = self.engine.intent
-        added, deleted = await set_rules(wanted(lookups(intent, self.engine.numbers), endpoints(intent)))
+        wished = wanted(lookups(intent, self.engine.numbers), endpoints(intent))
+        if wished == self._rules:
+            return  # reading thousands of rules takes long, and most writes do not concern them
+        self._rules = None
+        before = self._rules_lost
+        added, deleted = await set_rules(wished)
+        if self._rules_lost == before:
+            self._rules = wished
         if added or deleted:
             log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
 
@@ -365,6 +376,9 @@ class Runtime:
             self._repaired(0, "notifications of the kernel were lost; its state was read again")
         if seen.guards:
             self._fixed = {number: dict.fromkeys(routes) for number, routes in self._fixed.items()}
+        if seen.rules or seen.overrun:
+            self._rules = None
+            self._rules_lost += 1
         if seen.guards or seen.rules:
             self._settling.request(frozenset())  # finds nothing to do if the deletion was ours
         self._custom_noticed(seen)

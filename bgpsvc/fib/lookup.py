@@ -57,7 +57,9 @@ async def set_rules(wished: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
                 await _rule(route, "add", other)
             for _ in (*others, rule):
                 await _rule(route, "del", rule)
-            standing = [r for r in standing if r != rule and r not in others] + others
+            for gone in (*others, rule):
+                standing.remove(gone)
+            standing += others
     return added, deleted
 
 

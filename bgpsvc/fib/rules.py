@@ -22,6 +22,7 @@ Rules and routes of ours carry protocol 201; others are left alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -219,10 +220,12 @@ def changes(wished: Sequence[Rule], present: Collection[Rule]) -> tuple[list[Rul
     """Rules to add and then rules to delete, each in a safe order.
 
     Additions come first: a rule that is exchanged for another leaves no gap, through which packets
-    would take a route that neither of them allows. Of deletions, what protects goes last.
+    would take a route that neither of them allows. Of deletions, what protects goes last. Of two rules that
+    are the same one goes.
     """
     standing, asked = set(present), set(wished)
     superfluous = [rule for rule in present if rule not in asked]
+    superfluous += (Counter(rule for rule in present if rule in asked) - Counter(asked)).elements()
     return (
         [rule for rule in wished if rule not in standing],
         sorted(superfluous, key=_order_of_deletion),

@@ -124,6 +124,7 @@ def test_only_what_differs_is_changed() -> None:
     wished = wanted([VpcLookup(201)], [FAR])
     assert changes(wished, wished) == ([], [])
     assert changes(wished, wished[2:]) == (wished[:2], [])
+    assert changes(wished, [*wished, wished[1]]) == ([], [wished[1]])
 
 
 def test_the_learned_table_goes_before_what_protects_from_it() -> None:
