@@ -83,7 +83,8 @@ def propagate(
         updating = ", still updating" if found["status"] == "updating" else ""
         typer.echo(
             f"{gateway}: propagation {on_off(found['auto_propagate'])}{updating}: "
-            f"{found['routes_installed']} of {found['routes_learned']} learned routes installed, "
+            f"{found['routes_learned']} prefixes learned, "
+            f"{found['routes_installed']} in the VPC's route table, "
             f"advertising {listed(found['advertised']) or 'nothing'}"
         )
 

@@ -239,6 +239,7 @@ TABLE = (
     Column("TUNNEL", "session"),
     Column("BACKUP", "backup_session"),
     Column("METRIC", "metric", right=True),
+    Column("SOURCE", "source"),
     Column("CONNECTION", "connection", wide=True),
     Column("TABLE", "table", wide=True, right=True),
     Column("GROUP", "nexthop_group", wide=True, right=True),

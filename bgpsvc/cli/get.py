@@ -220,7 +220,7 @@ def table(
     watch: Watch = False,
     server: Server = None,
 ) -> None:
-    """The route table of a VPC: what propagation put into the kernel.
+    """The route table of a VPC: learned and published routes in the kernel, with their backups.
 
     Examples:
 

@@ -95,7 +95,7 @@ def test_propagate(bgpsvc: Run, running: RunningApi) -> None:
     off = bgpsvc("propagate", "off", "gw1")
     assert (off.status, off.out) == (
         0,
-        "gw1: propagation off: 0 of 4 learned routes installed, advertising nothing\n",
+        "gw1: propagation off: 4 prefixes learned, 0 in the VPC's route table, advertising nothing\n",
     )
     assert not running.service.auto_propagate
     on = json.loads(bgpsvc("propagate", "on", "gw1", "--wait", "5", "-o", "json").out)
