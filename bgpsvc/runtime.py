@@ -220,10 +220,11 @@ class Runtime:
 
     async def _follow(self, made_anew: frozenset[SessionId]) -> None:
         """Make lookup rules and speakers follow the engine's intent."""
+        # First, whatever the kernel says: a tunnel that was made anew counts as healthy until it is told.
+        await self._prober.configure(self._probes())
         self._monitor.watch(self._tables())
         await self._take_over_kernel()
         self._name_missing_interfaces()
-        await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
         known = frozenset(session.id for session in sessions)
         # One that is removed is unknown to the speakers from now on, also if it is made again meanwhile.
