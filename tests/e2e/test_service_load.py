@@ -1,4 +1,4 @@
-"""100,000 prefixes: switched by one group, and taken in after the daemon slept for more than three hold times."""
+"""100,000 prefixes: switched by one group, and taken in after the daemon slept for three hold times."""
 
 from __future__ import annotations
 
