@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
-from typing import Protocol
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, Protocol
 
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.journal import Journal
@@ -20,6 +20,10 @@ PORTION = 500
 """Events in one transaction."""
 RETRY = 5.0
 """Seconds until a database that did not answer is asked again."""
+ASK_INTERVAL = 15.0
+"""Seconds after which a database that had nothing to write is asked whether it would."""
+PATIENCE = 10.0
+"""Seconds without an answer after which it counts as unavailable: the longest writes take a few."""
 PRUNE_INTERVAL = 600.0
 """Seconds between looks for what is older or more than is kept."""
 
@@ -37,6 +41,9 @@ class EventStore(Protocol):
     ) -> tuple[EventView, ...]:
         """Events between two ids, oldest first. Raises control.StoreUnavailable."""
 
+    async def healthy(self) -> str | None:
+        """Why it could take nothing now; None if it could."""
+
     async def prune(self, now: float) -> object:
         """Delete what is beyond retention. Raises control.StoreUnavailable."""
 
@@ -52,23 +59,40 @@ class History:
         """Why the database took nothing at the last attempt; None if it did."""
 
     async def run(self) -> None:
-        """Write what comes, until cancelled; `flush` afterwards."""
+        """Write what comes, until cancelled; `flush` afterwards. Without events it asks how the database is."""
         prune_at = time.monotonic()
         while True:
             try:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(
-                        self._journal.beyond(self.written), max(0.0, prune_at - time.monotonic())
-                    )
-                await self.flush()
+                    wait = min(ASK_INTERVAL, prune_at - time.monotonic())
+                    await asyncio.wait_for(self._journal.beyond(self.written), max(0.0, wait))
+                await self._patiently(self._flush_or_ask())
+                self.problem = None
                 if time.monotonic() >= prune_at:
                     prune_at = time.monotonic() + PRUNE_INTERVAL
                     await self._store.prune(time.time())
-                self.problem = None
             except StoreUnavailable as error:
                 self.problem = str(error)
                 log.error("events are not stored for now: %s", error)
                 await asyncio.sleep(RETRY)
+
+    async def _patiently(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for it, and say when that takes too long. Asking once more would only lengthen the queue."""
+        task = asyncio.create_task(work)
+        try:
+            if not (await asyncio.wait([task], timeout=PATIENCE))[0]:
+                self.problem = f"no answer for {PATIENCE:g} s"
+                log.error("events are not stored for now: %s", self.problem)
+            await task
+        finally:
+            task.cancel()
+
+    async def _flush_or_ask(self) -> None:
+        before = self.written
+        await self.flush()
+        problem = await self._store.healthy() if self.written == before else None
+        if problem is not None:
+            raise StoreUnavailable(problem)
 
     async def page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         """Events behind an id, oldest first: from the database as far as the journal does not reach back."""

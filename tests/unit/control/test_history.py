@@ -19,9 +19,10 @@ class Rows:
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        self.away = False
+        self.away = self.silent = False
         self.pruned: list[float] = []
         self.asked = asyncio.Event()
+        self.speaks = asyncio.Event()
         self.written = asyncio.Event()
 
     async def add_events(self, events: Sequence[EventView]) -> None:
@@ -36,6 +37,12 @@ class Rows:
     ) -> tuple[EventView, ...]:
         found = [i for i in self.ids if (after or 0) < i < (before or 10**9)]
         return tuple(EventView(i, 0.0, "session.up", "info", "s", "up") for i in found[:limit])
+
+    async def healthy(self) -> str | None:
+        self.asked.set()
+        while self.silent:
+            await self.speaks.wait()
+        return "the database is away" if self.away else None
 
     async def prune(self, now: float) -> None:
         self.pruned.append(now)
@@ -128,5 +135,31 @@ def test_a_journal_without_entries_has_its_past_in_the_database() -> None:
         rows = Rows()
         rows.ids = [1, 2, 3]
         assert [event.id for event in await History(Journal(), rows, 3).page(1, 10, None)] == [2, 3]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_database_without_work_is_asked_how_it_is(monkeypatch: pytest.MonkeyPatch, silent: bool) -> None:
+    for name in ("RETRY", "ASK_INTERVAL", "PATIENCE"):
+        monkeypatch.setattr(history, name, 0.01)
+
+    async def run() -> None:
+        rows = Rows()
+        watched = History(Journal(), rows, written=0)
+        task = asyncio.create_task(watched.run())
+
+        async def until_problem(wanted: str | None) -> None:
+            async with asyncio.timeout(5):
+                while watched.problem != wanted:  # noqa: ASYNC110  # it is looked at, as readiness does
+                    await asyncio.sleep(0.001)
+
+        await until_problem(None)
+        rows.silent, rows.away = silent, not silent
+        await until_problem("no answer for 0.01 s" if silent else "the database is away")
+        rows.silent = rows.away = False
+        rows.speaks.set()
+        await until_problem(None)
+        task.cancel()
 
     asyncio.run(run())
