@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bgpsvc.engine import Engine
-from bgpsvc.fib.rules import packed
+from bgpsvc.fib.rules import networks, packed
 from bgpsvc.forwarding import StaticClass
 from bgpsvc.gateway import Gateway
 from bgpsvc.insight import LookupStage, LookupStep
@@ -58,7 +58,7 @@ def lookup_order(
     `explained` is the learned prefix whose story is told, where that is another one than that of the packets.
     """
     answers: tuple[tuple[LookupStage, _Answer], ...] = (
-        ("connected_or_system", _connected(engine, prefix)),
+        ("connected_or_system", _isolated(engine, gateway, prefix) or _connected(engine, prefix)),
         ("policy_based", _policy_based(engine, gateway, prefix)),
         ("destination_based", _destination_based(engine, gateway, prefix)),
         ("vpc_table", _vpc_table(engine, gateway, prefix, explained or prefix)),
@@ -73,6 +73,20 @@ def lookup_order(
         )
         for stage, answer in answers
     )
+
+
+def _isolated(engine: Engine, gateway: Gateway, prefix: Prefix) -> _Answer | None:
+    """The network of another VPC that the prefix lies in, if this VPC is kept apart by its interfaces."""
+    if not gateway.vpc.interfaces:
+        return None
+    intent = engine.intent
+    owners = {p: vpc.name for vpc in intent.vpcs for p in networks(intent, vpc)}
+    owners |= dict.fromkeys(networks(intent, gateway.vpc), gateway.vpc.name)
+    network = next((p for p in covering(prefix) if p in owners), None)
+    if network is None or owners[network] == gateway.vpc.name:
+        return None
+    text = f"it is a network of VPC {owners[network]}, and not for what enters at the interfaces of this VPC"
+    return _Answer(f"the unreachable route to {format_prefix(network)}", True, text)
 
 
 def _connected(engine: Engine, prefix: Prefix) -> _Answer:

@@ -39,7 +39,7 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
         sessions=sessions,
         kernel=(
             *(shared_rules(before, after) if _SHARED & {r.kind for r in resources} else ()),
-            *kernel_effects(old, new),
+            *(kernel_effects(before, after) if _of_both_kinds(before, after) else kernel_effects(old, new)),
             *(effect for name in names for effect in learned_effects(engine, name, supposed[name])),
         ),
         peers=tuple(effect for name in names for effect in peer_effects(engine, name, supposed[name])),
@@ -71,6 +71,11 @@ def _vpcs_touched(before: Intent, after: Intent, resources: Iterable[PlannedReso
                     yield vpc
                 if gateway is not None:
                     waiting.append(("vpn_gateways", gateway))
+
+
+def _of_both_kinds(*intents: Intent) -> bool:
+    """Some VPCs name interfaces and some do not: then the rules of each depend on the others."""
+    return any(len({bool(vpc.interfaces) for vpc in intent.vpcs}) > 1 for intent in intents)
 
 
 def _part(intent: Intent, vpcs: set[str]) -> Intent:

@@ -11,9 +11,12 @@ from bgpsvc.control import PlannedEffect
 from bgpsvc.engine import Engine
 from bgpsvc.events import Advertisement
 from bgpsvc.fib.rules import (
+    BEHIND,
     PREFERENCE_BGP,
+    PREFERENCE_DEAD_END,
     PREFERENCE_ENDPOINT,
     PREFERENCE_ISOLATION,
+    PREFERENCE_OWN_DEFAULT,
     PREFERENCE_STATIC,
     PREFERENCE_SYSTEM,
     Rule,
@@ -33,6 +36,8 @@ from bgpsvc.tunnels import choose
 NAMED = 5
 """How many prefixes of a set are named."""
 _STAGES = {
+    PREFERENCE_OWN_DEFAULT: "what enters at a VPC's interfaces may take the system's default route",
+    PREFERENCE_DEAD_END: "and ends there, before the VPCs without interfaces",
     PREFERENCE_ENDPOINT: "packets to tunnel endpoints look into the main table",
     PREFERENCE_ISOLATION: "networks of other VPCs are unreachable",
     PREFERENCE_SYSTEM: "connected and system routes come first",
@@ -87,7 +92,7 @@ def kernel_effects(old: Intent, new: Intent) -> Iterator[PlannedEffect]:
 def _rules(action: Action, rules: set[Rule]) -> Iterator[PlannedEffect]:
     counts = Counter(rule.preference for rule in rules if rule.preference != PREFERENCE_SYSTEM)
     for preference in sorted(counts):
-        detail = _STAGES.get(preference, "policy-based routes")
+        detail = _STAGES.get(preference) or _STAGES.get(preference - BEHIND, "policy-based routes")
         yield PlannedEffect(action, f"policy rule {preference}", detail, counts[preference])
 
 

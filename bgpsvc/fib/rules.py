@@ -271,15 +271,15 @@ def fixed_routes(intent: Intent, numbers: TableNumbers) -> FixedRoutes:
         if gateway is not None and index.destinations(gateway.name):
             tables[numbers.destination(vpc.name)] = guards
         if vpc.interfaces:
-            others = {p for other in intent.vpcs if other is not vpc for p in _networks(intent, other)}
+            others = {p for other in intent.vpcs if other is not vpc for p in networks(intent, other)}
             isolation: dict[Prefix, FixedType] = dict.fromkeys(sorted(others), "unreachable")
-            tables[numbers.isolation(vpc.name)] = isolation | dict.fromkeys(_networks(intent, vpc), "throw")
+            tables[numbers.isolation(vpc.name)] = isolation | dict.fromkeys(networks(intent, vpc), "throw")
     if _mixed(_routed(intent, index)):
         tables[numbers.dead_end()] = dict.fromkeys((Prefix(bytes(5)), Prefix(bytes(17))), "unreachable")
     return tables
 
 
-def _networks(intent: Intent, vpc: Vpc) -> list[Prefix]:
+def networks(intent: Intent, vpc: Vpc) -> list[Prefix]:
     """CIDRs of a VPC and of the tunnels of its gateway."""
     found = [packed(cidr) for cidr in vpc.cidrs]
     gateway = intent.gateway_of_vpc(vpc.name)

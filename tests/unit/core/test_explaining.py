@@ -12,7 +12,7 @@ from bgpsvc.fib.ops import METRIC_PRIMARY, OpError, SetRoutes
 from bgpsvc.insight import Explanation
 from bgpsvc.model import Origin, Reason, SwitchMode, parse_prefix
 from bgpsvc.resources import Intent
-from bgpsvc.resources.models import DestinationRoute, PolicyRoute, VpcRoute
+from bgpsvc.resources.models import DestinationRoute, PolicyRoute, Vpc, VpcRoute
 from bgpsvc.views import InvalidQuery, NotFound
 from tests.unit.core.answers import snapshot
 from tests.unit.core.harness import TABLE, Node
@@ -257,6 +257,18 @@ def test_connected_networks_come_first() -> None:
     assert winner(found) == ("vpc_table", f"learned route {A}")
     assert f"but for packets of connected networks {C}" in found.summary
     assert winner(story(node, "192.168.7.1"))[0] == "connected_or_system"
+
+
+def test_the_networks_of_other_vpcs_are_unreachable_where_interfaces_keep_them_apart() -> None:
+    wanted = intent()
+    (mine,) = wanted.vpcs
+    other = Vpc.model_validate({"name": "vpc2", "cidrs": [A], "route_table": 202, "interfaces": ["lan2"]})
+    apart = wanted.model_copy(update={"vpcs": (mine.model_copy(update={"interfaces": ("lan1",)}), other)})
+    found = story(both_up(apart), A)
+    assert winner(found) == ("connected_or_system", f"the unreachable route to {A}")
+    assert "it is a network of VPC vpc2" in found.summary
+    together = wanted.model_copy(update={"vpcs": (mine, other)})
+    assert winner(story(both_up(together), A)) == ("vpc_table", f"learned route {A}")
 
 
 def test_a_policy_based_route_comes_before_destination_based_ones() -> None:

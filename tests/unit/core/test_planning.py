@@ -262,6 +262,23 @@ def test_static_routes_come_change_and_go() -> None:
     assert effects(made.kernel, "remove")["destination-based route two"][1] == "198.51.0.0/24 over conn1"
 
 
+def test_rules_that_keep_vpcs_apart_are_told_by_what_they_do() -> None:
+    wanted = static_intent(route("one", "198.18.0.0/15"))
+    hole = VpcRoute(name="lan", vpc="vpc2", destination=IPv4Network("203.0.113.0/24"), blackhole=True)
+    other = Vpc(name="vpc2", cidrs=(IPv4Network("10.7.0.0/16"),), route_table=202, interfaces=("lan2",))
+    after = wanted.model_copy(update={"vpcs": (*wanted.vpcs, other), "vpc_routes": (hole,)})
+    added = effects(planned(both_up(wanted), after).kernel, "add")
+    words = {name.removeprefix("policy rule "): text for name, (_, text) in added.items() if "rule" in name}
+    assert words == {
+        "31995": "networks of other VPCs are unreachable",
+        "32300": "learned, published and custom routes",
+        "32350": "what enters at a VPC's interfaces may take the system's default route",
+        "32360": "and ends there, before the VPCs without interfaces",
+        "32600": "destination-based routes",
+        "32700": "learned, published and custom routes",
+    }
+
+
 def test_only_new_warnings_are_told() -> None:
     plain = intent()
     (connection,) = plain.vpn_connections
