@@ -59,7 +59,7 @@ class History:
         """Why the database took nothing at the last attempt; None if it did."""
 
     async def run(self) -> None:
-        """Write what comes, until cancelled; `flush` afterwards. Without events it asks how the database is."""
+        """Write what comes, until cancelled; `flush` afterwards. Without events, ask how the database is."""
         prune_at = time.monotonic()
         while True:
             try:
