@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
-from bgpsvc.fib.plan import Fib, RouteTable
+from bgpsvc.fib.plan import Desired, Fib, RouteTable
 from bgpsvc.forwarding import Forwarding, StaticClass
 from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, SessionId, pack_prefix
@@ -84,6 +85,8 @@ class StaticRoutes:
         self._classes: dict[Hops, StaticClass] = {}
         self._tables: dict[int, dict[Prefix, StaticClass]] = {}
         """Kernel table to its routes."""
+        self._desired: dict[int, Desired] = {}
+        """Kernel table to what was given to the FIB for it."""
         self.published: dict[Prefix, StaticClass] = {}
         self._sources: dict[Prefix, RouteSource] = {}
 
@@ -189,18 +192,25 @@ class StaticRoutes:
         before, self._tables = self._tables, tables
         for number in before:
             if number not in tables:
-                self._fib.retire(number)
+                self._leave(number)
         for number, routes in tables.items():
             self._add(number).mark(_differing(before.get(number, {}), routes))
         old, self.published = self.published, published
         self._published_changed(_differing(old, published))
 
     def _add(self, number: int) -> RouteTable:
-        def desired(prefix: Prefix) -> tuple[int | None, int | None]:
-            found = self._tables.get(number, {}).get(prefix)
-            return (None, None) if found is None else found.target
+        if number not in self._desired:
+            self._desired[number] = partial(self._target, number)
+        return self._fib.add_table(number, self._desired[number])
 
-        return self._fib.add_table(number, desired)
+    def _target(self, number: int, prefix: Prefix) -> tuple[int | None, int | None]:
+        found = self._tables.get(number, {}).get(prefix)
+        return (None, None) if found is None else found.target
+
+    def _leave(self, number: int) -> None:
+        # The table of a connection that moved to another gateway is that one's already, perhaps.
+        if self._fib.tables[number].desired is self._desired.pop(number):
+            self._fib.retire(number)
 
 
 def _differing(before: Mapping[Prefix, StaticClass], after: Mapping[Prefix, StaticClass]) -> list[Prefix]:

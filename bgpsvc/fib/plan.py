@@ -113,7 +113,7 @@ class Fib:
     # What the engine says ---------------------------------------------------------------------
 
     def add_table(self, number: int, desired: Desired) -> RouteTable:
-        """A table to look after. One that was retired is taken up again as it is.
+        """A table to look after. One that was retired, or is somebody else's, is taken over as it is.
 
         Before `load` it is held until `release`; after it all routes of ours are known, and there is
         nothing to hold in a new one.
@@ -121,8 +121,8 @@ class Fib:
         table = self.tables.get(number)
         if table is None:
             table = self.tables[number] = RouteTable(number, desired, held=not self.loaded)
-        table.desired = desired
-        if table.retired:
+        if table.retired or table.desired != desired:  # what another one left there is judged anew
+            table.desired = desired
             table.retired = False
             table.mark((*table.primary, *table.backup))
         return table

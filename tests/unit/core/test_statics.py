@@ -201,6 +201,42 @@ def test_with_bgp_a_health_check_concerns_static_routes_alone() -> None:
     assert in_table(node, TABLE) == {"172.16.0.0/12": "t1"}
 
 
+def moved(gateway: str) -> Intent:
+    """A connection of one of two gateways, with a policy-based route of its own."""
+    both = (1, 2)
+    return Intent.model_validate(
+        {
+            "vpcs": [{"name": f"vpc{n}", "cidrs": [f"10.{n}.0.0/16"], "route_table": 200 + n} for n in both],
+            "vpn_gateways": [
+                {"name": f"gw{n}", "vpc": f"vpc{n}", "addresses": [f"198.51.100.{n}0", f"198.51.100.{n}1"]}
+                for n in both
+            ],
+            "customer_gateways": [{"name": "peer", "address": "198.51.100.2"}],
+            "vpn_connections": [
+                {"name": "conn1", "vpn_gateway": gateway}
+                | {"tunnels": [{"customer_gateway": "peer", "interface": "t1"}]}
+            ],
+            "policy_routes": [
+                {"name": "p", "vpn_gateway": gateway, "vpn_connection": "conn1"}
+                | {"source": "10.0.0.0/8", "destination": "192.168.0.0/16"}
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), [("gw1", "gw2"), ("gw2", "gw1")])
+def test_a_connection_that_moves_to_another_gateway_takes_its_table_along(before: str, after: str) -> None:
+    node = begin(moved(before))
+    table = node.engine.numbers.policy("conn1")
+    assert in_table(node, table) == {"0.0.0.0/0": "t1"}
+    node.engine.reconfigure(moved(after), 2)
+    node.settle()
+    assert in_table(node, table) == {"0.0.0.0/0": "t1"}
+    node.engine.reconfigure(moved(after).model_copy(update={"policy_routes": ()}), 3)
+    node.settle()
+    assert in_table(node, table) == {}
+
+
 def test_a_device_that_is_renamed_is_the_tunnels_no_more() -> None:
     node = begin(single())
     repair.take(node.engine, [LinkSeen(Link("other", IFINDEX["t1"], True))], 3)
