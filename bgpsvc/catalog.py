@@ -74,16 +74,15 @@ class Catalog:
         self._names = {key: sorted(found) for key, found in self._records.items()}
         self._deleting: dict[tuple[str, str], tuple[Record, int]] = {}
         self._advised = _Advice(intent)
-        # Differs between lives too: changes are not numbered over a restart.
-        self._life = blake2s(
-            repr([(r.kind.key, r.name, r.etag) for r in self.all()]).encode(), digest_size=6
-        ).hexdigest()
-        self._writes = 0
+        self._forgotten: int | None = None
+        """The change up to which `_deleting` was looked through; None: it has to be."""
+        self._etag = ""
+        self._mix("start", self.all())
 
     @property
     def etag(self) -> str:
-        """Differs after every write of any resource."""
-        return f"{self._life}-{self._writes}"
+        """Differs after every write of any resource, over restarts too: it's made of all that was written."""
+        return self._etag
 
     @property
     def intent(self) -> Intent:
@@ -103,17 +102,22 @@ class Catalog:
 
     def take(self, intent: Intent, puts: Iterable[Record], removals: Iterable[Record], change: int) -> None:
         """The outcome of a write: another intent, records that are new or changed, records that are gone."""
-        for record in removals:
+        made, gone = tuple(puts), tuple(removals)
+        for record in gone:
             del self._records[record.kind.key][record.name]
             self._names[record.kind.key].remove(record.name)
             self._deleting[record.kind.key, record.name] = (record, change)
-        for record in puts:
+        for record in made:
             if record.name not in self._records[record.kind.key]:
                 insort(self._names[record.kind.key], record.name)
             self._records[record.kind.key][record.name] = record
             self._deleting.pop((record.kind.key, record.name), None)
         self._advised = _Advice(intent)
-        self._writes += 1
+        self._forgotten = None
+        if gone:
+            self._mix("removed", gone)
+        if made:
+            self._mix("put", made)
 
     def view(self, kind: str, name: str, progress: Progress) -> ResourceView:
         """One resource; one that is being deleted is shown until that is done. NotFound if there is none."""
@@ -143,7 +147,14 @@ class Catalog:
             for name in self._names[kind.key]:
                 yield self._records[kind.key][name]
 
+    def _mix(self, what: str, records: Iterable[Record]) -> None:
+        text = repr((self._etag, what, [(r.kind.key, r.name, r.etag) for r in records]))
+        self._etag = blake2s(text.encode(), digest_size=12).hexdigest()
+
     def _forget_deleted(self, progress: Progress) -> None:
+        if self._forgotten == progress.done:
+            return
+        self._forgotten = progress.done
         for key in [k for k, (_, change) in self._deleting.items() if change <= progress.done]:
             del self._deleting[key]
 
