@@ -19,7 +19,7 @@ def record(name: str, made_at: float = 1.0, number: int = 1) -> Record:
 
 
 def test_a_state_of_two_lives_ago_is_another_state() -> None:
-    """A resource is made, the daemon restarted, the resource deleted, the daemon restarted, another is made."""
+    """One is made, the daemon restarted, that one deleted, the daemon restarted, another one made."""
     first = Catalog(NOTHING, [])
     empty = first.etag
     first.take(NOTHING, [record("a", 1.0)], [], 1)
