@@ -93,7 +93,8 @@ def test_the_gateway_is_built_changed_and_taken_down_by_rest_alone(site: Site) -
 
 def second_connection() -> dict[str, Any]:
     """One whose tunnels never come up; it keeps the speakers running."""
-    made = copy.deepcopy(CONFIGURATION["vpn_connections"][0]) | {"name": "conn2"}
+    made: dict[str, Any] = copy.deepcopy(CONFIGURATION["vpn_connections"][0])
+    made["name"] = "conn2"
     for number, tunnel in enumerate(made["tunnels"], start=3):
         tunnel["interface"] = f"t{number}"
         tunnel["bgp"] = {
