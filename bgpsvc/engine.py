@@ -181,9 +181,10 @@ class Engine:
     def _remove_session(self, session: Session) -> None:
         gateway = self.gateways[session.settings.gateway]
         prefixes = [*session.adj.fresh, *session.adj.stale]
-        self._intake.withdraw(gateway, session, prefixes)
+        session.adj = AdjRibIn()  # to empty it prefix by prefix would take as long as all the rest
+        gateway.rib.version += 1
+        gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
         self._intake.purge_orphans(gateway, prefixes)
-        session.adj = AdjRibIn()
         session.epoch += 1
         del self.sessions[session.id]
 
