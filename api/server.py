@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
+from api.connections import Connection
 from api.tls import Tls, load, load_into
 
 GRACE_SECONDS = 2
@@ -175,6 +176,7 @@ class ApiServer(uvicorn.Server):
         self._socket = sock if sock is not None else bind(listen, tls=tls is not None)
         config = uvicorn.Config(
             app,
+            http=Connection,
             lifespan="off",
             log_config=None,
             access_log=False,
