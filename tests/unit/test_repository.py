@@ -124,7 +124,20 @@ def test_pure_modules_are_guarded_and_exist() -> None:
         assert path.is_dir() or path.with_suffix(".py").is_file(), module
     top_level = {path.stem for path in (ROOT / "bgpsvc").glob("*.py")} - {"__init__"}
     guarded = {module.removeprefix("bgpsvc.") for module in pure}
-    does_io = {"__main__", "configfile", "journal", "metrics", "netns", "accounts", "choices", "controller", "history", "runtime", "service", "settling"}
+    does_io = {
+        "__main__",
+        "configfile",
+        "journal",
+        "metrics",
+        "netns",
+        "accounts",
+        "choices",
+        "controller",
+        "history",
+        "runtime",
+        "service",
+        "settling",
+    }
     assert top_level - does_io <= guarded, "a new module is either pure or said here to do I/O"
 
 
