@@ -218,7 +218,12 @@ def _families() -> list[Family]:
 
 async def _present(route: AsyncIPRoute, family: Family) -> list[Rule]:
     rules = []
-    async for message in await route.rule("dump", family=_FAMILIES[family]):
+    try:
+        messages = [message async for message in await route.rule("dump", family=_FAMILIES[family])]
+    except NetlinkError as error:
+        # As of somebody who changes rules at the same time: what reads them is tried again.
+        raise OSError(error.code, f"cannot read the policy rules: {error}") from error
+    for message in messages:
         if message.get_attr("FRA_PROTOCOL") != PROTOCOL:
             continue
         suppress, to = message.get_attr("FRA_SUPPRESS_PREFIXLEN"), message.get_attr("FRA_DST")
