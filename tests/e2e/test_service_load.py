@@ -28,7 +28,7 @@ from tests.netns.namespaces import Namespace, wait_until
 
 COUNT = 100_000
 HOLD_TIME = 9
-ASLEEP_SECONDS = 30
+ASLEEP_SECONDS = 60
 ROUTES = prefixes(COUNT)
 SWITCHED_SECONDS = 0.5
 """20 ms is the aim, which `tests/bench/switchover.py` measures; a busy machine may add to it."""
@@ -36,7 +36,7 @@ SWITCHED_SECONDS = 0.5
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[tuple[Site, BgpPeer, BgpPeer]]:
-    """The table over both tunnels; a short hold time, so that half a minute is long."""
+    """The table over both tunnels; a short hold time, so that a minute is long."""
     with (
         running(configuration(hold_time=HOLD_TIME)) as site,
         site.peer(1, hold_time=HOLD_TIME) as one,
@@ -107,7 +107,7 @@ def test_a_closed_session_moves_all_prefixes_at_once(lab: tuple[Site, BgpPeer, B
     assert two.log.lost == 0
 
 
-def test_half_a_minute_asleep_while_100k_prefixes_arrive(lab: tuple[Site, BgpPeer, BgpPeer]) -> None:
+def test_a_minute_asleep_while_100k_prefixes_arrive(lab: tuple[Site, BgpPeer, BgpPeer]) -> None:
     """No session drops meanwhile, and nothing is missing afterwards."""
     site, one, two = lab
     counts = (one.log.established, two.log.established)
