@@ -383,7 +383,8 @@ class Engine:
                     if session.established and session.refresh_pending:
                         self._refresh(session, now)  # the request may have been lost with the connection
             return
-        self._log("speaker.down", "error", event.role.value, f"the speaker ended: {event.reason}")
+        severity: Literal["info", "error"] = "info" if event.planned else "error"
+        self._log("speaker.down", severity, event.role.value, f"the speaker ended: {event.reason}")
         for session in list(self.sessions.values()):
             if session.settings.role is event.role and session.state is not SessionState.IDLE:
                 # The transport broke without a NOTIFICATION of ours: the peer restarts nothing.

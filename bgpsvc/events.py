@@ -128,10 +128,14 @@ class SpeakerUp:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerDown:
-    """The speaker process of a role ended, and with it all its sessions."""
+    """The speaker process of a role ended, and with it all its sessions.
+
+    `planned`: we ended it, as there is no session left for it or it shall start anew.
+    """
 
     role: Role
     reason: str
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

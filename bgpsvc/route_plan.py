@@ -97,13 +97,12 @@ def _rules(action: Action, rules: set[Rule]) -> Iterator[PlannedEffect]:
 
 
 def _tables(old: Intent, new: Intent, before: set[int], after: set[int]) -> Iterator[PlannedEffect]:
-    tables = {vpc.route_table: vpc for intent in (old, new) for vpc in intent.vpcs}
+    # Of each side by itself: a table may pass from one VPC to another.
+    owners, owned = ({vpc.route_table: vpc.name for vpc in intent.vpcs} for intent in (old, new))
     for number in sorted(after - before):
-        yield PlannedEffect("add", f"table {number}", f"routes of VPC {tables[number].name}")
+        yield PlannedEffect("add", f"table {number}", f"routes of VPC {owned[number]}")
     for number in sorted(before - after):
-        yield PlannedEffect(
-            "remove", f"table {number}", f"all our routes in it, of VPC {tables[number].name}"
-        )
+        yield PlannedEffect("remove", f"table {number}", f"all our routes in it, of VPC {owners[number]}")
     cidrs = [{(v.route_table, packed(c)) for v in intent.vpcs for c in v.cidrs} for intent in (old, new)]
     for number, prefix in sorted(cidrs[1] - cidrs[0]):
         text = f"table {number} leaves the VPC's own addresses alone, learned routes inside are refused"

@@ -251,7 +251,7 @@ class Speaker:
             process.pid,
             self._last_exit,
         )
-        await self._deliver([SpeakerDown(self.role, self._last_exit)])
+        await self._deliver([SpeakerDown(self.role, self._last_exit, self._planned)])
 
     # Conversation ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Address
 
 from bgpsvc.resources.draft import Draft, Fault, IPNetwork, PartialDraft
+from bgpsvc.resources.fields import DEFAULT_ROUTE_TABLE
 from bgpsvc.resources.index import session_parts
 from bgpsvc.resources.traffic import AUTOMATIC_PRIORITY, pairs
 
@@ -100,9 +101,10 @@ def one_owner(intent: Draft) -> Iterator[Fault]:
     for vpc in intent.sections("vpcs"):
         table = vpc.get("route_table", int)
         if table in tables:
-            yield Fault(
-                vpc.at("route_table"), f"table {table} is that of VPC {tables[table]}", "a table of its own"
-            )
+            detail = f"table {table} is that of VPC {tables[table]}"
+            if table == DEFAULT_ROUTE_TABLE:
+                detail += ", and the one of VPCs that name none"
+            yield Fault(vpc.at("route_table"), detail, "a table of its own")
         elif table is not None:
             tables[table] = vpc.written("name")
     owners: dict[str, str | None] = {}

@@ -23,6 +23,7 @@ from bgpsvc.resources.checked import one_of, seconds, text_of, whole, whole_numb
 
 LARGEST_U32 = 4294967295
 DEFAULT_LOCAL_ASN = 45104
+DEFAULT_ROUTE_TABLE = 201
 OWN_TABLES = range(0x20000000, 0x30000000)
 """Kernel tables of policy-based and destination-based routes and of isolation; none of them is for a VPC."""
 

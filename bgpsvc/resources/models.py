@@ -80,7 +80,7 @@ class Vpc(Resource):
 
     name: f.Name
     cidrs: tuple[f.VpcCidr, ...] = _items(1)
-    route_table: f.RouteTable = 201
+    route_table: f.RouteTable = f.DEFAULT_ROUTE_TABLE
     interfaces: tuple[f.InterfaceName, ...] = ()
     """Interfaces of the VPC's networks. With several VPCs in one namespace each names its own: what enters
     there sees the routes of its VPC alone. Without any, the table serves every packet of the namespace."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+import pytest
+
 from bgpsvc.effects import Advertise, Log, Refresh, Reset
 from bgpsvc.engine import Engine
 from bgpsvc.events import (
@@ -403,6 +405,15 @@ def test_speaker_that_ends_takes_its_sessions_down() -> None:
     assert node.routes() == {A: "t2", B: "t2"}
     assert node.engine.sessions[T1].state is SessionState.IDLE
     assert node.engine.sessions[T2].established
+
+
+@pytest.mark.parametrize(("planned", "severity"), [(False, "error"), (True, "info")])
+def test_a_speaker_that_was_to_end_is_no_error(planned: bool, severity: str) -> None:
+    node = both_up()
+    node.engine.outbox.clear()
+    node.engine.handle(SpeakerDown(Role.ACTIVE, "ended with status 0", planned), 5)
+    (told,) = [e for e in node.engine.outbox if isinstance(e, Log) and e.kind == "speaker.down"]
+    assert told.severity == severity
 
 
 def test_malformed_update_is_a_withdrawal_and_is_counted() -> None:

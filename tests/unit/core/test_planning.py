@@ -14,6 +14,7 @@ from bgpsvc.events import PropagationSet
 from bgpsvc.planning import plan
 from bgpsvc.resources import CustomerGateway, Intent, Tunnel, Vpc, VpnConnection, VpnGateway
 from bgpsvc.resources.models import VpcRoute
+from bgpsvc.route_plan import _tables
 from tests.unit.core.answers import snapshot
 from tests.unit.core.harness import Node
 from tests.unit.core.policies import policed, policy, rule
@@ -169,6 +170,22 @@ def test_another_route_table_forgets_the_paths_too() -> None:
     )
     assert "table 300" in effects(made.kernel, "add")
     assert "table 201" in effects(made.kernel, "remove")
+
+
+def test_a_table_that_passes_to_another_vpc_goes_from_its_former_owner() -> None:
+    plain = two_vpcs()
+    first, second = plain.vpcs
+    only = plain.model_copy(
+        update={"vpcs": (first,), "vpn_gateways": plain.vpn_gateways[:1], "vpn_connections": ()}
+    )
+    heir = second.model_copy(update={"route_table": first.route_table})
+    other = plain.model_copy(
+        update={"vpcs": (heir,), "vpn_gateways": plain.vpn_gateways[1:], "vpn_connections": ()}
+    )
+    found = list(_tables(only, other, {first.route_table}, set()))
+    assert [(e.action, e.detail) for e in found if e.subject == f"table {first.route_table}"] == [
+        ("remove", "all our routes in it, of VPC vpc1")
+    ]
 
 
 def test_one_tunnel_that_is_set_up_anew_moves_and_loses_routes() -> None:
