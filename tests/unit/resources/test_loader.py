@@ -33,7 +33,7 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
         text = text.replace(old, new, 1)
     found = problems_of(text)
     assert [(problem.path, problem.message) for problem in found] == [
-        ("vpcs[1].route_table", "table 201 is that of VPC vpc1"),
+        ("vpcs[1].route_table", "table 201 is that of VPC vpc1, and the one of VPCs that name none"),
         ("vpn_gateways[0].auto_propogate", "unknown key, did you mean 'auto_propagate'?"),
         (
             "vpn_connections[0].enable_bgp",
