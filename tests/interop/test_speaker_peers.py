@@ -260,6 +260,8 @@ def test_loss_and_return_of_the_peer(kind: str, where: Site) -> None:
         with peer(kind, where) as daemon:
             await seen.until_up()
             if kind == "bird":
+                # What BIRD has not read when it closes makes a reset, which overtakes its NOTIFICATION.
+                await seen.until(lambda: "10.0.0.0/16" in learned(kind, daemon), "our route")
                 daemon.command("disable gw4")
                 await seen.until(lambda: seen.of(SessionDown), "the NOTIFICATION")
         await seen.until(lambda: seen.of(SessionDown), "the loss")
