@@ -279,7 +279,8 @@ def test_route_refresh_with_and_without_capability(where: Site) -> None:
             where.peer(20, refresh=False, enhanced_refresh=False) as old,
         ):
             await seen.until_up(T1.id, T2.id)
-            assert await speakers.refresh(T1.id, Family.IPV4) == "requested"
+            # On a slow machine the speaker may still have to hear that the session is up: then it waits.
+            assert await speakers.refresh(T1.id, Family.IPV4) in ("requested", "pending")
             await seen.until(lambda: seen.of(EndOfRib), "the end of the refresh")
             assert seen.prefixes() == {"20.0.0.0/24"}
             assert [m.refresh for m in peer.log.of(wire.ROUTE_REFRESH)] == [("ipv4", 0)]
