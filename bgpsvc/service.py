@@ -127,11 +127,10 @@ class BgpService:
 
     def vpc(self, name: str) -> VpcView:
         """One VPC."""
-        try:
-            return vpc_view(self.engine, name)
-        except KeyError:
+        if self.engine.intent.find("vpcs", name) is None:
             names = tuple(vpc.name for vpc in self.engine.intent.vpcs[:NAMED])
-            raise NotFound("VPC", name, names) from None
+            raise NotFound("VPC", name, names)
+        return vpc_view(self.engine, name)
 
     def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """A page of the Loc-RIB."""

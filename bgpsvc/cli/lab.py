@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
@@ -15,10 +16,11 @@ import httpx
 import typer
 
 from bgpsvc.lab import launch, state
-from bgpsvc.lab.build import Look, build_steps, propagation_step
+from bgpsvc.lab.build import build_steps, propagation_step
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import MAX_VIA_API, Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
+from bgpsvc.lab.looking import StepFailed, look_until
 from bgpsvc.lab.report import Report
 from bgpsvc.lab.topology import (
     GATEWAYS,
@@ -199,28 +201,17 @@ def _build(lab: Lab) -> str | None:
     """Makes everything over REST, each step told when it is done. Returns what went wrong."""
     rest = {gateway: Rest(lab.url(gateway)) for gateway in lab.ports}
     try:
-        for step in [*build_steps(lab.spec, rest, _until), propagation_step(lab.spec, rest, _until)]:
+        until = functools.partial(look_until, seconds=START_SECONDS)
+        for step in [*build_steps(lab.spec, rest, until), propagation_step(lab.spec, rest, until)]:
             step.run()
             _say(f"ok    {step.title}")
-    except (httpx.HTTPError, _NotSeen) as error:
+    except (httpx.HTTPError, StepFailed) as error:
         logs = (f"the last lines of the log of {name}:\n{lab.log_tail(name)}" for name in lab.ports)
         return "\n".join([f"bgpsvc lab: {error}", *logs])
     finally:
         for one in rest.values():
             one.close()
     return None
-
-
-class _NotSeen(Exception):
-    """What should have become true did not."""
-
-
-def _until(expected: str, look: Look) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while (seen := look()) is not True:
-        if time.monotonic() > deadline:
-            raise _NotSeen(f"expected: {expected}; seen: {seen}")
-        time.sleep(0.05)
 
 
 @app.command(short_help="End the lab and everything in it.")

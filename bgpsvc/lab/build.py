@@ -13,9 +13,8 @@ from typing import Any
 
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import LabSpec, gateway_document, served_gateways
+from bgpsvc.lab.looking import Look
 
-Look = Callable[[], bool | str]
-"""Returns True, or what was seen instead."""
 Until = Callable[[str, Look], None]
 """Looks until it is True; raises if it does not become so. First what is expected, in words."""
 

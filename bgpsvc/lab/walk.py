@@ -18,6 +18,7 @@ from bgpsvc.lab.build import build_steps, propagation_step
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
+from bgpsvc.lab.looking import Look, StepFailed, look_until
 from bgpsvc.lab.probes import INTERVAL, Probes, packet_passes
 from bgpsvc.lab.report import Report, StepResult, describe
 from bgpsvc.lab.topology import (
@@ -43,15 +44,6 @@ FAILBACK_LIMIT_SECONDS = 1.0
 _ALL_ROUTES = "all prefixes of the other side in"
 
 Figures = dict[str, float]
-
-
-class StepFailed(Exception):
-    """A step did not hold: what should have been, and what was."""
-
-    def __init__(self, expected: str, seen: str) -> None:
-        super().__init__(f"expected: {expected}; seen: {seen}")
-        self.expected = expected
-        self.seen = seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,19 +359,8 @@ class Walk:
     def _since_sessions(self) -> float:
         return time.monotonic() - self._established
 
-    def _until(self, expected: str, look: Callable[[], bool | str], limit: float | None = None) -> None:
-        """Looks until it is True. The pause grows with the cost of a look, which may dump whole tables."""
-        deadline = time.monotonic() + (self._patience if limit is None else limit)
-        while True:
-            began = time.monotonic()
-            seen = look()
-            if seen is True:
-                return
-            now = time.monotonic()
-            self._check_daemons()
-            if now > deadline:
-                raise StepFailed(expected, str(seen))
-            time.sleep(max(0.05, now - began))
+    def _until(self, expected: str, look: Look, limit: float | None = None) -> None:
+        look_until(expected, look, self._patience if limit is None else limit, self._check_daemons)
 
     def _check_daemons(self) -> None:
         for name, daemon in self._lab.daemons().items():

@@ -249,6 +249,13 @@ class Site:
 
     # The daemon -------------------------------------------------------------------------------
 
+    def listen_at(self, address: str) -> None:
+        """Have REST listen on TCP; the tests themselves then ask over the socket of the state directory."""
+        self.listen = address
+        self.socket_path = self.state_dir / "api.sock"
+        self.rest.http.close()
+        self.rest = Rest(self.socket_path)
+
     def configure(self, content: Mapping[str, Any] | str) -> None:
         """Write the configuration file."""
         self.config_path.write_text(content if isinstance(content, str) else yaml.safe_dump(dict(content)))

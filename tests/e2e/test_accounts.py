@@ -28,10 +28,7 @@ URL = f"https://{ADDRESS}:{PORT}"
 def site() -> Iterator[Site]:
     with Site(stored=True) as made:
         make_certificate(made.directory, ADDRESS)
-        made.socket_path = made.state_dir / "api.sock"
-        made.rest.http.close()
-        made.rest = type(made.rest)(made.socket_path)
-        made.listen = f"{ADDRESS}:{PORT}"
+        made.listen_at(f"{ADDRESS}:{PORT}")
         files = {"--tls-cert": made.directory / "rest.crt", "--tls-key": made.directory / "rest.key"}
         made.options = tuple(part for name, path in files.items() for part in (name, str(path)))
         made.start()

@@ -20,10 +20,7 @@ URL = "http://127.0.0.1:8179"
 @pytest.mark.timeout(600)
 def test_no_request_finds_a_mistake() -> None:
     with Site(stored=True) as site:
-        site.listen = URL.removeprefix("http://")
-        site.socket_path = site.state_dir / "api.sock"
-        site.rest.http.close()
-        site.rest = type(site.rest)(site.socket_path)
+        site.listen_at(URL.removeprefix("http://"))
         site.start("--rate-limit", "0")
         build(site)
         token = site.rest.write("POST", "/v1/tokens", {"name": "schemathesis", "scope": "admin"}, 201)

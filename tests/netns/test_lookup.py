@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from bgpsvc.model import SessionId, SwitchMode
 from bgpsvc.resources import Intent
 from tests.netns.gateway_node import GatewayNode, tunnel
 
-Routes = list[dict[str, Any]]
+Routes = Sequence[dict[str, Any]]
 
 
 class World:
@@ -60,9 +60,9 @@ FIRST, SECOND = connection("first", tunnel(4)), connection("second", tunnel(5))
 def intent(
     world: World,
     *,
-    destinations: Routes = [],  # noqa: B006  # never changed
-    policies: Routes = [],  # noqa: B006
-    connections: Routes = [LEARNED, STATIC, FIRST, SECOND],  # noqa: B006
+    destinations: Routes = (),
+    policies: Routes = (),
+    connections: Routes = (LEARNED, STATIC, FIRST, SECOND),
     **more: Any,
 ) -> Intent:
     return Intent.model_validate(
