@@ -27,6 +27,7 @@ from bgpsvc.events import (
     EndOfRib,
     Event,
     HealthChanged,
+    IpsecChanged,
     LinkChanged,
     MessagesLost,
     Negotiated,
@@ -219,6 +220,8 @@ class Engine:
                 self._link_changed(event, now)
             case HealthChanged():
                 self._health_changed(event, now)
+            case IpsecChanged():
+                self._ipsec_changed(event, now)
             case ConnectedChanged():
                 self._connected_changed(event)
             case OperatorSwitch():
@@ -483,6 +486,13 @@ class Engine:
             self._log("tunnel.unhealthy", "warning", tunnel.session, event.reason)
         self._reassess(tunnel.connection, now)
         self._repoint([tunnel.session])  # with BGP the state stays, and yet static routes may have to go
+
+    def _ipsec_changed(self, event: IpsecChanged, now: float) -> None:
+        tunnel = self.tunnels.get(event.tunnel)
+        if tunnel is None or not tunnel.settings.made:
+            return
+        tunnel.ipsec_changed(event.up, event.reason, now)
+        self._reassess(tunnel.connection, now)
 
     # Propagation and policy -------------------------------------------------------------------
 

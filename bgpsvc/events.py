@@ -157,6 +157,15 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class IpsecChanged:
+    """The IPsec SAs of a tunnel came up or went down; `reason` says why, in words. Moves traffic at once."""
+
+    tunnel: SessionId
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectedChanged:
     """The networks directly connected to the namespace, whole: learned routes inside them are refused."""
 
@@ -207,4 +216,6 @@ BgpEvent = (
     | SpeakerUp
     | SpeakerDown
 )
-Event = BgpEvent | LinkChanged | HealthChanged | ConnectedChanged | OperatorSwitch | PropagationSet
+Event = (
+    BgpEvent | LinkChanged | HealthChanged | IpsecChanged | ConnectedChanged | OperatorSwitch | PropagationSet
+)

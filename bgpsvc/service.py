@@ -210,6 +210,9 @@ class BgpService:
         """Entries of the event log, also those that only the database has."""
         return await self._history.page(after, limit, kinds)
 
+    async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
+        raise NotImplementedError  # DIAGNOSE
+
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Stream of events."""
         return self._runtime.journal.subscribe(after)

@@ -18,6 +18,7 @@ from bgpsvc.model import (
 )
 from bgpsvc.policy import AttributePolicy, Weighed, weigh
 from bgpsvc.resources import Intent, Tunnel, VpnConnection
+from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.models import RoutingPolicy
 from bgpsvc.rib import AdjRibIn
 from bgpsvc.routing_policy import CompiledPolicy, compile_policy
@@ -97,7 +98,7 @@ def _settings(intent: Intent, connection: VpnConnection, number: int, tunnel: Tu
         gateway=connection.vpn_gateway,
         number=number,
         role=role,
-        interface=tunnel.interface,
+        interface=interface_of(connection.name, number, tunnel),
         local_address=bgp.local_ip.packed,
         peer_address=bgp.peer_ip.packed,
         remote_address=str(customer.address),

@@ -6,8 +6,8 @@ nexthop group per forwarding class and not one route per prefix.
 
 A tunnel is assessed from levels, never from a history of edges:
 
-    DOWN     the link is down, or the session is and forwarding state may not be kept, or the health
-             check fails and revokes the routes
+    DOWN     the link or the IPsec SA is down, or the session is and forwarding state may not be kept, or
+             the health check fails and revokes the routes
     SYNCING  the session is back, its table is not complete yet, and another tunnel can carry traffic
     STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
     WARMING  in sync again after a failure; another tunnel is live until the failback hold-down is over
@@ -27,6 +27,7 @@ from enum import IntEnum
 
 from bgpsvc.model import Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
 from bgpsvc.resources import Intent
+from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.models import HealthCheck, VpnConnection
 from bgpsvc.resources.models import Tunnel as TunnelResource
 
@@ -68,11 +69,14 @@ class TunnelSettings:
     peer_address6: bytes | None = None
     cidrs: tuple[Prefix, ...] = ()
     health_check: HealthCheck | None = None
+    made: bool = False
+    """The service makes interface and IPsec; else the interface is somebody else's."""
 
     def same_tunnel(self, other: TunnelSettings | None) -> bool:
         """True if a tunnel of these settings goes on with the other ones, keeping its state."""
         return other is not None and (
-            (self.gateway, self.interface, self.bgp) == (other.gateway, other.interface, other.bgp)
+            (self.gateway, self.interface, self.made, self.bgp)
+            == (other.gateway, other.interface, other.made, other.bgp)
         )
 
     def same_check(self, other: TunnelSettings) -> bool:
@@ -104,7 +108,8 @@ def _settings(
         gateway=connection.vpn_gateway,
         number=number,
         role=Role.ACTIVE if number == 1 else Role.STANDBY,
-        interface=tunnel.interface,
+        interface=interface_of(connection.name, number, tunnel),
+        made=tunnel.interface is None,
         remote_address=str(intent.customer_gateway(tunnel.customer_gateway).address),
         bgp=connection.enable_bgp,
         hold_down=connection.failback_hold_down,
@@ -123,7 +128,8 @@ class Tunnel:
     `established_at` and `synced_at` (End-of-RIB of every family, or no longer waited for) are None
     while not so. Without BGP `synced_at` is when the link came up. `healthy` is the health check's
     verdict: None without a check and before its first verdict, which counts as passed, so that a
-    restart of the daemon takes no traffic away.
+    restart of the daemon takes no traffic away. For the same reason `ipsec_up` is None, and counts as up,
+    until the driver has told; so it stays for an external tunnel.
     """
 
     settings: TunnelSettings
@@ -134,6 +140,8 @@ class Tunnel:
     failed_before: bool = False
     healthy: bool | None = None
     health_reason: str | None = None
+    ipsec_up: bool | None = None
+    ipsec_reason: str | None = None
     state: TunnelState = TunnelState.DOWN
     reason: str = "the session has not been established yet"
     since: float = 0.0
@@ -172,6 +180,14 @@ class Tunnel:
             self.failed_before |= self.established_at is not None or (not self.settings.bgp and self.link_up)
         self.link_up = up
 
+    def ipsec_changed(self, up: bool, reason: str, now: float) -> None:
+        """Its IPsec SAs came up or went down."""
+        if up and self.ipsec_up is False and (self.synced_at is not None or not self.settings.bgp):
+            self.synced_at = now  # as for the link
+        if not up:
+            self.failed_before |= self.established_at is not None or not self.settings.bgp
+        self.ipsec_up, self.ipsec_reason = up, reason
+
     def health_changed(self, healthy: bool, reason: str, now: float) -> None:
         """Its health check came to another verdict."""
         if healthy and self.healthy is False and not self.settings.bgp:
@@ -200,6 +216,8 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     """Assess a tunnel at `now`; `best_other` is the best state of the connection's other tunnels."""
     if not tunnel.link_up:
         return Assessment(TunnelState.DOWN, f"the interface {tunnel.interface} is down or missing")
+    if tunnel.ipsec_up is False:
+        return Assessment(TunnelState.DOWN, f"IPsec is down: {tunnel.ipsec_reason}")
     if not tunnel.settings.bgp:
         return _without_bgp(tunnel, best_other, now)
     if tunnel.established_at is None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from bgpsvc.control import SYSTEM, Actor
+from bgpsvc.diagnosis import Diagnosis
+from bgpsvc.ipsec.model import IpsecState
 from bgpsvc.model import Reason, Role, SessionState, SwitchMode
 
 
@@ -126,6 +128,8 @@ class TunnelView:
     health: Literal["healthy", "unhealthy"] | None = None
     """Verdict of the ICMP health check; None without one, and before its first verdict."""
     health_reason: str | None = None
+    ipsec: IpsecState | None = None
+    """IKE and IPsec SAs; None for an external tunnel, whose interface somebody else makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +293,12 @@ EventKind = Literal[
     "tunnel.warming",
     "tunnel.healthy",
     "tunnel.unhealthy",
+    "ipsec.up",
+    "ipsec.down",
+    "ipsec.rekeyed",
+    "ipsec.error",
+    "charon.up",
+    "charon.down",
     "connection.switchover",
     "connection.failback",
     "connection.no_live_tunnel",
@@ -424,6 +434,12 @@ class Service(Protocol):
         """Events with an id above `after`, oldest first, those that only the database has included.
 
         Raises control.StoreUnavailable if these are needed and it does not answer.
+        """
+
+    async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
+        """Walks the layers of a connection's tunnels, or of one (1 or 2), and names the first that fails.
+
+        Takes seconds: it sends probes. Raises NotFound.
         """
 
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 
 from bgpsvc.model import Family, Role, SessionId, session_id
+from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.models import Intent, Tunnel, VpnConnection
 
 TEMPLATE = "speaker.conf.j2"
@@ -97,7 +98,7 @@ def _session(intent: Intent, connection: VpnConnection, number: int, tunnel: Tun
         ttl_security=bgp.ttl_security,
         graceful_restart=bgp.graceful_restart,
         families=(Family.IPV4, Family.IPV6) if bgp.ipv6 is not None else (Family.IPV4,),
-        interface=tunnel.interface,
+        interface=interface_of(connection.name, number, tunnel),
         local_address_v6=None if bgp.ipv6 is None else str(bgp.ipv6.local_ip),
         passive=bgp.passive,
     )

@@ -31,6 +31,7 @@ from typing import Literal
 from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, pack_prefix, prefix_family
 from bgpsvc.resources import Intent
+from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.models import Vpc
 from bgpsvc.statics import RouteIndex
 
@@ -150,7 +151,11 @@ def _lookup(
 def _tunnel_interfaces(intent: Intent, vpc: Vpc) -> list[str]:
     gateway = intent.gateway_of_vpc(vpc.name)
     connections = intent.connections_of(gateway.name) if gateway is not None else ()
-    return [tunnel.interface for connection in connections for tunnel in connection.tunnels]
+    return [
+        interface_of(connection.name, number, tunnel)
+        for connection in connections
+        for number, tunnel in enumerate(connection.tunnels, 1)
+    ]
 
 
 def endpoints(intent: Intent) -> set[bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.traffic import AUTOMATIC_PRIORITY, pairs
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def _of_gateway(item: VpnGateway) -> Iterator[Claim]:
 
 
 def _of_connection(item: VpnConnection) -> Iterator[Claim]:
-    for tunnel in item.tunnels:
-        yield "interface", tunnel.interface
+    for number, tunnel in enumerate(item.tunnels, 1):
+        yield "interface", interface_of(item.name, number, tunnel)
         if tunnel.bgp is not None:
             yield "tunnel", item.vpn_gateway, tunnel.bgp.tunnel_cidr
             if tunnel.bgp.ipv6 is not None:

@@ -194,10 +194,15 @@ class DpdSettings(Resource):
 
 
 class Tunnel(Resource):
-    """One tunnel over an existing interface. Of the IPsec sections None means: not given, defaults apply."""
+    """One tunnel. Of the IPsec sections None means: not given, defaults apply.
+
+    With `interface` it is an external one: an interface that somebody else makes and protects. Without, the
+    service makes interface and IPsec itself; `mtu` in bytes overrides what path and algorithms leave.
+    """
 
     customer_gateway: f.Name
-    interface: f.InterfaceName
+    interface: f.InterfaceName | None = None
+    mtu: f.TunnelMtu | None = None
     bgp: BgpSettings | None = None
     ike: IkeSettings | None = None
     ipsec: IpsecSettings | None = None
