@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from bgpsvc.choices import Choices
 from bgpsvc.control import SYSTEM, Actor
+from bgpsvc.diagnosis import Diagnosis
 from bgpsvc.engine import Engine
 from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
