@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.examples_documents import COMMON, DOCUMENTS
+from api.examples_ipsec import IPSEC, IPSEC_2
 
 Json = dict[str, Any]
 
@@ -48,7 +49,7 @@ SESSION: Json = {
     "gateway": "gw1",
     "tunnel": 1,
     "role": "active",
-    "interface": "t1",
+    "interface": "conn1-tunnel1",
     "local_address": "169.254.10.1",
     "peer_address": "169.254.10.2",
     "local_asn": 65530,
@@ -70,7 +71,7 @@ TUNNEL: Json = {
     "gateway": "gw1",
     "tunnel": 1,
     "role": "active",
-    "interface": "t1",
+    "interface": "conn1-tunnel1",
     "link_up": True,
     "session_state": "established",
     "state": "live",
@@ -82,16 +83,18 @@ TUNNEL: Json = {
     "remote_address": "198.51.100.2",
     "health": None,
     "health_reason": None,
+    "ipsec": IPSEC,
 }
 TUNNEL_2: Json = TUNNEL | {
     "id": "conn1-tunnel2",
     "tunnel": 2,
     "role": "standby",
-    "interface": "t2",
+    "interface": "conn1-tunnel2",
     "carrying": False,
     "local_address": "169.254.20.1",
     "peer_address": "169.254.20.2",
     "remote_address": "198.51.100.4",
+    "ipsec": IPSEC_2,
 }
 CONNECTION: Json = COMMON | {
     "config": DOCUMENTS["vpn_connections"][0],
@@ -160,7 +163,7 @@ ROUTE: Json = {
     "reason": None,
     "reason_text": None,
     "session": "conn1-tunnel1",
-    "interface": "t1",
+    "interface": "conn1-tunnel1",
     "nexthop_group": 536870914,
     "candidates": [CANDIDATE, CANDIDATE_2],
 }
@@ -173,7 +176,7 @@ TABLE_ROUTE: Json = {
     "nexthop_group": 536870914,
     "connection": "conn1",
     "session": "conn1-tunnel1",
-    "interface": "t1",
+    "interface": "conn1-tunnel1",
     "next_hop": "169.254.10.2",
     "backup_session": "conn1-tunnel2",
     "source": "bgp",

@@ -35,7 +35,7 @@ BGP: Json = {
 }
 TUNNEL: Json = {
     "customer_gateway": "cgw1",
-    "interface": "t1",
+    "mtu": 1400,
     "bgp": BGP,
     "ike": IKE,
     "ipsec": IPSEC,
@@ -44,7 +44,6 @@ TUNNEL: Json = {
 }
 TUNNEL_2: Json = {
     "customer_gateway": "cgw2",
-    "interface": "t2",
     "bgp": {"tunnel_cidr": "169.254.20.0/30", "local_ip": "169.254.20.1"},
 }
 HEALTH_CHECK: Json = {

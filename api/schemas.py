@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from api import examples
 from api.render import rfc3339
 from api.schemas_control import Resource
+from api.schemas_ipsec import Ipsec
 from bgpsvc.model import Role, SessionState, SwitchMode
 from bgpsvc.views import TunnelState
 
@@ -169,6 +170,9 @@ class Tunnel(BaseModel):
         description="Verdict of the ICMP health check; null without one, and before its first verdict."
     )
     health_reason: str | None = Field(description="What the health check saw; null without a verdict.")
+    ipsec: Ipsec | None = Field(
+        description="IKE and IPsec SAs; null for a tunnel over an interface that somebody else makes."
+    )
 
 
 class TunnelList(Listing[Tunnel]):

@@ -13,7 +13,13 @@ from typing import Any, Literal, Protocol
 
 from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.diagnosis import Diagnosis
-from bgpsvc.ipsec.model import IpsecState
+from bgpsvc.ipsec.model import Cause as Cause
+from bgpsvc.ipsec.model import ChildSa as ChildSa
+from bgpsvc.ipsec.model import DriverName as DriverName
+from bgpsvc.ipsec.model import IkeSa as IkeSa
+from bgpsvc.ipsec.model import IpsecError as IpsecError
+from bgpsvc.ipsec.model import IpsecState as IpsecState
+from bgpsvc.ipsec.model import IpsecStatus as IpsecStatus
 from bgpsvc.model import Reason, Role, SessionState, SwitchMode
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api import schemas, schemas_control, schemas_insight, schemas_routes
+from api import schemas, schemas_control, schemas_insight, schemas_ipsec, schemas_routes
 from bgpsvc import control, insight, views
 from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
@@ -61,6 +61,10 @@ SHOWN = [
     (views.MessageCounts, schemas.MessageCounts),
     (views.SessionError, schemas.SessionError),
     (views.TunnelView, schemas.Tunnel),
+    (views.IpsecState, schemas_ipsec.Ipsec),
+    (views.IpsecError, schemas_ipsec.IpsecError),
+    (views.IkeSa, schemas_ipsec.IkeSa),
+    (views.ChildSa, schemas_ipsec.ChildSa),
     (views.ConnectionView, schemas.VpnConnection),
     (views.GatewayView, schemas.VpnGateway),
     (views.VpcView, schemas.Vpc),
