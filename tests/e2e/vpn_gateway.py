@@ -1,0 +1,304 @@
+"""The whole daemon with tunnels of its own making, between a host of its VPC and the provider.
+
+host ── gateway ── provider (tests.netns.wan)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from bgpsvc.lab.pings import Outage, Series
+from tests.e2e.marked import marked, new_mark
+from tests.e2e.service import LONG, REPOSITORY, Rest
+from tests.netns.namespaces import Namespace, wait_until
+from tests.netns.wan import Wan
+
+SETTLE_SECONDS = 1.0
+"""A request older than this without an answer is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of the VPN: its gateway's public and inside addresses by tunnel, its VPC and its host."""
+
+    number: int
+    asn: int
+    public: tuple[str, str]
+    inside: tuple[str, str]
+    network: str
+    address: str
+    host: str
+
+    @property
+    def connection(self) -> str:
+        """Name of its only VPN connection."""
+        return f"conn{self.number}"
+
+
+NEAR = Side(
+    number=1,
+    asn=65530,
+    public=("198.51.100.1", "198.51.100.3"),
+    inside=("169.254.10.1", "169.254.20.1"),
+    network="10.0.0.0/16",
+    address="10.0.0.1",
+    host="10.0.0.10",
+)
+FAR = Side(
+    number=2,
+    asn=65500,
+    public=("198.51.100.2", "198.51.100.4"),
+    inside=("169.254.10.2", "169.254.20.2"),
+    network="192.168.0.0/16",
+    address="192.168.0.1",
+    host="192.168.0.10",
+)
+
+
+def configuration(
+    side: Side,
+    other: Side,
+    *tunnels: Mapping[str, Any],
+    hold_time: int = 30,
+    **connection: Any,
+) -> dict[str, Any]:
+    """The resources of one side; `tunnels` has the settings (`ike`, `ipsec`, `dpd` …) of each tunnel."""
+    return {
+        "vpcs": [{"name": "vpc", "cidrs": [side.network]}],
+        "vpn_gateways": [
+            {"name": "gw", "vpc": "vpc", "addresses": list(side.public), "auto_propagate": True}
+        ],
+        "customer_gateways": [
+            {"name": f"peer{n}", "address": other.public[n - 1], "asn": other.asn} for n in (1, 2)
+        ],
+        "vpn_connections": [
+            {
+                "name": side.connection,
+                "vpn_gateway": "gw",
+                "enable_bgp": True,
+                "local_asn": side.asn,
+                "failback_hold_down": 0.5,
+                "tunnels": [
+                    {
+                        "customer_gateway": f"peer{n}",
+                        "bgp": {
+                            "tunnel_cidr": f"169.254.{n}0.0/30",
+                            "local_ip": side.inside[n - 1],
+                            "hold_time": hold_time,
+                        },
+                        **settings,
+                    }
+                    for n, settings in enumerate(tunnels, start=1)
+                ],
+                **connection,
+            }
+        ],
+    }
+
+
+class VpnGateway:
+    """A gateway, its host and its daemon. Use as a context manager."""
+
+    def __init__(self, wan: Wan, side: Side, other: Side) -> None:
+        self.side = side
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self._mark = new_mark()
+        with contextlib.ExitStack() as building:
+            # Not pytest's directory: the path of a unix socket has 107 bytes at the most.
+            made = building.enter_context(tempfile.TemporaryDirectory(prefix="bgpsvc-test-"))
+            self.directory = Path(made)
+            self.namespace, self.host = (building.enter_context(Namespace()) for _ in range(2))
+            building.callback(self._end_processes)
+            self.rest = Rest(self.directory / "api.sock")
+            building.callback(self.rest.http.close)
+            for n, (public, remote) in enumerate(zip(side.public, other.public, strict=True), start=1):
+                wan.attach(self.namespace, f"wan{n}", public, [remote])
+            self.namespace.veth("vpc", self.host, "eth0", [f"{side.address}/16"])
+            self.host.ip(f"address add {side.host}/16 dev eth0")
+            self.host.ip(f"route add default via {side.address}")
+            self._stack = building.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _end_processes(self) -> None:
+        """Everything that descends from the daemon; charons too, which take whatever end they get."""
+        while found := self._inside():
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        if self.daemon is not None:
+            self.daemon.wait()
+
+    def _inside(self) -> set[int]:
+        """Living processes that the daemon started, or that are in the gateway's namespace."""
+        here = os.fstat(self.namespace.fd).st_ino
+        found = set(marked(self._mark))
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if (entry / "ns/net").stat().st_ino == here:
+                        found.add(int(entry.name))
+        return {pid for pid in found if _runs(pid)}
+
+    # The daemon -------------------------------------------------------------------------------
+
+    def start(self, content: Mapping[str, Any] | None = None, *options: str) -> None:
+        """Run the daemon until REST answers: on a configuration file, or (None) on its store."""
+        argv = ["env", self._mark, sys.executable, "-m", "bgpsvc", "serve", "--ipsec", "userspace"]
+        argv += ["--state-dir", str(self.directory / "state"), "--listen", f"unix:{self.directory}/api.sock"]
+        if content is not None:
+            path = self.directory / "gateway.yaml"
+            path.write_text(yaml.safe_dump(dict(content)))
+            path.chmod(0o600)
+            argv += ["--config", str(path)]
+        with (self.directory / "daemon.log").open("ab") as log:
+            self.daemon = subprocess.Popen(
+                self.namespace.command(*argv, *options),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._alive, "REST answers", LONG)
+
+    def apply(self, content: Mapping[str, Any]) -> None:
+        """Have a daemon without a file take these resources."""
+        self.rest.write("POST", "/v1/configuration/apply", dict(content))
+
+    def _alive(self) -> bool:
+        assert self.daemon is not None
+        assert self.daemon.poll() is None, f"the daemon ended: {self.log()}"
+        try:
+            return self.rest.http.get("/healthz", timeout=1).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def log(self) -> str:
+        """The end of the daemon's output."""
+        path = self.directory / "daemon.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-40:])
+
+    def charon(self, number: int) -> int:
+        """Pid of the charon of a tunnel: the one that holds the TUN behind the tunnel's interface."""
+        name = self.tunnel(number)["interface"]
+        for pid in self._inside():
+            with contextlib.suppress(OSError):
+                for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+                    if f"iff:\t{name}\n" in info.read_text():
+                        return pid
+        raise AssertionError(f"no process holds {name}")
+
+    # What REST says ---------------------------------------------------------------------------
+
+    def tunnel(self, number: int) -> dict[str, Any]:
+        """The resource of a tunnel."""
+        found: dict[str, Any] = self.rest.get(f"/v1/tunnels/{self.side.connection}-tunnel{number}")
+        return found
+
+    def ipsec(self, number: int) -> dict[str, Any]:
+        """What is known of a tunnel's IPsec."""
+        found: dict[str, Any] = self.tunnel(number)["ipsec"]
+        return found
+
+    def carrying(self) -> int | None:
+        """The number of the tunnel that carries traffic."""
+        name = self.rest.get(f"/v1/vpn-connections/{self.side.connection}")["carrying"]
+        return None if name is None else int(name[-1])
+
+    def until_up(self, *numbers: int, seconds: float = 60) -> None:
+        """Until these tunnels (both, by default) are live: SAs, session and routes."""
+        for number in numbers or (1, 2):
+            try:
+                wait_until(lambda n=number: self.tunnel(n)["state"] == "live", "live", seconds)  # type: ignore[misc]
+            except AssertionError:
+                state = json.dumps(self.tunnel(number), indent=1)
+                name = f"{self.side.connection}-tunnel{number}"
+                raise AssertionError(f"{name} is not live in {seconds} s: {state}\n{self.log()}") from None
+
+    def until_carrying(self, number: int | None, seconds: float = 60) -> None:
+        """Until traffic takes this tunnel."""
+        wait_until(
+            lambda: self.carrying() == number, f"traffic of {self.side.connection} over {number}", seconds
+        )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+class Probes:
+    """Echo requests from a namespace every `interval` seconds, and which of them were answered."""
+
+    def __init__(self, namespace: Namespace, address: str, interval: float = 0.01) -> None:
+        prober = [sys.executable, "-P", "-m", "bgpsvc.lab.prober", address, "--interval", str(interval)]
+        self._command = namespace.command(*prober, "--until-eof")
+        self._series = Series()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._reader.join()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            record = json.loads(line)
+            with self._lock:
+                self._series.add(record["sent"], record["received"])
+
+    def outage(self, since: float) -> Outage:
+        """The loss since a time (CLOCK_MONOTONIC), up to the requests that may still be answered."""
+        with self._lock:
+            return self._series.outage(since, time.monotonic() - SETTLE_SECONDS)
+
+    def until_flowing(self, seconds: float = 60) -> None:
+        """Until every request of a second was answered, all of them sent after this call."""
+        began = time.monotonic()
+
+        def flowing() -> bool:
+            end = time.monotonic() - SETTLE_SECONDS
+            with self._lock:
+                return end - 1 >= began and self._series.flows(end - 1, end)
+
+        wait_until(flowing, "every ping is answered", seconds)
