@@ -101,8 +101,11 @@ class Driver(Protocol):
     async def initiate(self, tunnel: SessionId) -> None:
         """Have charon negotiate. Returns when it has begun; what comes of it are signals. DriverError."""
 
-    async def terminate(self, tunnel: SessionId, force: bool) -> None:
-        """End the IKE SAs of a tunnel; `force`: without waiting for the peer's answer. DriverError."""
+    async def terminate(self, tunnel: SessionId, force: bool, ike_id: int | None = None) -> None:
+        """End the IKE SAs of a tunnel; `force`: without waiting for the peer's answer. DriverError.
+
+        `ike_id`: that one alone (of several which both sides began at once). What is gone is no error.
+        """
 
     async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
         """The IKE SAs of all tunnels, newest last. Those whose charon does not answer are left out."""
