@@ -42,9 +42,7 @@ def _found(intent: Intent) -> Iterator[Fault]:
 
 
 def _not_applied(key: str) -> str:
-    return (
-        f"{key} is checked and not applied: a tunnel is an existing interface, its IPsec is set up elsewhere"
-    )
+    return f"{key} is checked and not applied: interface is given, so IPsec is set up elsewhere"
 
 
 def _shared_namespace(intent: Intent) -> Iterator[Fault]:
@@ -88,7 +86,7 @@ def _tunnels(intent: Intent, connection: VpnConnection, path: Path) -> Iterator[
 def _own(connection: VpnConnection) -> tuple[Fault, ...]:
     """What concerns the connection alone, at paths inside it."""
     found: list[Fault] = []
-    if not connection.effect_immediately:
+    if not connection.effect_immediately and all(tunnel.interface for tunnel in connection.tunnels):
         found.append(Fault(("effect_immediately",), _not_applied("effect_immediately")))
     for number, tunnel in enumerate(connection.tunnels):
         found += _ipsec(tunnel, ("tunnels", number))
@@ -96,8 +94,8 @@ def _own(connection: VpnConnection) -> tuple[Fault, ...]:
 
 
 def _ipsec(tunnel: Tunnel, path: Path) -> Iterator[Fault]:
-    for key in ("ike", "ipsec", "dpd", "nat_traversal"):
-        if getattr(tunnel, key) is not None:
+    for key in ("mtu", "ike", "ipsec", "dpd", "nat_traversal"):
+        if tunnel.interface is not None and getattr(tunnel, key) is not None:
             yield Fault((*path, key), _not_applied(key))
     for key, section in (("ike", tunnel.ike), ("ipsec", tunnel.ipsec)):
         if section is not None:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from bgpsvc.resources.draft import Draft, Fault, IPNetwork, PartialDraft
 from bgpsvc.resources.fields import DEFAULT_ROUTE_TABLE
 from bgpsvc.resources.index import session_parts
+from bgpsvc.resources.interfaces import made_name
 from bgpsvc.resources.traffic import AUTOMATIC_PRIORITY, pairs
 
 KINDS_IN_ORDER = (
@@ -124,7 +125,7 @@ def one_owner(intent: Draft) -> Iterator[Fault]:
 
 
 def _interfaces(intent: Draft) -> Iterator[Fault]:
-    seen: dict[str, str] = {}
+    seen = _made_interfaces(intent)
     for connection in intent.sections("vpn_connections"):
         for number, tunnel in enumerate(connection.sections("tunnels"), 1):
             interface = tunnel.get("interface", str)
@@ -139,6 +140,35 @@ def _interfaces(intent: Draft) -> Iterator[Fault]:
             user = f"VPC {vpc.written('name')}"
             if seen.setdefault(interface, user) != user:
                 yield Fault(path, f"is used by {seen[interface]}", "an interface of this VPC's networks")
+
+
+def _made_interfaces(intent: Draft) -> dict[str, str]:
+    """Names of the interfaces that the service makes, and for what."""
+    return {
+        made_name(name, number): f"tunnel {number} of {name}, whose interface the service makes"
+        for connection in intent.sections("vpn_connections")
+        if (name := connection.get("name", str)) is not None
+        for number, tunnel in enumerate(connection.sections("tunnels"), 1)
+        if tunnel.absent("interface")
+    }
+
+
+def public_addresses(intent: Draft) -> Iterator[Fault]:
+    """Between two public addresses there is one tunnel that the service makes: packets tell no more."""
+    customers = {item.get("name", str): item for item in intent.sections("customer_gateways")}
+    seen: dict[tuple[str, int, IPv4Address], str] = {}
+    for connection in intent.sections("vpn_connections"):
+        gateway = connection.get("vpn_gateway", str)
+        for number, tunnel in enumerate(connection.sections("tunnels"), 1):
+            customer = customers.get(tunnel.get("customer_gateway", str) or "")
+            address = None if customer is None else customer.get("address", IPv4Address)
+            if gateway is None or address is None or not tunnel.absent("interface"):
+                continue
+            user = f"tunnel {number} of {connection.written('name')}"
+            other = seen.setdefault((gateway, number, address), user)
+            if other != user:
+                detail = f"{other} leads from the same public address to {address} already"
+                yield Fault(tunnel.at("customer_gateway"), detail, "a customer gateway with another address")
 
 
 def bgp_needs_asn(intent: Draft) -> Iterator[Fault]:
@@ -298,6 +328,7 @@ RULES = (
     references,
     sessions,
     one_owner,
+    public_addresses,
     bgp_needs_asn,
     other_side,
     tunnel_cidrs,

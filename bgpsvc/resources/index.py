@@ -103,6 +103,8 @@ def _of_gateway(item: VpnGateway) -> Iterator[Claim]:
 def _of_connection(item: VpnConnection) -> Iterator[Claim]:
     for number, tunnel in enumerate(item.tunnels, 1):
         yield "interface", interface_of(item.name, number, tunnel)
+        if tunnel.interface is None:
+            yield "made", item.vpn_gateway, number, tunnel.customer_gateway
         if tunnel.bgp is not None:
             yield "tunnel", item.vpn_gateway, tunnel.bgp.tunnel_cidr
             if tunnel.bgp.ipv6 is not None:

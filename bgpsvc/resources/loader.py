@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from bgpsvc.resources import advice, document
+from bgpsvc.resources import advice, cross_rules, document, rules
 from bgpsvc.resources.draft import Fault, Invalid, Path
 from bgpsvc.resources.fields import Checked
 from bgpsvc.resources.models import Intent
@@ -35,7 +35,7 @@ def load(text: str, filename: str, read_secret: SecretReader | None = None) -> L
     """
     root = compose(text, filename)
     reader = _YamlReader(filename, root, read_secret)
-    draft = reader.resource(Intent, root, ())
+    draft = reader.resource(_File, root, ())
     if reader.problems or isinstance(draft, Invalid):
         raise ConfigError(reader.problems)
     intent = frozen(Intent, draft)
@@ -54,6 +54,12 @@ def compose(text: str, filename: str) -> yaml.Node:
         keys = ", ".join(plan_of(Intent))
         raise ConfigError([Problem(filename, 1, 1, "", None, "the file is empty", f"the keys {keys}")])
     return root
+
+
+class _File(Intent):
+    """A whole configuration, which nothing completes: the store would make the keys that are left out."""
+
+    RULES = (*cross_rules.RULES, rules.pre_shared_keys)
 
 
 class _Part(Intent):

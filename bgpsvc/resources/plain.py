@@ -97,8 +97,8 @@ def parse(
 
     `keep` is the resource as it is now: a mask takes the secret from there, as does a tunnel without a
     pre-shared key, and its name cannot change. A tunnel that has no key then gets one of `make_key`, and an
-    `ike` section to hold it. `read_secret` reads the files that `password_file` and `pre_shared_key_file`
-    name; without it they are refused.
+    `ike` section to hold it, unless its IPsec is set up elsewhere. `read_secret` reads the files that
+    `password_file` and `pre_shared_key_file` name; without it they are refused.
     """
     reader = JsonReader(kind.model, document, keep, read_secret)
     draft = reader.resource(kind.model, document, ())
@@ -126,7 +126,8 @@ def _with_key(tunnel: Tunnel, former: Tunnel | None, make_key: MakeKey | None) -
     if tunnel.ike is not None and tunnel.ike.pre_shared_key is not None:
         return tunnel
     key = former.ike.pre_shared_key if former is not None and former.ike is not None else None
-    if key is None and make_key is not None:
+    elsewhere = tunnel.interface is not None and tunnel.ike is None
+    if key is None and make_key is not None and not elsewhere:
         key = SecretStr(make_key())
     if key is None:
         return tunnel

@@ -93,6 +93,21 @@ def ike_mode(ike: Draft) -> Iterator[Fault]:
         yield Fault(ike.at("mode"), "only ikev1 has an aggressive mode", "main, or version: ikev1")
 
 
+def pre_shared_keys(intent: Draft) -> Iterator[Fault]:
+    """Each tunnel that the service makes has a pre-shared key, in the file or in one of its own."""
+    for connection in intent.sections("vpn_connections"):
+        for tunnel in connection.sections("tunnels"):
+            ike = tunnel.section("ike")
+            if not tunnel.absent("interface") or (ike is None and not tunnel.absent("ike")):
+                continue
+            if ike is None or (ike.absent("pre_shared_key") and ike.absent("pre_shared_key_file")):
+                detail = "is missing, and only for resources in the database one is made"
+                allowed = (
+                    "pre_shared_key, or pre_shared_key_file; or interface, if the IPsec is set up elsewhere"
+                )
+                yield Fault(tunnel.at("ike", "pre_shared_key"), detail, allowed)
+
+
 def connection_tunnels(connection: Draft) -> Iterator[Fault]:
     """Two tunnels, or one in the legacy form, each with `bgp` where BGP is enabled."""
     count = connection.count("tunnels")
@@ -136,11 +151,16 @@ def _traffic_pairs(connection: Draft) -> Iterator[Fault]:
                 detail = f"has no partner, {key} has no IPv{network.version} network"
                 yield Fault(path, detail, f"the family of a network in {key}")
     count = sum(1 for _ in pairs([n for _, n in local], [n for _, n in remote]))
-    if count > 1:
-        for tunnel in connection.sections("tunnels"):
-            ike = tunnel.section("ike")
-            if ike is not None and ike.get("version", str) == "ikev1":
-                yield Fault(ike.at("version"), "several CIDR pairs need IKEv2", _ONE_PAIR)
+    for tunnel in connection.sections("tunnels"):
+        ike = tunnel.section("ike")
+        if ike is None or ike.get("version", str) != "ikev1":
+            continue
+        if count > 1:
+            yield Fault(ike.at("version"), "several CIDR pairs need IKEv2", _ONE_PAIR)
+        elif connection.get("enable_bgp", bool) and tunnel.absent("interface"):
+            # The tunnel's own addresses are a pair of selectors too (`ipsec.wanted`).
+            detail = "BGP and the CIDRs are two pairs of selectors, and several need IKEv2"
+            yield Fault(ike.at("version"), detail, "ikev2, or enable_bgp: false")
 
 
 def health_ends(check: Draft) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -223,14 +224,21 @@ def test_a_key_that_is_left_out_stays_and_a_password_goes() -> None:
 
 
 def test_keys_are_made_where_none_is_there() -> None:
-    made = iter(["first", "second", "third"])
-    new = parsed(small(), make_key=lambda: next(made))
+    made = iter(["first", "second", "third", "fourth"])
+    ours = small()
+    for tunnel in ours["tunnels"]:
+        del tunnel["interface"]
+    new = parsed(ours, make_key=lambda: next(made))
     assert keys_of(new) == ["first", "second"]
-    assert keys_of(parsed(small(), keep=new, make_key=lambda: next(made))) == ["first", "second"]
-    given = small()
+    assert keys_of(parsed(ours, keep=new, make_key=lambda: next(made))) == ["first", "second"]
+    given = deepcopy(ours)
     given["tunnels"][0]["ike"] = {"pre_shared_key": "mine"}
     assert keys_of(parsed(given, make_key=lambda: next(made))) == ["mine", "third"]
-    assert keys_of(parsed(small())) == [None, None]
+    assert keys_of(parsed(ours)) == [None, None]
+    # IPsec that is set up elsewhere needs none, unless the section says that one is wanted.
+    elsewhere = small()
+    elsewhere["tunnels"][1]["ike"] = {}
+    assert keys_of(parsed(elsewhere, make_key=lambda: next(made))) == [None, "fourth"]
 
 
 def test_files_are_refused_unless_they_can_be_read() -> None:
