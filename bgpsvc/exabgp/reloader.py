@@ -19,8 +19,9 @@ from bgpsvc.exabgp.answers import Reloaded
 from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.dialogue import Dialogue, NoAnswer
-from bgpsvc.exabgp.process import Paths, SpeakerProcess, write_private
+from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.model import SessionId
+from bgpsvc.processes import write_private
 
 RELOAD_TIMEOUT = 8.0
 RELOAD_RETRY_FIRST = 1.0

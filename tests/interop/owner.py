@@ -17,8 +17,8 @@ from typing import Any
 
 from bgpsvc.events import BgpEvent, EndOfRib, MessagesLost, SessionDown, SessionResync, SessionUp
 from bgpsvc.exabgp.config import SpeakerSession
-from bgpsvc.exabgp.process import write_private
 from bgpsvc.exabgp.speaker import Speakers
+from bgpsvc.processes import write_private
 from tests.interop.harness import Recorder
 from tests.netns.namespaces import Namespace
 

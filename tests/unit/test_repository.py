@@ -130,6 +130,7 @@ def test_pure_modules_are_guarded_and_exist() -> None:
         "journal",
         "metrics",
         "netns",
+        "processes",
         "accounts",
         "choices",
         "controller",

@@ -1,0 +1,134 @@
+"""Processes that outlive the daemon: started by us, or found running and adopted.
+
+Pid, start time and boot id together name a process without doubt; written down they are its record, by which
+a later daemon finds it again. From then on a pidfd says when it ends, whether it is our child or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only our user can read it."""
+    temporary = path.with_name(f".{path.name}.new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        os.fchmod(fd, 0o600)
+        file.write(text)
+    temporary.replace(path)
+
+
+class Process:
+    """A running (or just ended) process. `child` is None if it is not our own."""
+
+    def __init__(self, pid: int, pidfd: int, child: subprocess.Popen[bytes] | None) -> None:
+        self.pid = pid
+        self.child = child
+        self._pidfd = pidfd
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(pidfd, self._on_end)
+
+    @property
+    def running(self) -> bool:
+        return not self._ended.is_set()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; that it has ended already is no error."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    async def wait(self) -> None:
+        """Until it has ended."""
+        await self._ended.wait()
+
+    async def end(self, patience: float) -> None:
+        """End it: TERM, and KILL if it takes longer than `patience` seconds."""
+        self.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(patience):
+                await self.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self.wait()
+
+    def how_it_ended(self) -> str:
+        """`killed by SIGKILL`, `ended with status 1`, or `ended` if it was not our child."""
+        if self.child is not None and (code := self.child.poll()) is not None:
+            return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return "ended"
+
+    def release(self) -> None:
+        """Stop watching it; it goes on. Closes the pidfd."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self.child is not None and self.child.returncode is None and self.child.poll() is None:
+            # It is meant to outlive us: keep Popen from warning about that.
+            self.child.returncode = 0
+
+    def _on_end(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        if self.child is not None:
+            self.child.wait()
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._ended.set()
+
+
+def record_of(pid: int) -> dict[str, Any]:
+    """What names a running process without doubt; for `open_recorded`."""
+    return {"pid": pid, "start": start_time(pid), "boot": boot_id()}
+
+
+def open_recorded(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Pid and a pidfd of the process of a record, None if it has ended.
+
+    KeyError, TypeError or ValueError if it is no record.
+    """
+    pid, started, boot = int(record["pid"]), int(record["start"]), str(record["boot"])
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    # Compared with the pidfd in hand: the pid can't pass to another process unnoticed any more.
+    if boot != boot_id() or started != start_time(pid):
+        os.close(pidfd)
+        return None
+    return pid, pidfd
+
+
+def start_time(pid: int) -> int:
+    """Start of a process in clock ticks since boot (proc(5), field 22); -1 if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return -1
+    # The command name is in parentheses and may contain any character.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """Names this run of the kernel."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def last_line(path: Path, most: int = 2000) -> str:
+    """The last line of a file that is not empty, looked for in its last `most` bytes; "" if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - most))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
