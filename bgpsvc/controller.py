@@ -121,7 +121,7 @@ class Controller:
     def _standing(self, view: ResourceView) -> ResourceView:
         if view.status != "active":
             return view
-        why = why_not(self._runtime.engine, self._runtime.custom.problems, view.kind, view.name)
+        why = why_not(self._runtime.engine, self._runtime.custom_problems, view.kind, view.name)
         return view if why is None else replace(view, status_reason=why)
 
     def configuration(self) -> Document:

@@ -33,28 +33,19 @@ from bgpsvc.exabgp.channel import ChannelClosed
 from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers
-from bgpsvc.fib.lookup import CustomRoutes, set_fixed, set_rules
 from bgpsvc.fib.netlink import Kernel
-from bgpsvc.fib.ops import (
-    METRIC_CUSTOM,
-    METRIC_GUARD,
-    METRIC_PRIMARY,
-    DeleteRoutes,
-    Op,
-    OpError,
-    SetRoutes,
-)
+from bgpsvc.fib.ops import DeleteRoutes, Op, OpError, SetRoutes
 from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
-from bgpsvc.fib.rules import FixedType, Rule, custom_routes, endpoints, fixed_routes, lookups, wanted
 from bgpsvc.health.check import Verdict
 from bgpsvc.health.prober import Probe, Prober
 from bgpsvc.journal import Journal
 from bgpsvc.metrics import FibCounters
-from bgpsvc.model import Prefix, SessionId, SwitchMode, format_prefix
+from bgpsvc.model import SessionId, SwitchMode, format_prefix
 from bgpsvc.netns import claim_namespace
 from bgpsvc.resources import Intent
 from bgpsvc.settling import Settling
+from bgpsvc.surroundings import Surroundings
 
 ROUTES_PER_BATCH = 2000
 """Routes that one plan may touch: 5 to 8 ms of the kernel's time. An event waits for one of them."""
@@ -95,14 +86,7 @@ class Runtime:
         self._speaking: frozenset[SessionId] = frozenset()
         """Sessions that the speakers know."""
         self._commands: set[asyncio.Task[None]] = set()
-        self._fixed: dict[int, dict[Prefix, FixedType | None]] = {}
-        """Fixed routes that stand in the kernel, by table; None: of an unknown type."""
-        self._rules: list[Rule] | None = None
-        """Policy rules that stand in the kernel; None if they have to be read."""
-        self._rules_lost = 0
-        """How often some were removed."""
-        self.custom = CustomRoutes()
-        """The custom routes of VPCs in the kernel; its `problems` say which are not there, and why."""
+        self._surroundings = Surroundings(self.engine, self._note)
         self._custom_due = False
         self._prober = Prober(self._on_verdict)
         self._settling = Settling(RETRY_INTERVAL)
@@ -120,7 +104,7 @@ class Runtime:
         self._namespace = claim_namespace()
         for name, value in prepare().items():
             log.info("set %s to %s", name, value)
-        self._monitor.watch(self._tables())
+        self._monitor.watch(self._surroundings.tables())
         loop = asyncio.get_running_loop()
         loop.add_reader(self._monitor.fileno(), self._on_notices)
         self._read_links()
@@ -222,7 +206,7 @@ class Runtime:
         """Make lookup rules and speakers follow the engine's intent."""
         # First, whatever the kernel says: a tunnel that was made anew counts as healthy until it is told.
         await self._prober.configure(self._probes())
-        self._monitor.watch(self._tables())
+        self._monitor.watch(self._surroundings.tables())
         await self._take_over_kernel()
         self._name_missing_interfaces()
         sessions = sessions_of(self.engine.intent)
@@ -266,58 +250,20 @@ class Runtime:
         if not self.engine.fib.loaded:
             # Once and all tables: what no resource names any more is found there too.
             self._load_kernel_state()
-        await self._set_fixed()
-        await self._set_rules()
-        await self._set_custom()
+        await self._surroundings.apply()
         self.engine.takeover.loaded()
 
-    async def _set_rules(self) -> None:
-        intent = self.engine.intent
-        wished = wanted(lookups(intent, self.engine.numbers), endpoints(intent))
-        if wished == self._rules:
-            return  # reading thousands of rules takes long, and most writes do not concern them
-        self._rules = None
-        before = self._rules_lost
-        added, deleted = await set_rules(wished)
-        if self._rules_lost == before:
-            self._rules = wished
-        if added or deleted:
-            log.info("policy rules: %d added, %d deleted", len(added), len(deleted))
-
-    async def _set_fixed(self) -> None:
-        tables = fixed_routes(self.engine.intent, self.engine.numbers)
-        for number in {**self._fixed, **tables}:
-            wished, present = tables.get(number, {}), self._fixed.get(number, {})
-            if wished != present:
-                await set_fixed(number, wished, present)
-                self._fixed[number] = dict(wished)
-
-    async def _set_custom(self) -> None:
-        for name in await self.custom.apply(custom_routes(self.engine.intent)):
-            text = f"the custom route is not in the table: {self.custom.problems[name]}"
-            self._note(Log("fib.error", "error", name, text))
-
-    def _custom_noticed(self, seen: repair.Seen) -> None:
-        """Somebody, or a link that went down, removed custom routes; or what they need came."""
-        for table, prefix in seen.custom:
-            self.custom.gone(table, prefix)
-        if seen.links or seen.addresses:
-            self.custom.forget_unicast()
-        concerned = bool(seen.custom or seen.links or seen.addresses) and self.engine.intent.vpc_routes
-        if concerned and not self._custom_due:
-            self._custom_due = True
-            self._spawn(self._custom_again())
+    @property
+    def custom_problems(self) -> Mapping[str, str]:
+        """Which custom routes of VPCs are not in the kernel, and why."""
+        return self._surroundings.custom.problems
 
     async def _custom_again(self) -> None:
         self._custom_due = False
         try:
-            await self._set_custom()
+            await self._surroundings.set_custom()
         except OSError as error:
             self._note(Log("fib.error", "error", "fib", f"custom routes: {error}"))
-
-    def _tables(self) -> list[int]:
-        """Tables that VPCs name; those of our own numbers are watched anyway."""
-        return [vpc.table for vpc in lookups(self.engine.intent, self.engine.numbers)]
 
     def _probes(self) -> dict[SessionId, Probe]:
         found = {}
@@ -343,14 +289,7 @@ class Runtime:
     def _load_kernel_state(self) -> None:
         tables = self._kernel.all_routes()
         self.engine.fib.load(self._kernel.nexthops(), tables)
-        keys = [
-            (number, *key) for number, routes in tables.items() for key in routes if key[1] < METRIC_PRIMARY
-        ]
-        self._fixed = {number: {} for number, _, _ in keys}
-        for number, prefix, metric in keys:
-            if metric == METRIC_GUARD:
-                self._fixed[number][prefix] = None
-        self.custom.found((number, prefix) for number, prefix, metric in keys if metric == METRIC_CUSTOM)
+        self._surroundings.found(tables)
 
     # Events in --------------------------------------------------------------------------------
 
@@ -373,16 +312,12 @@ class Runtime:
             self._read_links()
             self._connected_stale = True
             self._load_kernel_state()
-            self._settling.request(frozenset())  # fixed and custom routes may be gone too
             self._repaired(0, "notifications of the kernel were lost; its state was read again")
-        if seen.guards:
-            self._fixed = {number: dict.fromkeys(routes) for number, routes in self._fixed.items()}
-        if seen.rules or seen.overrun:
-            self._rules = None
-            self._rules_lost += 1
-        if seen.guards or seen.rules:
+        if self._surroundings.noticed(seen):
             self._settling.request(frozenset())  # finds nothing to do if the deletion was ours
-        self._custom_noticed(seen)
+        if self._surroundings.concerns_custom(seen) and not self._custom_due:
+            self._custom_due = True
+            self._spawn(self._custom_again())
         if seen.routes or seen.nexthops:
             self._repaired(
                 seen.routes,

@@ -33,7 +33,7 @@ def described(kind: Kind) -> Json:
         "vpn_connections": {
             "name": "other",
             "vpn_gateway": "gw1",
-            "tunnels": [{"customer_gateway": "cgw2", "interface": "t9"}],
+            "tunnels": [{"customer_gateway": "cgw2"}],
         },
         "customer_gateways": {"name": "other", "address": "198.51.100.9"},
         "destination_routes": {

@@ -22,19 +22,12 @@ NOW = WriteOptions()
 DRY = WriteOptions(dry_run=True)
 
 
-class Custom:
-    """Custom routes, none in trouble."""
-
-    def __init__(self) -> None:
-        self.problems: dict[str, str] = {}
-
-
 class FakeRuntime:
     """What the controller needs of a running gateway. `settle` is what the background does."""
 
     def __init__(self, intent: Intent) -> None:
         self.engine = Engine(intent, 0.0)
-        self.custom = Custom()
+        self.custom_problems: dict[str, str] = {}
         self.settling = Settling(1.0)
         self.adopted: list[Intent] = []
         self.forgotten: list[str] = []
@@ -95,7 +88,6 @@ def tunnel(number: int) -> dict[str, Any]:
     """A tunnel of the reference connection."""
     return {
         "customer_gateway": f"peer{number}",
-        "interface": f"t{number}",
         "bgp": {"tunnel_cidr": f"169.254.{number}0.0/30", "local_ip": f"169.254.{number}0.1"},
     }
 
