@@ -1,0 +1,465 @@
+"""Keeps one tunnel up: a state machine over what charon and the driver say. Pure; time is an argument.
+
+It is level-triggered: the SAs as last read decide what is told, events only bring the news earlier.
+
+    unmade         interface and connection are to be made (again), or the driver is at it
+    ending         SAs of former settings, of a dead peer or before a restart are being ended
+    down, wanted   an attempt is under way, or the next one is due
+    down, waiting  for traffic (`immediately` is false): the interface's counter is read, or the kernel tells
+    up             a child SA is installed below an established IKE SA
+
+So that two of us do not begin at once, the side with the lower public address does, and the other one waits
+each time the tunnel goes down. If both begin nevertheless and two IKE SAs stay, the newest that has a child
+is kept; the side with the lower address ends the other, and the higher one if that does not happen.
+"""
+
+from __future__ import annotations
+
+from bgpsvc.effects import Log
+from bgpsvc.events import IpsecChanged
+from bgpsvc.ipsec.actions import BringUp, Initiate, Output, Poll, ReadTraffic, Terminate
+from bgpsvc.ipsec.attempts import ANSWER_S, BACKOFF_MOST_S, YIELD_S, Attempts
+from bgpsvc.ipsec.causes import CauseReader
+from bgpsvc.ipsec.complaints import Complaints
+from bgpsvc.ipsec.model import (
+    Cause,
+    DriverName,
+    IkeSa,
+    IpsecError,
+    IpsecState,
+    IpsecStatus,
+    IpsecTunnel,
+)
+from bgpsvc.ipsec.port import CharonDown, CharonUp, Logged, Made, SaChanged, SaRekeyed, Signal
+from bgpsvc.ipsec.sas import best, merged, surplus, usable, without
+
+CHARON_RETRY_S = BACKOFF_MOST_S
+"""After which charon is tried again though nobody said that it is back."""
+UNKNOWN_MOST_S = 10.0
+"""How long a tunnel's SAs may be unknown before there are none."""
+TRAFFIC_READ_S = 1.0
+DUPLICATES_S, DUPLICATES_LATER_S = 5.0, 15.0
+"""How long two IKE SAs may stand side by side; the later is for the side with the higher address."""
+
+_PHASE_2 = (Cause.ESP_PROPOSAL_MISMATCH, Cause.PFS_MISMATCH, Cause.SELECTOR_MISMATCH)
+_SIGNS_OF_LIFE = ("received packet", "parsed ")
+_QUESTIONS = ("sending DPD request", "retransmit ")
+
+
+class Keeper:
+    """One tunnel. Feed it, then `take` what it asks for; call `tick` at `deadline`."""
+
+    def __init__(self, tunnel: IpsecTunnel, driver: DriverName, now: float) -> None:
+        self.version = 0
+        """Grows with every event that makes what was read before it outdated."""
+        self._tunnel = tunnel
+        self._driver = driver
+        self._reader = CauseReader(tunnel)
+        self._attempts = Attempts()
+        self._complaints = Complaints(tunnel.id)
+        self._outbox: list[Output] = []
+        self._made: Made | None = None
+        self._bringing = 0
+        """How many `BringUp` have no answer yet."""
+        self._bring_at: float | None = now
+        self._charon = True
+        self._sas: tuple[IkeSa, ...] = ()
+        self._seen_at = now
+        self._known = False
+        """The SAs were read, or it is clear that there are none."""
+        self._unknown_until: float | None = None
+        self._told: bool | None = None
+        self._ending = False
+        self._end_at: float | None = None
+        self._silent_since: float | None = None
+        self._several_since: float | None = None
+        self._packets: int | None = None
+        self._read_at: float | None = None
+        self._status = IpsecStatus.IKE_SA_NOT_ESTABLISHED
+        self._since = now
+        self._why = "not negotiated yet"
+        self._phase_2_failed = False
+        self._established = 0
+        self._rekeyed = 0
+
+    # What it tells ------------------------------------------------------------------------------
+
+    def take(self) -> tuple[Output, ...]:
+        """What is to be done and told, in order; each once."""
+        taken, self._outbox = tuple(self._outbox), []
+        return taken
+
+    @property
+    def tunnel(self) -> IpsecTunnel:
+        """As wanted now."""
+        return self._tunnel
+
+    @property
+    def told(self) -> bool | None:
+        """What was told last: up or down; None if nothing was yet."""
+        return self._told
+
+    @property
+    def busy(self) -> bool:
+        """Something was asked of the driver that decides how it goes on."""
+        return self._bringing > 0 or (self._ending and self._end_at is None)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` is to be called; None if only an event goes on."""
+        times = (
+            self._bring_at,
+            self._end_at,
+            self._attempts.deadline if self._may_negotiate else None,
+            self._read_at,
+            self._unknown_until,
+            self._dead_at,
+            self._surplus_at,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def state(self) -> IpsecState:
+        """All that is known."""
+        return IpsecState(
+            tunnel=self._tunnel.id,
+            driver=self._driver,
+            interface=self._tunnel.interface,
+            status=self._status,
+            reason=self._why,
+            since=self._since,
+            seen_at=self._seen_at,
+            ike=best(self._sas),
+            last_error=self._complaints.last,
+            retry_at=self._bring_at if self._bring_at is not None else self._attempts.due_at,
+            mtu=None if self._made is None else self._made.mtu,
+            established_count=self._established,
+            rekey_count=self._rekeyed,
+        )
+
+    # What it hears: the driver --------------------------------------------------------------------
+
+    def configure(self, tunnel: IpsecTunnel) -> None:
+        """Its settings are others now."""
+        self._tunnel = tunnel
+        self._reader = CauseReader(tunnel)
+        self._attempts.succeeded()
+        self._bring_up()
+
+    def restart(self, now: float) -> None:
+        """The operator wants it negotiated anew."""
+        self._attempts.succeeded()
+        if self._made is None or not self._charon:
+            self._bring_up()
+            return
+        self._why = "restarted by the operator"
+        self._end()
+        self._settle(now)
+
+    def made(self, made: Made, now: float) -> None:
+        """`BringUp` was done."""
+        self._made, self._bring_at, self._charon = made, None, True
+        self._bringing -= 1
+        if not self._known:
+            self._unknown_until = now + UNKNOWN_MOST_S
+        self._outbox.append(Poll())
+        if made.renewed:
+            if self._told:
+                self._complaints.note(
+                    IpsecError(now, Cause.SETTINGS_CHANGED, "the settings changed; it is negotiated anew")
+                )
+            self._why = "the settings changed; it is negotiated anew"
+            self._end()
+        self._settle(now)
+
+    def failed(self, what: Output, cause: Cause, text: str, now: float) -> None:
+        """The driver could not do this."""
+        match what:
+            case BringUp():
+                self._bringing -= 1
+                self._bring_at = None if self._bringing else now + self._attempts.back_off()
+                self._learned()
+            case Terminate(ike_id=None):
+                self._end_at = now + self._attempts.back_off()
+            case Initiate():
+                self._attempts.failed(now)
+        self._complain(IpsecError(now, cause, text))
+        self._settle(now)
+
+    def terminated(self, now: float) -> None:
+        """`Terminate` was done: all SAs that there were are gone."""
+        self._ending, self._end_at = False, None
+        self._forget_sas()
+        self._want(now)
+        self._outbox.append(Poll())
+        self._settle(now)
+
+    def seen(self, sas: tuple[IkeSa, ...], now: float) -> None:
+        """The SAs as they are, newest last."""
+        self._sas, self._seen_at = sas, now
+        self._learned()
+        self._settle(now)
+
+    def traffic(self, packets: int, now: float) -> None:
+        """So many packets were sent into the interface."""
+        before, self._packets = self._packets, packets
+        if before is not None and packets > before:
+            self._attempts.due(now)
+        self._settle(now)
+
+    # What it hears: charon ------------------------------------------------------------------------
+
+    def hear(self, signal: Signal, now: float) -> None:
+        """An event."""
+        match signal:
+            case Logged():
+                self._line(signal, now)
+                return
+            case SaChanged():
+                self.version += 1
+                self._changed(signal, now)
+            case SaRekeyed(what=what):
+                self.version += 1
+                self._rekeyed += 1
+                self._outbox += (Poll(), self._rekey_log(what))
+            case CharonDown(reason=reason):
+                self.version += 1
+                self._charon_down(reason, now)
+            case CharonUp():
+                self.version += 1
+                self._charon_up(now)
+        self._settle(now)
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        if self._bring_at is not None and now >= self._bring_at:
+            self._bring_up()
+        if self._end_at is not None and now >= self._end_at:
+            self._end()
+        if self._unknown_until is not None and now >= self._unknown_until:
+            self._learned()
+        if self._dead_at is not None and now >= self._dead_at:
+            self._peer_is_dead(now)
+        if self._surplus_at is not None and now >= self._surplus_at:
+            self._several_since = now
+            self._outbox += [Terminate(ike.unique_id) for ike in surplus(self._sas)]
+            self._outbox.append(Poll())
+        if self._read_at is not None and now >= self._read_at:
+            self._read_at = now + TRAFFIC_READ_S
+            self._outbox.append(ReadTraffic())
+        if self._may_negotiate:
+            self._negotiate(now)
+        self._settle(now)
+
+    def _line(self, line: Logged, now: float) -> None:
+        if line.message.startswith(_SIGNS_OF_LIFE):
+            self._attempts.sign_of_life(now)
+            self._silent_since = None
+        elif line.message.startswith(_QUESTIONS) and self._silent_since is None:
+            self._silent_since = now
+        error = self._reader.feed(line, now)
+        if error is None:
+            return
+        if error.cause is Cause.DELETED_BY_PEER:
+            # Peers delete what a rekey has replaced too: it only counts if the tunnel goes down.
+            self._complaints.hint(error)
+            return
+        if error.cause is Cause.PEER_NOT_RESPONDING and any(ike.established for ike in self._sas):
+            error = IpsecError(now, Cause.DPD_TIMEOUT, f"the peer fell silent: {error.text}")
+        self._complain(error)
+        if self._attempts.under_way:
+            self._attempts.failed(now)
+        self._settle(now)
+
+    def _changed(self, signal: SaChanged, now: float) -> None:
+        self._seen_at = now
+        self._learned()
+        if signal.up:
+            self._sas = merged(self._sas, signal.ike)
+        else:
+            self._sas = without(self._sas, signal.ike, whole=signal.what == "ike")
+        self._outbox.append(Poll())
+
+    def _charon_down(self, reason: str, now: float) -> None:
+        self._charon, self._made = False, None
+        self._ending, self._end_at = False, None
+        self._forget_sas()
+        self._attempts.stop()
+        self._bring_at = now + CHARON_RETRY_S
+        self._learned()
+        self._complaints.note(IpsecError(now, Cause.CHARON_DOWN, reason))
+
+    def _charon_up(self, now: float) -> None:
+        if not self._charon:
+            self._charon = True
+            if not self._bringing:
+                self._bring_up()
+        elif self._made is not None:
+            self._outbox.append(Poll())
+
+    # What it does ---------------------------------------------------------------------------------
+
+    def _bring_up(self) -> None:
+        self._bringing += 1
+        self._bring_at = None
+        self._outbox.append(BringUp())
+
+    def _learned(self) -> None:
+        self._known, self._unknown_until = True, None
+
+    def _end(self) -> None:
+        self.version += 1
+        self._ending, self._end_at = True, None
+        self._attempts.stop()
+        self._outbox.append(Terminate())
+
+    def _forget_sas(self) -> None:
+        self.version += 1
+        self._sas = ()
+        self._silent_since = self._several_since = None
+
+    def _peer_is_dead(self, now: float) -> None:
+        text = f"the peer did not answer for {self._tunnel.dpd.timeout} s (dead peer detection)"
+        self._complain(IpsecError(now, Cause.DPD_TIMEOUT, text))
+        self._end()
+
+    def _negotiate(self, now: float) -> None:
+        attempts = self._attempts
+        if attempts.overdue(now):
+            heard = "the peer answers, but the negotiation does not come to an end"
+            silent = f"no answer from {self._tunnel.remote} (UDP 500 and 4500) for {ANSWER_S:g} s"
+            cause = Cause.OTHER if attempts.heard else Cause.PEER_NOT_RESPONDING
+            self._complain(IpsecError(now, cause, heard if attempts.heard else silent))
+            attempts.failed(now)
+            self._end()
+        elif attempts.due_at is not None and now >= attempts.due_at:
+            attempts.begin(now)
+            self._outbox += (Initiate(), Poll())
+
+    def _want(self, now: float) -> None:
+        """It went down, or is to come up for the first time."""
+        if self._tunnel.immediately:
+            self._attempts.due(now if self._leads else now + YIELD_S)
+
+    @property
+    def _leads(self) -> bool:
+        return self._tunnel.local < self._tunnel.remote
+
+    @property
+    def _may_negotiate(self) -> bool:
+        ready = self._made is not None and self._charon and not self._bringing and not self._ending
+        return ready and self._known and not self._is_up
+
+    @property
+    def _is_up(self) -> bool:
+        return not self._ending and any(usable(ike) for ike in self._sas)
+
+    @property
+    def _dead_at(self) -> float | None:
+        """When a peer that does not answer counts as dead.
+
+        It is asked after a third of the timeout, in which nothing came from it.
+        """
+        dpd = self._tunnel.dpd
+        watched = dpd.enabled and not self._ending and any(ike.established for ike in self._sas)
+        if self._silent_since is None or not watched:
+            return None
+        return self._silent_since + dpd.timeout - max(dpd.timeout // 3, 1)
+
+    @property
+    def _surplus_at(self) -> float | None:
+        if self._several_since is None or self._ending:
+            return None
+        return self._several_since + (DUPLICATES_S if self._leads else DUPLICATES_LATER_S)
+
+    # Levels ---------------------------------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """Bring everything in line with the SAs as they are."""
+        if not self._known:
+            return
+        if not surplus(self._sas):
+            self._several_since = None
+        elif self._several_since is None:
+            self._several_since = now
+        if self._is_up:
+            self._up(now)
+        else:
+            self._down(now)
+        self._set_status(now)
+
+    def _up(self, now: float) -> None:
+        self._attempts.succeeded()
+        self._phase_2_failed = False
+        self._packets = self._read_at = None
+        if self._told:
+            return
+        ike = best(self._sas)
+        assert ike is not None, "up means that there is one"
+        self._why = f"{ike.version} with {ike.remote_address}"
+        self._outbox.append(IpsecChanged(self._tunnel.id, True, self._why))
+        if self._told is False:
+            self._established += 1
+            self._outbox.append(self._log("ipsec.up", "info", f"established: {self._why}"))
+        self._told = True
+        self._complaints.recovered()
+
+    def _down(self, now: float) -> None:
+        if self._told is not False:
+            was_up = self._told
+            self._explain(now)
+            self._told = False
+            self._outbox.append(IpsecChanged(self._tunnel.id, False, self._why))
+            if was_up:
+                self._outbox.append(self._log("ipsec.down", "warning", f"down: {self._why}"))
+            if self._may_negotiate:
+                self._want(now)
+        self._keep_trying(now)
+
+    def _keep_trying(self, now: float) -> None:
+        """Whatever happened: as long as it is down something is to happen."""
+        if not self._may_negotiate or self._attempts.deadline is not None:
+            return
+        if self._tunnel.immediately:
+            self._want(now)
+        elif self._driver != "xfrm" and self._read_at is None:
+            self._read_at = now  # where the kernel has no ESP nobody else notices the traffic
+        if not self._tunnel.immediately and self._complaints.last is None:
+            self._why = "waits for traffic"
+
+    def _explain(self, now: float) -> None:
+        """Why it goes down: what was said just now, if anything."""
+        explained = self._complaints.explanation(now)
+        if explained is not None:
+            self._why = explained.text
+        elif self._told and not self._ending:
+            self._why = "the SA ended"
+
+    def _complain(self, error: IpsecError) -> None:
+        log = self._complaints.note(error)
+        if error.cause in _PHASE_2:
+            self._phase_2_failed = True
+        if not self._is_up:
+            self._why = error.text
+        if log is not None:
+            self._outbox.append(log)
+
+    def _set_status(self, now: float) -> None:
+        ike = best(self._sas)
+        if self._is_up:
+            status = IpsecStatus.IPSEC_SA_ESTABLISHED
+        elif ike is None or not ike.established or self._ending:
+            status = IpsecStatus.IKE_SA_NOT_ESTABLISHED
+            self._phase_2_failed = False
+        elif self._phase_2_failed:
+            status = IpsecStatus.IPSEC_SA_NOT_ESTABLISHED
+        else:
+            status = IpsecStatus.IKE_SA_ESTABLISHED
+        if status is not self._status:
+            self._status, self._since = status, now
+
+    def _rekey_log(self, what: str) -> Log:
+        which = "IKE" if what == "ike" else "child"
+        return self._log("ipsec.rekeyed", "info", f"the {which} SA was replaced by a fresh one")
+
+    def _log(self, kind: str, severity: str, message: str) -> Log:
+        return Log(kind, severity, self._tunnel.id, message, {"interface": self._tunnel.interface})  # type: ignore[arg-type]
