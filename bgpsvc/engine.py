@@ -268,6 +268,7 @@ class Engine:
         session.epoch += 1
         session.refresh_pending = session.announced_since = False
         session.established_count += 1
+        session.last_notification = None
         session.negotiated = negotiated
         session.end_of_rib = set()
         session.over_limit = False
@@ -319,6 +320,8 @@ class Engine:
             else:
                 session.counters.notifications_received += 1
         session.last_error = LastError(now, event.reason, note)
+        if note is not None:
+            session.last_notification = session.last_error
         if session.state is not SessionState.IDLE:
             session.state = SessionState.IDLE
             session.since = now

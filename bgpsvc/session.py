@@ -159,6 +159,8 @@ class Session:
     end_of_rib: set[Family] = field(default_factory=set)
     counters: Counters = field(default_factory=Counters)
     last_error: LastError | None = None
+    last_notification: LastError | None = None
+    """The last error with a NOTIFICATION since the session was up; failed attempts to connect hide it."""
     keep_stale: bool = False
     """Stale paths may be used: the peer keeps forwarding over a restart, or a refresh is under way."""
     refresh_deadline: float | None = None
