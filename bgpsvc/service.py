@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 
 from bgpsvc.choices import Choices
 from bgpsvc.control import SYSTEM, Actor
+from bgpsvc.diagnosing.collect import TunnelGone
+from bgpsvc.diagnosing.diagnoser import Diagnoser
 from bgpsvc.diagnosis import Diagnosis
 from bgpsvc.engine import Engine
 from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
 from bgpsvc.history import History
 from bgpsvc.metrics import EngineCollector, exposition
-from bgpsvc.model import SessionId, SwitchMode
+from bgpsvc.model import Role, SessionId, SwitchMode, session_id
 from bgpsvc.queries import RouteQueries
 from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
 from bgpsvc.resources import Intent
@@ -47,6 +49,9 @@ class BgpService:
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
         self._sorted: dict[str, tuple[Intent, list[str]]] = {}
+        self._diagnoser = Diagnoser(
+            runtime.engine, runtime.wall, lambda ident: self.tunnel(ident).ipsec, self._speaker_problem
+        )
 
     @property
     def engine(self) -> Engine:
@@ -81,7 +86,7 @@ class BgpService:
         found = self.engine.tunnels.get(SessionId(tunnel))
         if found is None:
             raise NotFound("tunnel", tunnel, tuple(self.engine.tunnels)[:NAMED])
-        return tunnel_view(self.engine, found, self._runtime.wall)
+        return tunnel_view(self.engine, found, self._runtime.wall, self._runtime.tunnelling.state)
 
     def _page(self, keys: Sequence[str], kind: str, after: str | None, limit: int) -> tuple[list[str], bool]:
         """Ids of a page in order, and whether there are more. They are sorted once for each intent."""
@@ -94,12 +99,15 @@ class BgpService:
 
     def connections(self) -> tuple[ConnectionView, ...]:
         """All VPN connections."""
-        return tuple(connection_view(self.engine, name, self._runtime.wall) for name in self._connections())
+        return tuple(self._connection(name) for name in self._connections())
 
     def connection(self, name: str) -> ConnectionView:
         """One VPN connection."""
         self._check_connection(name)
-        return connection_view(self.engine, name, self._runtime.wall)
+        return self._connection(name)
+
+    def _connection(self, name: str) -> ConnectionView:
+        return connection_view(self.engine, name, self._runtime.wall, self._runtime.tunnelling.state)
 
     def _connections(self) -> tuple[str, ...]:
         return tuple(self.engine.switchboard.switches)
@@ -212,7 +220,20 @@ class BgpService:
         return await self._history.page(after, limit, kinds)
 
     async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
-        raise NotImplementedError  # DIAGNOSE
+        """What fails first in the tunnels of a connection, or in one of them."""
+        self._check_connection(connection)
+        if tunnel is not None:
+            self.tunnel(session_id(connection, tunnel))
+        try:
+            return await self._diagnoser.diagnose(connection, tunnel)
+        except TunnelGone:
+            raise NotFound("VPN connection", connection, self._connections()[:NAMED]) from None
+
+    def _speaker_problem(self, role: Role) -> str | None:
+        status = self._runtime.speakers.status()[role]
+        if status.running and status.connected:
+            return None
+        return "its relay is not connected" if status.running else status.last_exit or "it was not started"
 
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Stream of events."""
@@ -229,6 +250,7 @@ class BgpService:
                 continue
             detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
             checks[f"speaker-{role.value}"] = (status.running and status.connected, detail)
+        checks["ipsec"] = self._runtime.tunnelling.ready(self.engine.intent)
         problem = self._history.problem
         checks["database"] = (problem is None, problem or "answers")
         checks["engine"] = (self._runtime.pumping, f"{self.engine.fib.queued} routes waiting")

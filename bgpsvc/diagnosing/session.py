@@ -1,0 +1,301 @@
+"""Layer `bgp`: why a session is not established. Pure.
+
+What both sides said last (NOTIFICATION, RFC 4271 4.5 and 6) is better evidence than any probe as long as it
+is about OPEN: then TCP works. Otherwise the answer to a SYN decides: a reset, silence, or an open port
+behind which nobody speaks. Silence has four causes, told apart by what else is known: nothing passes the
+tunnel at all, TCP MD5 signatures do not fit (RFC 2385: the kernel drops such segments without a word, and
+counts them), TTL security, or a filter.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bgpsvc.diagnosing.codes import check, ok
+from bgpsvc.diagnosing.evidence import Bgp, BgpError, Evidence
+from bgpsvc.diagnosis import Check, Fact
+
+OPEN_ERROR, HOLD_TIMER, FSM_ERROR, CEASE = 2, 4, 5, 6
+BAD_PEER_AS = 2
+LASTING = 600.0
+"""Seconds for which an error about OPEN explains a session that is down: peers wait minutes before the
+next."""
+CEASES = {
+    1: "maximum number of prefixes reached",
+    2: "administrative shutdown",
+    3: "peer de-configured",
+    4: "administrative reset",
+    5: "connection rejected",
+    6: "other configuration change",
+    7: "connection collision resolution",
+    8: "out of resources",
+    9: "hard reset",
+    10: "BFD down",
+}
+"""RFC 4486 4, RFC 8538 3, RFC 9384 3."""
+_RECEIVED_ASN = re.compile(r"ASN in OPEN \((\d+)\)")
+
+
+def bgp(e: Evidence) -> Check:
+    """The BGP session."""
+    session = e.bgp
+    if session is None:
+        return check("bgp", "skipped", "bgp_off", "the connection does not use BGP")
+    if session.established:
+        age = f" for {_age(e.now - session.since)}"
+        return ok("bgp", f"the session with AS {session.peer_asn} is established{age}", *_facts(e, session))
+    if session.speaker is not None:
+        return check(
+            "bgp",
+            "failed",
+            "speaker_down",
+            f"the BGP speaker of this machine does not run: {session.speaker}",
+            "It is started again by itself; the daemon's log says why it ended.",
+            *_facts(e, session),
+        )
+    note = session.notification
+    if note is not None and note.code == OPEN_ERROR and e.now - note.time < LASTING:
+        return _about_open(e, session, note)
+    return _transport(e, session) or _conversation(e, session)
+
+
+def _about_open(e: Evidence, session: Bgp, note: BgpError) -> Check:
+    if note.subcode != BAD_PEER_AS:
+        who = "this side refused the peer's OPEN" if note.sent else "the peer refused our OPEN"
+        return check(
+            "bgp",
+            "failed",
+            "bgp_open_refused",
+            f"{who}: {note.text}",
+            "Compare hold time, router id and capabilities of both sides; the peer's log has the details.",
+            *_facts(e, session),
+        )
+    if not note.sent:
+        return check(
+            "bgp",
+            "failed",
+            "bgp_wrong_local_asn",
+            f"the peer expects another ASN than {session.local_asn} of us",
+            f"Set the peer's remote ASN for {e.inside_local} to {session.local_asn}, or the connection's "
+            "`local_asn` to what the peer expects.",
+            Fact("our ASN", local=str(session.local_asn), remote="expects another one"),
+            *_facts(e, session),
+        )
+    found = _RECEIVED_ASN.search(note.text)
+    received = None if found is None else found[1]
+    return check(
+        "bgp",
+        "failed",
+        "bgp_wrong_asn",
+        f"the peer has ASN {received or 'unknown'}, the customer gateway says {session.peer_asn}",
+        f"Set the ASN of the customer gateway to {received or 'that of the peer'}, or the peer's own ASN to "
+        f"{session.peer_asn}.",
+        Fact("ASN of the peer", local=f"{session.peer_asn} (configured)", remote=received),
+        *_facts(e, session),
+    )
+
+
+# The transport --------------------------------------------------------------------------------
+
+
+def _transport(e: Evidence, session: Bgp) -> Check | None:
+    """What the answer to a SYN says; None if the port is open."""
+    tcp = session.tcp
+    if tcp is None or tcp.answer in ("open", "failed"):
+        too_far = session.min_ttl is not None and tcp is not None and tcp.ttl is not None
+        if too_far and tcp.ttl < session.min_ttl:  # type: ignore[union-attr,operator]  # said by too_far
+            return _ttl(e, session)
+        return None
+    if tcp.answer == "refused":
+        return check(
+            "bgp",
+            "failed",
+            "bgp_refused",
+            f"{e.inside_peer} refuses TCP connections to port 179",
+            f"Start BGP at the peer with {e.inside_local} as a neighbour; a firewall there may also reject "
+            "it.",
+            *_facts(e, session),
+        )
+    if tcp.answer == "unreachable":
+        return check(
+            "bgp",
+            "failed",
+            "bgp_unreachable",
+            f"{e.inside_peer} cannot be reached: {tcp.detail}",
+            f"Does the peer have the address {e.inside_peer} inside the tunnel, and no firewall that rejects "
+            "TCP port 179?",
+            *_facts(e, session),
+        )
+    return _silence(e, session)
+
+
+def _silence(e: Evidence, session: Bgp) -> Check:
+    plain_open = session.password and session.plain is not None and session.plain.answer == "open"
+    if plain_open or session.md5.total:
+        return _md5(e, session, plain_open)
+    if e.echoes is not None and e.echoes.error is None and not e.echoes.replies:
+        return check(
+            "bgp",
+            "failed",
+            "bgp_no_path",
+            f"nothing returns from {e.inside_peer}: neither TCP port 179 nor echo requests are answered",
+            f"Does the peer have {e.inside_peer} inside this tunnel and a route back to {e.inside_local}? "
+            "ESP or UDP 4500 may be blocked in one direction, or a firewall at the peer drop what the tunnel "
+            "brings.",
+            *_facts(e, session),
+        )
+    password = (
+        "If its session has another TCP MD5 password, that looks the same."
+        if session.password
+        else "A peer that wants a TCP MD5 password looks the same."
+    )
+    return check(
+        "bgp",
+        "failed",
+        "bgp_filtered",
+        f"{e.inside_peer} does not answer on TCP port 179",
+        f"Let TCP port 179 from {e.inside_local} pass at the peer (firewall, control-plane policy). "
+        f"{password}",
+        *_facts(e, session),
+    )
+
+
+def _md5(e: Evidence, session: Bgp, plain_open: bool) -> Check:
+    if plain_open:
+        summary = "this side signs with a TCP MD5 password, and the peer has none"
+        remedy = "Give the peer's session the same password, or remove `bgp.password` here."
+    elif session.password:
+        summary = "the TCP MD5 passwords differ"
+        remedy = "Give both sides the same `bgp.password`."
+    else:
+        summary = "the peer signs with a TCP MD5 password, and this side has none"
+        remedy = "Set `bgp.password` of the tunnel to the peer's, or remove it there."
+    counted = session.md5
+    return check(
+        "bgp",
+        "failed",
+        "bgp_md5_mismatch",
+        summary,
+        remedy,
+        Fact("TCP MD5 password", local="set" if session.password else "none"),
+        Fact(
+            "segments that the kernel refused",
+            f"{counted.wrong} wrongly signed, {counted.missing} not signed, {counted.unexpected} signed "
+            "without need (all sessions of this machine)",
+        ),
+        *_facts(e, session),
+    )
+
+
+def _ttl(e: Evidence, session: Bgp) -> Check:
+    assert session.tcp is not None
+    return check(
+        "bgp",
+        "failed",
+        "bgp_ttl_security",
+        f"the peer's packets arrive with TTL {session.tcp.ttl}, TTL security wants {session.min_ttl} or more",
+        "Set TTL security at the peer too, so that it sends with TTL 255, or remove `bgp.ttl_security` here.",
+        Fact("TTL", local=f"{session.min_ttl} or more", remote=str(session.tcp.ttl)),
+        *_facts(e, session),
+    )
+
+
+# The conversation -----------------------------------------------------------------------------
+
+
+def _conversation(e: Evidence, session: Bgp) -> Check:
+    """TCP works: what was said, or not."""
+    note = session.notification
+    if note is not None and note.code == HOLD_TIMER:
+        who = "this side heard nothing" if note.sent else "the peer heard nothing from us"
+        return check(
+            "bgp",
+            "failed",
+            "bgp_hold_timer_expired",
+            f"the hold timer expired: {who} for the whole hold time of {session.hold_time} s",
+            "The peer's BGP process hangs or is overloaded, or large packets do not pass (see the layer "
+            "mtu).",
+            *_facts(e, session),
+        )
+    if note is not None and note.code == CEASE and not note.sent:
+        why = CEASES.get(note.subcode or 0, "without a reason")
+        return check(
+            "bgp",
+            "failed",
+            "bgp_closed_by_peer",
+            f"the peer ended the session: {why}",
+            _cease_remedy(note.subcode),
+            *_facts(e, session),
+        )
+    silent = note is not None and note.code == FSM_ERROR
+    if note is not None and not silent:
+        return check(
+            "bgp",
+            "failed",
+            "bgp_notification",
+            f"the session ended: {note.text}",
+            "Read the logs of both sides at that time.",
+            *_facts(e, session),
+        )
+    return _without_a_word(e, session)
+
+
+def _without_a_word(e: Evidence, session: Bgp) -> Check:
+    if session.passive:
+        return check(
+            "bgp",
+            "failed",
+            "bgp_passive",
+            "this side waits for the peer to connect (`bgp.passive`), and it does not",
+            "Only one side may be passive: have the peer connect, or remove `bgp.passive` here.",
+            *_facts(e, session),
+        )
+    tcp = session.tcp
+    if tcp is not None and tcp.answer == "open":
+        return check(
+            "bgp",
+            "failed",
+            "bgp_peer_silent",
+            f"{e.inside_peer} takes TCP connections to port 179, and no session comes of them",
+            f"Is {e.inside_local} a neighbour at the peer, with source address {e.inside_peer}? A peer that "
+            "just refused a session may wait minutes before the next attempt. Its log says more.",
+            *_facts(e, session),
+        )
+    last = session.last_error
+    return check(
+        "bgp",
+        "failed",
+        "bgp_not_established",
+        "the session is not established" + ("" if last is None else f": {last.text}"),
+        "Read the logs of both sides.",
+        *_facts(e, session),
+    )
+
+
+def _cease_remedy(subcode: int | None) -> str:
+    if subcode == 1:
+        return "The peer limits how many prefixes it takes from us: advertise less, or raise its limit."
+    if subcode in (2, 3):
+        return "The session is switched off or removed at the peer: switch it on there."
+    return "The peer's log says why; it may take a moment until it lets the session come back."
+
+
+def _facts(e: Evidence, session: Bgp) -> tuple[Fact | None, ...]:
+    tcp = session.tcp
+    note, last = session.notification, session.last_error
+    return (
+        Fact("address", local=e.inside_local, remote=e.inside_peer),
+        Fact("state", session.state.value),
+        None if tcp is None else Fact("SYN to TCP port 179", tcp.detail),
+        None if note is None else Fact("last NOTIFICATION", f"{note.text}, {_age(e.now - note.time)} ago"),
+        None
+        if last is None or (note is not None and last.text == note.text)
+        else Fact("last error", f"{last.text}, {_age(e.now - last.time)} ago"),
+    )
+
+
+def _age(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h"
