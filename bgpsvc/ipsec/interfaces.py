@@ -1,0 +1,355 @@
+"""Tunnel interfaces in the kernel: made or taken over, named, addressed, and removed again.
+
+What is ours is marked by its ifalias, `bgpsvc:<tunnel id>`; nothing else is touched. All is done in the
+network namespace of the calling thread, and errors are `DriverError`s of cause INTERFACE_FAILED.
+
+The TUN of a charon gets the tunnel's name, but charon goes on to know it by the one that it was made with,
+and sets a route over that name before it installs a child SA. So a placeholder keeps it: a TUN without a
+process, marked `bgpsvc-placeholder:<tunnel id>`. The route is in a table that nobody looks into
+(`charon.TABLE`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_interface
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from bgpsvc.ipsec.model import Cause, IPInterface
+from bgpsvc.ipsec.port import DriverError
+from bgpsvc.model import SessionId
+
+ALIAS = "bgpsvc:"
+PLACEHOLDER_ALIAS = "bgpsvc-placeholder:"
+TUN_DEVICE = Path("/dev/net/tun")
+DEFAULT_PATH_MTU = 1500
+_SETTINGS = Path("/proc/sys/net/ipv4/conf")
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_IFF_TUN, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0001, 0x1000, 0x8000
+_IFF_UP = 0x1
+_IFREQ = struct.Struct("16sH22x")
+_IN6_ADDR_GEN_MODE_NONE = 1
+_RTAX_MTU = "RTAX_MTU"
+_STRICT, _LOOSE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface. `tunnel`: whose it is by its mark; `placeholder`: it only keeps a name."""
+
+    index: int
+    name: str
+    kind: str
+    mtu: int
+    up: bool
+    alias: str
+    packets_sent: int
+
+    @property
+    def tunnel(self) -> SessionId | None:
+        for mark in (ALIAS, PLACEHOLDER_ALIAS):
+            if self.alias.startswith(mark):
+                return SessionId(self.alias.removeprefix(mark))
+        return None
+
+    @property
+    def placeholder(self) -> bool:
+        return self.alias.startswith(PLACEHOLDER_ALIAS)
+
+
+def failed(what: str, error: Exception) -> DriverError:
+    """The error for something that the kernel refused."""
+    said = os.strerror(error.code) if isinstance(error, NetlinkError) else getattr(error, "strerror", None)
+    return DriverError(Cause.INTERFACE_FAILED, f"{what}: {said or error}")
+
+
+# Finding ---------------------------------------------------------------------------------------
+
+
+async def find(name: str) -> Link | None:
+    """The interface of a name."""
+    return next((link for link in await _links() if link.name == name), None)
+
+
+async def ours() -> list[Link]:
+    """All interfaces that bear our mark, placeholders too."""
+    return [link for link in await _links() if link.tunnel is not None]
+
+
+async def _links() -> list[Link]:
+    try:
+        async with AsyncIPRoute() as route:
+            return [_link(message) async for message in await route.link("dump")]
+    except (NetlinkError, OSError) as error:
+        raise failed("the interfaces cannot be listed", error) from error
+
+
+def _link(message: Any) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    stats = message.get_attr("IFLA_STATS64") or {}
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME") or "",
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & _IFF_UP),
+        alias=message.get_attr("IFLA_IFALIAS") or "",
+        packets_sent=stats.get("tx_packets", 0),
+    )
+
+
+def tun_of(pid: int) -> str | None:
+    """Name of the TUN that a process has open, None if it has none. OSError if it can't be looked at."""
+    folder = Path(f"/proc/{pid}/fdinfo")
+    for entry in folder.iterdir():
+        with suppress(FileNotFoundError):
+            for line in entry.read_text(encoding="utf-8").splitlines():
+                if line.startswith("iff:"):
+                    return line.removeprefix("iff:").strip()
+    return None
+
+
+async def has_address(address: IPv4Address) -> bool:
+    """Whether an interface of this namespace has the address."""
+    async with AsyncIPRoute() as route:
+        return any([True async for _ in await route.addr("dump", family=socket.AF_INET, local=str(address))])
+
+
+async def path_mtu(remote: IPv4Address) -> int:
+    """What the first hop of the way to an address carries in one packet, in bytes; as far as is known."""
+    async with AsyncIPRoute() as route:
+        try:
+            (found,) = await route.route("get", dst=str(remote))
+        except NetlinkError as error:
+            # No way there now. The tunnel's MTU is worked out anew when it is brought up again.
+            if error.code in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
+                return DEFAULT_PATH_MTU
+            raise failed(f"the route to {remote} cannot be looked up", error) from error
+        metrics = found.get_attr("RTA_METRICS")
+        of_route = metrics.get_attr(_RTAX_MTU) if metrics else None
+        if of_route:
+            return int(of_route)
+        (link,) = await route.link("get", index=found.get_attr("RTA_OIF"))
+        # The loopback's 64 KiB are no measure for a peer on the same machine.
+        return min(_link(link).mtu, DEFAULT_PATH_MTU) if link["flags"] & 0x8 else _link(link).mtu
+
+
+# Making ----------------------------------------------------------------------------------------
+
+
+async def take_over(pid: int, name: str, tunnel: SessionId) -> str | None:
+    """Give the TUN of a process the tunnel's name and mark.
+
+    Returns the name that it had; None if it was taken over before. Idempotent. DriverError.
+    """
+    try:
+        present = tun_of(pid)
+    except OSError as error:
+        raise failed("the TUN device of charon cannot be found", error) from error
+    if present is None:
+        raise DriverError(
+            Cause.INTERFACE_FAILED, "charon has no TUN device: its plugin kernel-libipsec failed"
+        )
+    if present == name:
+        return None
+    await make_room(name)
+    link = await find(present)
+    if link is None:
+        raise DriverError(Cause.INTERFACE_FAILED, f"charon's {present} is not in this network namespace")
+    async with AsyncIPRoute() as route:
+        try:
+            # Only an interface that is down can be renamed.
+            await route.link("set", index=link.index, state="down")
+            await route.link("set", index=link.index, ifname=name, ifalias=ALIAS + tunnel)
+        except NetlinkError as error:
+            raise failed(f"charon's {present} cannot be named {name}", error) from error
+    return present
+
+
+async def keep_name(name: str, tunnel: SessionId) -> None:
+    """Have an interface of this name: a placeholder unless there is one. Idempotent. DriverError."""
+    if await find(name) is None:
+        try:
+            _make_persistent_tun(name)
+        except OSError as error:
+            # Another charon may just have taken the name: then there is an interface.
+            if error.errno != errno.EBUSY:
+                raise failed(f"the placeholder {name} cannot be made", error) from error
+            return
+        await _mark_and_raise(name, PLACEHOLDER_ALIAS + tunnel)
+    elif (link := await find(name)) is not None and link.placeholder and not link.up:
+        await _mark_and_raise(name, link.alias)
+
+
+def _make_persistent_tun(name: str) -> None:
+    descriptor = os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        request = _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
+        fcntl.ioctl(descriptor, _TUNSETIFF, request)
+        fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+    finally:
+        os.close(descriptor)
+
+
+async def _mark_and_raise(name: str, alias: str) -> None:
+    link = await find(name)
+    if link is None:
+        raise DriverError(Cause.INTERFACE_FAILED, f"the interface {name} vanished")
+    async with AsyncIPRoute() as route:
+        try:
+            await route.link("set", index=link.index, ifalias=alias)
+            await _no_link_local(route, link.index)
+            await route.link("set", index=link.index, state="up")
+        except NetlinkError as error:
+            raise failed(f"the interface {name} cannot be set up", error) from error
+
+
+async def make_xfrm(name: str, tunnel: SessionId, if_id: int, underlay: str | None = None) -> None:
+    """Make an XFRM interface of this id, or leave it if it is there; one with another id is made anew.
+
+    `underlay`: the interface that encrypted packets leave by; only a hint for offloading. DriverError.
+    """
+    async with AsyncIPRoute() as route:
+        present = [message async for message in await route.link("dump", ifname=name)]
+        if present and _is_xfrm(present[0], if_id) and _link(present[0]).alias == ALIAS + tunnel:
+            return
+        await make_room(name)
+        fields: dict[str, Any] = {"ifname": name, "kind": "xfrm", "xfrm_if_id": if_id}
+        if underlay is not None:
+            found = await find(underlay)
+            if found is None:
+                raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {underlay}")
+            fields["xfrm_link"] = found.index
+        try:
+            await route.link("add", **fields)
+        except NetlinkError as error:
+            raise failed(f"the XFRM interface {name} cannot be made", error) from error
+    made = await find(name)
+    if made is None:
+        raise DriverError(Cause.INTERFACE_FAILED, f"the XFRM interface {name} vanished")
+    async with AsyncIPRoute() as route:
+        await route.link("set", index=made.index, ifalias=ALIAS + tunnel)
+
+
+def _is_xfrm(message: Any, if_id: int) -> bool:
+    info = message.get_attr("IFLA_LINKINFO")
+    if info is None or info.get_attr("IFLA_INFO_KIND") != "xfrm":
+        return False
+    data = info.get_attr("IFLA_INFO_DATA")
+    return data is not None and data.get_attr("IFLA_XFRM_IF_ID") == if_id
+
+
+async def configure(name: str, addresses: Collection[IPInterface], mtu: int) -> None:
+    """Have exactly these addresses and this MTU on an interface, and have it up. Idempotent. DriverError."""
+    link = await find(name)
+    if link is None:
+        raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {name}")
+    _set_reverse_path_filter(name)
+    async with AsyncIPRoute() as route:
+        try:
+            await _no_link_local(route, link.index)
+            if link.mtu != mtu:
+                await route.link("set", index=link.index, mtu=mtu)
+            # IPv6 addresses can't be put on an interface that was never up.
+            if not link.up:
+                await route.link("set", index=link.index, state="up")
+            await _set_addresses(route, link.index, addresses)
+        except NetlinkError as error:
+            raise failed(f"the interface {name} cannot be set up", error) from error
+
+
+async def _no_link_local(route: AsyncIPRoute, index: int) -> None:
+    """No automatic IPv6 address: nobody there takes part in neighbour discovery."""
+    mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _IN6_ADDR_GEN_MODE_NONE)]}
+    spec = {"attrs": [("AF_INET6", mode)]}
+    try:
+        await route.link("set", index=index, IFLA_AF_SPEC=spec)
+    except NetlinkError as error:
+        # Without IPv6 in the kernel, or on this interface, there is nothing to prevent.
+        if error.code not in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+
+
+async def _set_addresses(route: AsyncIPRoute, index: int, wished: Collection[IPInterface]) -> None:
+    present: set[IPInterface] = set()
+    async for message in await route.addr("dump", index=index):
+        # On a point-to-point interface IFA_ADDRESS may be the peer's.
+        text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+        present.add(ip_interface(f"{text}/{message['prefixlen']}"))
+    for address in present - set(wished):
+        with suppress_code(errno.EADDRNOTAVAIL):
+            await route.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+    for address in wished:
+        if address not in present:
+            await route.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+
+
+class suppress_code:  # reads like contextlib.suppress
+    """Take these answers of the kernel for success."""
+
+    def __init__(self, *codes: int) -> None:
+        self._codes = codes
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, NetlinkError) and error.code in self._codes
+
+
+def _set_reverse_path_filter(name: str) -> None:
+    """Take packets also where the way back is another (RFC 3704 2.4): the standby's traffic, for one.
+
+    The stricter of the interface's value and that for all interfaces counts, loose before strict, so where
+    there is a filter for all, loose is what is left.
+    """
+    everywhere, own = _SETTINGS / "all" / "rp_filter", _SETTINGS / name / "rp_filter"
+    try:
+        wished = _LOOSE if int(everywhere.read_text()) else 0
+        present = int(own.read_text())
+        if present != wished:
+            own.write_text(str(wished))
+    except OSError as error:
+        text = f"{own} cannot be set ({error.strerror}): set net.ipv4.conf.default.rp_filter=0 from outside"
+        raise DriverError(Cause.INTERFACE_FAILED, text) from error
+
+
+# Removing --------------------------------------------------------------------------------------
+
+
+async def make_room(name: str) -> None:
+    """Remove what a former daemon left under this name. DriverError if it is somebody else's."""
+    link = await find(name)
+    if link is None:
+        return
+    if link.tunnel is None:
+        text = f"the name {name} is taken by an interface that is not ours; rename it or the connection"
+        raise DriverError(Cause.INTERFACE_FAILED, text)
+    await remove([link])
+
+
+async def remove(links: Collection[Link]) -> None:
+    """Remove interfaces of ours; that one is gone is no error. DriverError."""
+    async with AsyncIPRoute() as route:
+        for link in links:
+            try:
+                with suppress_code(errno.ENODEV):
+                    await route.link("del", index=link.index)
+            except NetlinkError as error:
+                raise failed(f"the interface {link.name} cannot be removed", error) from error
+
+
+async def remove_of(tunnel: SessionId) -> None:
+    """Remove all interfaces of a tunnel, placeholders too. DriverError."""
+    await remove([link for link in await ours() if link.tunnel == tunnel])

@@ -1,0 +1,373 @@
+"""The driver `userspace`: a charon for each tunnel, with ESP in user space over a TUN device.
+
+For kernels and containers without ESP of their own. Each charon has a pair of UDP ports of its own, which the
+rules in `firewall` translate to 500 and 4500, so that any number of tunnels fit and any peer can be at the
+other end. ESP is always encapsulated in UDP (RFC 3948): libipsec knows no other way.
+
+charons outlive the daemon. Whether one was loaded with the connection and key that are wanted now is asked of
+itself: the id of its key ends with a fingerprint of both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bgpsvc.ipsec import codec, interfaces
+from bgpsvc.ipsec.charon import (
+    CharonProcess,
+    Home,
+    Ports,
+    can_have_own_run,
+    find_program,
+    plugins_of,
+    recorded_ports,
+    recorded_tunnel,
+)
+from bgpsvc.ipsec.firewall import IKE_PORT, Clamp, Firewall, Translation
+from bgpsvc.ipsec.instance import Instance, Launcher
+from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
+from bgpsvc.ipsec.mtu import tunnel_mtu
+from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
+from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused, Message
+from bgpsvc.model import SessionId
+from bgpsvc.processes import write_private
+
+PORTS = range(10500, 30000, 2)
+"""First ports of the pairs: below what systems give to programs that ask for any port."""
+FAREWELL_S = 1.0
+"""How long a peer has to answer that it deleted an SA."""
+_SECRET_BYTES = 32
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A tunnel and its charon."""
+
+    tunnel: IpsecTunnel
+    instance: Instance
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    any_local: bool = False
+    mtu: int | None = None
+
+
+class Userspace:
+    """See `ipsec.port.Driver`. `state_dir` is the daemon's; what is kept there is in its folder `ipsec`."""
+
+    def __init__(self, state_dir: Path, on_signal: OnSignal) -> None:
+        self._base = state_dir / "ipsec"
+        self._on_signal = on_signal
+        self._kept: dict[SessionId, _Kept] = {}
+        self._firewall = Firewall()
+        self._launcher: Launcher | None = None
+        self._secret = b""
+
+    @property
+    def name(self) -> DriverName:
+        return "userspace"
+
+    # The port -------------------------------------------------------------------------------
+
+    async def start(self, tunnels: Collection[IpsecTunnel]) -> None:
+        """See `ipsec.port.Driver.start`."""
+        wanted = {tunnel.id: tunnel for tunnel in tunnels}
+        try:
+            await sweep(self._base.parent, wanted.keys())
+            await self._get_launcher()
+            for tunnel in wanted.values():
+                kept = self._keep(tunnel)
+                if kept.instance.running:
+                    kept.any_local = not await interfaces.has_address(tunnel.local)
+                    kept.mtu = await _mtu(tunnel)
+                    kept.instance.begin()
+            await self._apply_firewall()
+        except DriverError as error:
+            # Each tunnel will be told when it is brought up.
+            log.error("the tunnels cannot be made: %s", error)
+
+    async def bring_up(self, tunnel: IpsecTunnel) -> Made:
+        """See `ipsec.port.Driver.bring_up`."""
+        await self._get_launcher()
+        kept = self._kept.get(tunnel.id) or self._keep(tunnel)
+        async with kept.busy:
+            kept.tunnel = tunnel
+            kept.any_local = not await interfaces.has_address(tunnel.local)
+            self._refuse_ambiguous(kept)
+            kept.instance.begin()
+            await kept.instance.ready()
+            kept.mtu = await _mtu(tunnel)
+            await interfaces.configure(tunnel.interface, tunnel.addresses, kept.mtu)
+            await self._apply_firewall()
+            try:
+                renewed = await self._load(kept)
+            except CharonError as error:
+                raise DriverError(_cause(error), str(error)) from error
+            return Made(tunnel.interface, kept.mtu, renewed)
+
+    async def take_down(self, tunnel: SessionId) -> None:
+        """See `ipsec.port.Driver.take_down`. DriverError."""
+        kept = self._kept.pop(tunnel, None)
+        if kept is None:
+            return
+        async with kept.busy:
+            await self._end(kept)
+        await self._apply_firewall()
+
+    async def initiate(self, tunnel: SessionId) -> None:
+        """See `ipsec.port.Driver.initiate`."""
+        kept = self._get(tunnel)
+        await self._firewall.restore()
+        name = codec.connection_name(tunnel)
+        try:
+            await kept.instance.charon.initiate(name, name)
+        except CharonError as error:
+            raise DriverError(_cause(error), str(error)) from error
+
+    async def terminate(self, tunnel: SessionId, force: bool, ike_id: int | None = None) -> None:
+        """See `ipsec.port.Driver.terminate`."""
+        kept = self._get(tunnel)
+        name = None if ike_id is not None else codec.connection_name(tunnel)
+        try:
+            await kept.instance.charon.terminate(ike=name, ike_id=ike_id, force=force)
+        except CharonError as error:
+            raise DriverError(_cause(error), str(error)) from error
+
+    async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
+        """See `ipsec.port.Driver.sas`."""
+        asked = [kept for kept in self._kept.values() if kept.instance.up]
+        found = await asyncio.gather(*(self._sas_of(kept) for kept in asked))
+        return {
+            kept.tunnel.id: several for kept, several in zip(asked, found, strict=True) if several is not None
+        }
+
+    async def traffic(self, tunnel: SessionId) -> int:
+        """See `ipsec.port.Driver.traffic`."""
+        link = await interfaces.find(self._get(tunnel).tunnel.interface)
+        return 0 if link is None else link.packets_sent
+
+    async def stop(self, keep: bool) -> None:
+        """See `ipsec.port.Driver.stop`. DriverError, OSError."""
+        all_kept, self._kept = list(self._kept.values()), {}
+        if keep:
+            await asyncio.gather(*(kept.instance.release() for kept in all_kept))
+            return
+        await asyncio.gather(*(self._end(kept) for kept in all_kept))
+        await self._firewall.remove()
+        (self._base / "secret").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._base.rmdir()
+
+    # Charons --------------------------------------------------------------------------------
+
+    async def _get_launcher(self) -> Launcher:
+        """How charons are started; looked for until there is a way."""
+        if self._launcher is None:
+            program = find_program()
+            plugins_of(program)
+            if not interfaces.TUN_DEVICE.exists():
+                text = f"{interfaces.TUN_DEVICE} is missing: load the module tun, or give it to the container"
+                raise DriverError(Cause.INTERFACE_FAILED, text)
+            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._secret = self._read_secret()
+            self._launcher = Launcher(program, await can_have_own_run())
+        return self._launcher
+
+    def _keep(self, tunnel: IpsecTunnel) -> _Kept:
+        """Of a tunnel that is new here: its charon, with the ports it had before, adopted if it runs."""
+        if self._launcher is None:
+            raise RuntimeError("not started")
+        ident = tunnel.id
+        home = Home.of(self._base, ident)
+        instance = Instance(
+            ident,
+            home,
+            recorded_ports(home.read()) or self._free_ports(),
+            self._launcher,
+            prepare=lambda process: self._prepare(ident, process),
+            on_event=lambda event, message: self._heard(ident, event, message),
+            on_up=lambda: self._on_signal(CharonUp((ident,))),
+            on_down=lambda reason: self._on_signal(CharonDown((ident,), f"charon {reason}")),
+        )
+        instance.adopt()
+        kept = self._kept[ident] = _Kept(tunnel, instance)
+        return kept
+
+    async def _prepare(self, ident: SessionId, process: CharonProcess) -> None:
+        """Give a charon's TUN the tunnel's name and addresses, and keep the name that charon knows it by."""
+        tunnel = self._kept[ident].tunnel
+        former = await interfaces.take_over(process.pid, tunnel.interface, ident)
+        if former is not None:
+            process.has_tun(former)
+        if process.tun is not None and process.tun != tunnel.interface:
+            stale = [
+                link
+                for link in await interfaces.ours()
+                if link.placeholder and link.tunnel == ident and link.name != process.tun
+            ]
+            await interfaces.remove(stale)
+            await interfaces.keep_name(process.tun, ident)
+        await interfaces.configure(tunnel.interface, tunnel.addresses, await _mtu(tunnel))
+
+    def _heard(self, ident: SessionId, event: str, message: Message) -> None:
+        if ident not in self._kept:
+            return
+        try:
+            signals = codec.signals(event, message, time.time(), ident)
+        except (KeyError, ValueError) as error:
+            log.warning("an event %s of the charon of %s was not understood: %r", event, ident, error)
+            return
+        for signal in signals:
+            self._on_signal(signal)
+
+    async def _load(self, kept: _Kept) -> bool:
+        """Give charon connection and key; whether it had others before. CharonError."""
+        tunnel, charon = kept.tunnel, kept.instance.charon
+        placing = codec.Placing(
+            local_port=kept.instance.ports.ike, remote_port=IKE_PORT, encap=True, any_local=kept.any_local
+        )
+        key = codec.shared_key(tunnel)
+        if key is None:
+            text = f"tunnel {tunnel.id} has no pre-shared key: give it one"
+            raise DriverError(Cause.NO_PRE_SHARED_KEY, text)
+        wished = f"{key.id}/{codec.fingerprint(tunnel, placing, self._secret)}"
+        present = await charon.get_shared()
+        if present == [wished]:
+            return False
+        await charon.load_conn(codec.connection_name(tunnel.id), codec.connection(tunnel, placing))
+        for former in present:
+            if former != wished:
+                await charon.unload_shared(former)
+        # Last: its id says that connection and key are those.
+        await charon.load_shared(wished, key.data, key.owners)
+        return bool(present)
+
+    async def _sas_of(self, kept: _Kept) -> tuple[IkeSa, ...] | None:
+        try:
+            entries = await kept.instance.charon.list_sas()
+        except CharonError as error:
+            log.warning("the SAs of %s cannot be read: %s", kept.tunnel.id, error)
+            return None
+        return codec.sas(entries, time.time()).get(kept.tunnel.id, ())
+
+    async def _end(self, kept: _Kept) -> None:
+        instance, ident = kept.instance, kept.tunnel.id
+        if instance.up:
+            with contextlib.suppress(CharonError):
+                await instance.charon.terminate(ike=codec.connection_name(ident), force=True, wait=FAREWELL_S)
+        await instance.stop()
+        await interfaces.remove_of(ident)
+        instance.home.remove()
+
+    def _get(self, tunnel: SessionId) -> _Kept:
+        kept = self._kept.get(tunnel)
+        if kept is None:
+            raise DriverError(Cause.OTHER, f"tunnel {tunnel} was not brought up")
+        if not kept.instance.up:
+            raise DriverError(Cause.CHARON_DOWN, f"the charon of {tunnel} does not run")
+        return kept
+
+    def _read_secret(self) -> bytes:
+        """What keys the fingerprints: they say nothing about the keys to somebody who reads charon's log."""
+        path = self._base / "secret"
+        try:
+            found = bytes.fromhex(path.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            found = b""
+        if len(found) != _SECRET_BYTES:
+            found = secrets.token_bytes(_SECRET_BYTES)
+            write_private(path, found.hex())
+        return found
+
+    # Ports and firewall ---------------------------------------------------------------------
+
+    def _free_ports(self) -> Ports:
+        """A pair that no tunnel has, and nobody else uses now. DriverError if there is none."""
+        taken = {kept.instance.ports.ike for kept in self._kept.values()}
+        for first in PORTS:
+            if first not in taken and _unused(first) and _unused(first + 1):
+                return Ports(first, first + 1)
+        text = f"all UDP ports from {PORTS.start} to {PORTS.stop - 1} are in use"
+        raise DriverError(Cause.CHARON_DOWN, text)
+
+    def _refuse_ambiguous(self, kept: _Kept) -> None:
+        """Behind a NAT our public address is not here, and packets are told apart by the peer's alone."""
+        if not kept.any_local:
+            return
+        for other in self._kept.values():
+            if other is not kept and other.any_local and other.tunnel.remote == kept.tunnel.remote:
+                both = f"{kept.tunnel.local} and {other.tunnel.local}"
+                text = (
+                    f"neither {both} is on this machine, so the tunnels {kept.tunnel.id} and "
+                    f"{other.tunnel.id} to {kept.tunnel.remote} cannot be told apart"
+                )
+                raise DriverError(Cause.INTERFACE_FAILED, text)
+
+    async def _apply_firewall(self) -> None:
+        await self._firewall.apply(list(self._translations()), list(self._clamps()))
+
+    def _translations(self) -> Iterator[Translation]:
+        for kept in self._kept.values():
+            if kept.mtu is not None:
+                local: IPv4Address | None = None if kept.any_local else kept.tunnel.local
+                ports = kept.instance.ports
+                yield Translation(kept.tunnel.remote, local, ports.ike, ports.nat)
+
+    def _clamps(self) -> Iterator[Clamp]:
+        for kept in self._kept.values():
+            if kept.mtu is not None:
+                yield Clamp(kept.tunnel.interface, kept.mtu)
+
+
+async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
+    """Remove the charons and interfaces that a former daemon left of tunnels other than these.
+
+    DriverError, OSError.
+    """
+    base = state_dir / "ipsec"
+    for path in sorted(base.iterdir()) if base.is_dir() else ():
+        home = Home(path)
+        if path.is_dir() and recorded_tunnel(home.read()) not in keep:
+            process = CharonProcess.adopt(home)
+            if process is not None:
+                await process.stop()
+            home.remove()
+    await interfaces.remove([link for link in await interfaces.ours() if link.tunnel not in keep])
+
+
+async def _mtu(tunnel: IpsecTunnel) -> int:
+    """MTU of a tunnel's interface, in bytes. DriverError if the way to the peer leaves none."""
+    if tunnel.mtu is not None:
+        return tunnel.mtu
+    try:
+        return tunnel_mtu(await interfaces.path_mtu(tunnel.remote), tunnel.ipsec, encapsulated=True)
+    except ValueError as error:
+        raise DriverError(Cause.INTERFACE_FAILED, str(error)) from error
+
+
+def _cause(error: CharonError) -> Cause:
+    if isinstance(error, CharonLost):
+        return Cause.CHARON_DOWN
+    refused = isinstance(error, CharonRefused) and "proposal" in error.reason
+    return Cause.UNSUPPORTED_ALGORITHM if refused else Cause.OTHER
+
+
+def _unused(port: int) -> bool:
+    """Whether a UDP port is free on all addresses of this namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            log.debug("port %d: %s", port, os.strerror(error.errno or 0))
+            return False
+    return True
