@@ -92,7 +92,9 @@ class Engine:
         self._ids = Ids()
         self.numbers = TableNumbers()
         self._jobs = Jobs(self.sessions)
+        self._started = False
         self.reconfigure(intent, now)
+        self._started = True
 
     # Configuration ----------------------------------------------------------------------------
 
@@ -102,6 +104,7 @@ class Engine:
         Returns the sessions that were made anew: what the speakers told of them must be told again.
         """
         before = dict(self.sessions)
+        tunnels_before = dict(self.tunnels)
         revoked = {ident for ident, tunnel in self.tunnels.items() if tunnel.revoked}
         settings = {s.id: s for s in session_settings(intent)}
         tunnels = {t.id: t for t in tunnel_settings(intent)}
@@ -118,7 +121,7 @@ class Engine:
                 self._remove_gateway(gateway)
         self.intent = intent
         for tunnel_setting in tunnels.values():
-            self._add_tunnel(tunnel_setting, now)
+            self._add_tunnel(tunnel_setting, tunnels_before.get(tunnel_setting.id), now)
         for session_setting in settings.values():
             self._add_session(session_setting, now)
         index = RouteIndex(intent)
@@ -142,12 +145,14 @@ class Engine:
         for session in self.sessions.values():
             self._advertise(session)
 
-    def _add_tunnel(self, settings: TunnelSettings, now: float) -> None:
+    def _add_tunnel(self, settings: TunnelSettings, former: Tunnel | None, now: float) -> None:
         tunnel = self.tunnels.get(settings.id)
         if tunnel is None:
             tunnel = self.tunnels[settings.id] = Tunnel(settings, since=now)
             _, up = self.links.get(settings.interface, (0, False))
             tunnel.link_changed(up, now)
+            if settings.made and self._started:
+                tunnel.inherit_ipsec(former)
         elif not settings.same_check(tunnel.settings):
             tunnel.healthy = tunnel.health_reason = None
         tunnel.settings = settings

@@ -56,6 +56,8 @@ def suppose(engine: Engine, intent: Intent, name: str) -> Hypothetical | None:
                 tunnels[settings.id].healthy = None
         else:
             tunnels[settings.id] = Tunnel(settings, link_up=_link_up(engine, settings.interface))
+            if settings.made:
+                tunnels[settings.id].inherit_ipsec(known)
     gateway = Gateway(
         intent, name, Fib(), Ids(), dict(engine.links), sessions, tunnels, dict(engine.modes), TableNumbers()
     )

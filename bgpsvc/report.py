@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2s
 from itertools import islice
 
 from bgpsvc.engine import Engine
 from bgpsvc.events import Negotiated
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import SwitchMode, format_address, format_prefix
+from bgpsvc.model import SessionId, SwitchMode, format_address, format_prefix
 from bgpsvc.session import LastError, Session
 from bgpsvc.tunnels import Tunnel, TunnelState
 from bgpsvc.views import (
     ConnectionView,
     GatewayView,
+    IpsecState,
     MessageCounts,
     NegotiatedView,
     PrefixCounts,
@@ -25,6 +27,9 @@ from bgpsvc.views import (
 from bgpsvc.views import (
     TunnelState as TunnelStateView,
 )
+
+IpsecOf = Callable[[SessionId], IpsecState | None]
+"""What is known of the IPsec of a tunnel that the service makes."""
 
 _TUNNEL_STATES: dict[TunnelState, TunnelStateView] = {
     TunnelState.DOWN: "down",
@@ -121,8 +126,8 @@ def _error(error: LastError, wall: float) -> SessionError:
     )
 
 
-def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float) -> TunnelView:
-    """A tunnel, with BGP or without."""
+def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float, ipsec: IpsecOf) -> TunnelView:
+    """A tunnel, with BGP or without; `ipsec` knows its SAs."""
     settings = tunnel.settings
     session = engine.sessions.get(settings.id)
     switch = engine.switchboard.switches.get(settings.connection)
@@ -144,6 +149,7 @@ def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float) -> TunnelView:
         remote_address=settings.remote_address,
         health=None if tunnel.healthy is None else "healthy" if tunnel.healthy else "unhealthy",
         health_reason=tunnel.health_reason,
+        ipsec=ipsec(settings.id) if settings.made else None,
     )
 
 
@@ -151,7 +157,7 @@ def _address(packed: bytes | None) -> str | None:
     return None if packed is None else format_address(packed)
 
 
-def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
+def connection_view(engine: Engine, name: str, wall: float, ipsec: IpsecOf) -> ConnectionView:
     """A connection that exists, with its tunnels and its switch."""
     connection = engine.intent.connection(name)
     switch = engine.switchboard.switches[name]
@@ -164,7 +170,7 @@ def connection_view(engine: Engine, name: str, wall: float) -> ConnectionView:
         switchovers=switch.switchovers,
         last_switchover=None if switch.last_at is None else switch.last_at + wall,
         last_switchover_reason=switch.last_reason if switch.last_at is not None else None,
-        tunnels=tuple(tunnel_view(engine, t, wall) for t in engine.switchboard.tunnels_of(name)),
+        tunnels=tuple(tunnel_view(engine, t, wall, ipsec) for t in engine.switchboard.tunnels_of(name)),
     )
 
 

@@ -9,11 +9,12 @@ at once, whose first operations are the nexthop groups.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bgpsvc.events import (
     ConnectedChanged,
     Event,
     HealthChanged,
+    IpsecChanged,
     LinkChanged,
     OperatorSwitch,
     Withdrawn,
@@ -39,6 +41,7 @@ from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
 from bgpsvc.health.check import Verdict
 from bgpsvc.health.prober import Probe, Prober
+from bgpsvc.ipsec.choose import Choice
 from bgpsvc.journal import Journal
 from bgpsvc.metrics import FibCounters
 from bgpsvc.model import SessionId, SwitchMode, format_prefix
@@ -46,11 +49,14 @@ from bgpsvc.netns import claim_namespace
 from bgpsvc.resources import Intent
 from bgpsvc.settling import Settling
 from bgpsvc.surroundings import Surroundings
+from bgpsvc.tunnelling import Tunnelling
 
 ROUTES_PER_BATCH = 2000
 """Routes that one plan may touch: 5 to 8 ms of the kernel's time. An event waits for one of them."""
 TURNS_BETWEEN_BATCHES = 3
 """Turns of the loop that a line of a speaker needs from its socket to the engine."""
+UNUSED_SECONDS = 10.0
+"""How long an interface that is to go waits for its routes to leave; the kernel would take them with it."""
 RETRY_INTERVAL = 5.0
 """Seconds between attempts at operations that the kernel refused."""
 
@@ -61,7 +67,13 @@ class Runtime:
     """The gateway of one network namespace. Construct it inside that namespace."""
 
     def __init__(
-        self, intent: Intent, modes: Mapping[str, SwitchMode], state_dir: Path, journal: Journal
+        self,
+        intent: Intent,
+        modes: Mapping[str, SwitchMode],
+        state_dir: Path,
+        journal: Journal,
+        choice: Choice,
+        charon_socket: Path,
     ) -> None:
         kernel = Kernel()
         self._monitor = kernel.monitor
@@ -74,8 +86,11 @@ class Runtime:
         self.journal = journal
         self.fib_counters = FibCounters()
         self.speakers = Speakers(state_dir, self._on_bgp_events)
+        self.tunnelling = Tunnelling(choice, charon_socket, state_dir, self.operator, self._note)
         self._modes = dict(modes)
         self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        """Set, and made anew, whenever the kernel was given something."""
         self._retry_at: float | None = None
         self._resync_at: float | None = None
         """When to read the kernel's state again after it could not be reached."""
@@ -109,8 +124,10 @@ class Runtime:
         loop.add_reader(self._monitor.fileno(), self._on_notices)
         self._read_links()
         self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), time.monotonic())
+        self._tell_what_is_not_made()
         await self._take_over_kernel()
         self._apply_modes()
+        await self.tunnelling.start(lambda: self.engine.intent)
         self._name_missing_interfaces()
         await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
@@ -121,19 +138,28 @@ class Runtime:
         self._pump_task = asyncio.create_task(self._pump(), name="pump")
         self._settle_task = asyncio.create_task(self._settle(), name="settle")
 
-    async def stop(self, keep_speakers: bool) -> None:
-        """Stop. Routes stay in the kernel: forwarding survives a restart."""
+    def _tell_what_is_not_made(self) -> None:
+        """A tunnel whose interface was there before the daemon counts as up until it is known not to be."""
+        for tunnel in self.engine.tunnels.values():
+            if tunnel.settings.made and not tunnel.link_up:
+                event = IpsecChanged(tunnel.session, False, "not negotiated yet")
+                self.engine.handle(event, time.monotonic())
+
+    async def stop(self, keep: bool) -> None:
+        """Stop. Routes stay in the kernel; with `keep` so do sessions and tunnels, and forwarding goes on."""
         if self._settle_task is not None:
             self._settle_task.cancel()
             await asyncio.gather(self._settle_task, return_exceptions=True)
         await self._prober.stop()
-        await self.speakers.stop(keep_running=keep_speakers)
+        await self.speakers.stop(keep_running=keep)
         if self._pump_task is not None:
             self._pump_task.cancel()
             await asyncio.gather(self._pump_task, return_exceptions=True)
         for task in list(self._commands):
             task.cancel()
+        # From here on nobody looks: that our own interfaces go is nothing to repair.
         asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+        await self.tunnelling.stop(keep)
         self._close_kernel()
         if self._namespace is not None:
             self._namespace.close()
@@ -142,7 +168,9 @@ class Runtime:
         """Raises what ended a task or a speaker's conversation; never returns in a healthy service."""
         assert self._pump_task is not None, "started"
         assert self._settle_task is not None, "started"
-        others = [asyncio.create_task(other.failed()) for other in (self.speakers, self._prober)]
+        others = [
+            asyncio.create_task(other.failed()) for other in (self.speakers, self._prober, self.tunnelling)
+        ]
         try:
             watched = [self._pump_task, self._settle_task, *others]
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -209,6 +237,20 @@ class Runtime:
         self._monitor.watch(self._surroundings.tables())
         await self._take_over_kernel()
         self._name_missing_interfaces()
+        going = self.tunnelling.leaving(self.engine.intent)
+        if not going:
+            await self.tunnelling.follow(self.engine.intent)
+        try:
+            await self._follow_sessions()
+        finally:
+            if going:
+                # Last, so that the peers hear that the sessions end, and no route leads there any more.
+                await self._until_unused(going)
+                await self.tunnelling.follow(self.engine.intent)
+        # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
+        await self.speakers.forget(made_anew)
+
+    async def _follow_sessions(self) -> None:
         sessions = sessions_of(self.engine.intent)
         known = frozenset(session.id for session in sessions)
         # One that is removed is unknown to the speakers from now on, also if it is made again meanwhile.
@@ -220,12 +262,22 @@ class Runtime:
             self.engine.advertise_all()
             self._drain()
             self._wake.set()
-        # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
-        await self.speakers.forget(made_anew)
+
+    async def _until_unused(self, interfaces: Collection[str]) -> None:
+        """Until no nexthop of ours leads over these interfaces, or for long enough."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNUSED_SECONDS):
+                while self.engine.fib.over_links(self._indexes(interfaces)):
+                    await self._moved.wait()
+
+    def _indexes(self, interfaces: Collection[str]) -> frozenset[int]:
+        return frozenset(self.engine.links[name][0] for name in interfaces if name in self.engine.links)
 
     def _name_missing_interfaces(self) -> None:
         """A mistyped interface is no error (it may come later), but nobody should have to search for it."""
         for tunnel in self.engine.tunnels.values():
+            if tunnel.settings.made:
+                continue  # what keeps the service from making it is told by the driver
             if not tunnel.link_up and tunnel.session not in self._named_missing:
                 text = f"the interface {tunnel.interface} is down or missing"
                 self._note(Log("tunnel.down", "warning", tunnel.session, text))
@@ -351,6 +403,9 @@ class Runtime:
             worked = self.engine.work()
             programmed = self._program()
             self._drain()
+            if programmed:
+                self._moved.set()
+                self._moved = asyncio.Event()
             if worked or programmed:
                 for _ in range(TURNS_BETWEEN_BATCHES):
                     await asyncio.sleep(0)

@@ -106,6 +106,7 @@ def _latest(tunnels: Iterable[Tunnel]) -> float:
 
 def _recover(tunnel: Tunnel, now: float) -> None:
     tunnel.link_up = True
+    tunnel.ipsec_up = None
     tunnel.established_at = now if tunnel.established_at is None else tunnel.established_at
     tunnel.synced_at = now if tunnel.synced_at is None else tunnel.synced_at
     tunnel.healthy = None

@@ -129,7 +129,7 @@ class Tunnel:
     while not so. Without BGP `synced_at` is when the link came up. `healthy` is the health check's
     verdict: None without a check and before its first verdict, which counts as passed, so that a
     restart of the daemon takes no traffic away. For the same reason `ipsec_up` is None, and counts as up,
-    until the driver has told; so it stays for an external tunnel.
+    after a restart until the driver has told; so it stays for an external tunnel.
     """
 
     settings: TunnelSettings
@@ -180,12 +180,20 @@ class Tunnel:
             self.failed_before |= self.established_at is not None or (not self.settings.bgp and self.link_up)
         self.link_up = up
 
+    def inherit_ipsec(self, former: Tunnel | None) -> None:
+        """What is known of the SAs: they outlive the record of a tunnel whose BGP was changed."""
+        if former is not None and former.settings.made:
+            self.ipsec_up, self.ipsec_reason = former.ipsec_up, former.ipsec_reason
+        else:
+            self.ipsec_up, self.ipsec_reason = False, "not negotiated yet"
+
     def ipsec_changed(self, up: bool, reason: str, now: float) -> None:
         """Its IPsec SAs came up or went down."""
         if up and self.ipsec_up is False and (self.synced_at is not None or not self.settings.bgp):
             self.synced_at = now  # as for the link
         if not up:
-            self.failed_before |= self.established_at is not None or not self.settings.bgp
+            in_use = not self.settings.bgp and self.link_up and self.ipsec_up is not False
+            self.failed_before |= self.established_at is not None or in_use
         self.ipsec_up, self.ipsec_reason = up, reason
 
     def health_changed(self, healthy: bool, reason: str, now: float) -> None:

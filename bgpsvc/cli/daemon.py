@@ -29,11 +29,13 @@ from bgpsvc.documents import catalog_of
 from bgpsvc.effects import Log
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.history import History
+from bgpsvc.ipsec.choose import Wish
 from bgpsvc.journal import KEPT, Journal
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
 from bgpsvc.store.database import Store
+from bgpsvc.tunnelling import chosen
 
 SOCKET = "api.sock"
 """Where REST always listens too, in the state directory."""
@@ -61,6 +63,14 @@ class Door:
         return ApiServers([main, ApiServer(app, Listen(path=str(self.path)))])
 
 
+@dataclass(frozen=True, slots=True)
+class TunnelOptions:
+    """How tunnels are made: the driver that is wished for, and the socket of a charon that others run."""
+
+    wish: Wish
+    charon_socket: Path
+
+
 class Daemon:
     """One run of `bgpsvc serve`. `loaded` is what `config` held when it was read first."""
 
@@ -73,7 +83,8 @@ class Daemon:
         door: Door,
         anonymous: Scope | None,
         limits: Limits,
-        keep_speakers: bool,
+        tunnels: TunnelOptions,
+        keep: bool,
     ) -> None:
         self._config = config
         self._loaded = loaded
@@ -82,7 +93,8 @@ class Daemon:
         self._door = door
         self._anonymous = anonymous
         self._limits = limits
-        self._keep_speakers = keep_speakers
+        self._tunnels = tunnels
+        self._keep = keep
         self._one_at_a_time = asyncio.Lock()
         """The start, and then one reload after the other."""
         self._reloads: set[asyncio.Task[None]] = set()
@@ -112,7 +124,11 @@ class Daemon:
         journal = Journal(first_id=max(written + 1, int(time.time() * 1000)), former=former)
         self._history = History(journal, store, written)
         intent = catalog.intent if self._loaded is None else self._choices.apply(catalog.intent)
-        self._runtime = Runtime(intent, self._choices.modes(), self._state_dir, journal)
+        driver = await chosen(self._tunnels.wish, self._tunnels.charon_socket)
+        self._runtime = Runtime(
+            *(intent, self._choices.modes(), self._state_dir, journal),
+            *(driver, self._tunnels.charon_socket),
+        )
         file = None if self._config is None else str(self._config)
         self._control = Controller(self._runtime, store, self._choices, catalog, file)
         self._service = BgpService(self._runtime, self._choices, self._history)
@@ -146,7 +162,7 @@ class Daemon:
         finally:
             servers.stop()
             await _cancel(starting, *self._reloads)
-            stopping = asyncio.create_task(self._runtime.stop(self._keep_speakers))
+            stopping = asyncio.create_task(self._runtime.stop(self._keep))
             await asyncio.wait([stopping, *running[1:2]])
             await _cancel(stopped, *running)
             await _in_time("the last events are not stored", self._history.flush)

@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,17 +17,27 @@ import typer
 from api.limits import Limits
 from api.server import bind, parse_listen
 from api.tls import Tls
-from bgpsvc.cli.daemon import SOCKET, Daemon, Door
+from bgpsvc.cli.daemon import SOCKET, Daemon, Door, TunnelOptions
 from bgpsvc.configfile import load_file
 from bgpsvc.control import InvalidDocument, Scope, StoreUnavailable
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import StateDirInUse
+from bgpsvc.ipsec.choose import CannotChoose
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError
 from bgpsvc.store.errors import StoreError
 
 NO_LIMIT = 10**9
 """Requests per second that no machine reaches."""
+
+
+class Driver(StrEnum):
+    """Who makes the tunnels."""
+
+    AUTO = "auto"
+    XFRM = "xfrm"
+    USERSPACE = "userspace"
+    EXTERNAL = "external"
 
 
 def serve(
@@ -77,10 +88,21 @@ def serve(
             help="Named network namespace of the gateway. REST stays in the namespace you start in."
         ),
     ] = None,
+    ipsec: Annotated[
+        Driver,
+        typer.Option(
+            help="Who makes the tunnels: the kernel, with the charon of --charon-socket (xfrm), a charon of "
+            "our own for each tunnel (userspace), somebody else (external), or what works here (auto)."
+        ),
+    ] = Driver.AUTO,
+    charon_socket: Annotated[
+        Path, typer.Option(help="vici socket of the strongSwan that makes the tunnels with --ipsec xfrm.")
+    ] = Path("/run/charon.vici"),
     keep_speakers: Annotated[
         bool,
         typer.Option(
-            "--keep-speakers", help="On SIGTERM leave the BGP sessions running for the next start (upgrade)."
+            "--keep-speakers",
+            help="On SIGTERM leave BGP sessions and tunnels running for the next start (upgrade).",
         ),
     ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
@@ -117,9 +139,11 @@ def serve(
         door = Door(where, sock, tls, state_dir / SOCKET)
         if netns is not None:
             enter(netns)
+        tunnels = TunnelOptions(ipsec.value, charon_socket)
+        limits = _limits(rate_limit)
         asyncio.run(
             Daemon(
-                config, loaded, state_dir, database, door, anonymous, _limits(rate_limit), keep_speakers
+                *(config, loaded, state_dir, database, door, anonymous, limits), tunnels, keep_speakers
             ).run()
         )
     except ConfigError as error:
@@ -129,7 +153,14 @@ def serve(
     except OSError as error:
         typer.echo(f"bgpsvc serve: {_said(error)}", err=True)
         raise typer.Exit(1) from None
-    except (StateDirInUse, ReloadFailed, StoreError, StoreUnavailable, InvalidDocument) as error:
+    except (
+        StateDirInUse,
+        ReloadFailed,
+        CannotChoose,
+        StoreError,
+        StoreUnavailable,
+        InvalidDocument,
+    ) as error:
         typer.echo(f"bgpsvc serve: {error}", err=True)
         raise typer.Exit(1) from None
 
