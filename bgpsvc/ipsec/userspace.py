@@ -44,6 +44,8 @@ from bgpsvc.processes import write_private
 
 PORTS = range(10500, 30000, 2)
 """First ports of the pairs: below what systems give to programs that ask for any port."""
+LARGEST_PACKET = 1400
+"""What charon reads of its TUN at most, in bytes, whatever MTU that has later: the rest would be cut off."""
 FAREWELL_S = 1.0
 """How long a peer has to answer that it deleted an SA."""
 _SECRET_BYTES = 32
@@ -348,9 +350,10 @@ async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
 async def _mtu(tunnel: IpsecTunnel) -> int:
     """MTU of a tunnel's interface, in bytes. DriverError if the way to the peer leaves none."""
     if tunnel.mtu is not None:
-        return tunnel.mtu
+        return min(tunnel.mtu, LARGEST_PACKET)
     try:
-        return tunnel_mtu(await interfaces.path_mtu(tunnel.remote), tunnel.ipsec, encapsulated=True)
+        mtu = tunnel_mtu(await interfaces.path_mtu(tunnel.remote), tunnel.ipsec, encapsulated=True)
+        return min(mtu, LARGEST_PACKET)
     except ValueError as error:
         raise DriverError(Cause.INTERFACE_FAILED, str(error)) from error
 
