@@ -66,10 +66,15 @@ class Ports:
 
 
 def render(ports: Ports, plugins: Collection[str]) -> str:
-    """strongswan.conf of a charon with these ports and plugins; paths are relative to its folder."""
+    """strongswan.conf of a charon with these ports and plugins; paths are relative to its folder.
+
+    Without the option of the long name charon refuses IKEv1's aggressive mode as responder, also where a tunnel
+    is configured for it (and warned about).
+    """
     return f"""\
 charon {{
   load_modular = no
+  i_dont_care_about_security_and_use_aggressive_mode_psk = yes
   load = {" ".join(plugins)}
   port = {ports.ike}
   port_nat_t = {ports.nat}
