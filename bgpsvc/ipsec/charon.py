@@ -68,8 +68,8 @@ class Ports:
 def render(ports: Ports, plugins: Collection[str]) -> str:
     """strongswan.conf of a charon with these ports and plugins; paths are relative to its folder.
 
-    Without the option of the long name charon refuses IKEv1's aggressive mode as responder, also where a tunnel
-    is configured for it (and warned about).
+    Without the option of the long name charon refuses IKEv1's aggressive mode as responder, also where a
+    tunnel is configured for it (and warned about).
     """
     return f"""\
 charon {{
