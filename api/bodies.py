@@ -109,7 +109,12 @@ async def read_model(request: Request, model: type[M]) -> M:
         raise RequestValidationError(mistakes) from None
 
 
-def body_of(name: str, *media: str) -> dict[str, Any]:
+async def read_optional(request: Request, model: type[M]) -> M:
+    """The same of an operation that needs no body: without one all is as the model has it by default."""
+    return await read_model(request, model) if await request.body() else model()
+
+
+def body_of(name: str, *media: str, required: bool = True) -> dict[str, Any]:
     """`requestBody` of an operation, by the name of its schema."""
     content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind in media or (JSON,)}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}

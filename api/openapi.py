@@ -10,13 +10,36 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import documents, problems, schemas, schemas_control, schemas_insight, schemas_ipsec, schemas_routes
+from api import (
+    documents,
+    problems,
+    schemas,
+    schemas_control,
+    schemas_diagnosis,
+    schemas_insight,
+    schemas_ipsec,
+    schemas_routes,
+)
 from api.access import PUBLIC, SCOPE
 from api.shapes import SHAPES
 
 Json = dict[str, Any]
-TAKEN = (schemas.SwitchRequest, schemas_insight.Question, schemas_control.TokenRequest)
+TAKEN = (
+    schemas.SwitchRequest,
+    schemas_insight.Question,
+    schemas_control.TokenRequest,
+    schemas_diagnosis.DiagnoseRequest,
+)
 """Bodies that operations read by themselves."""
+_MODULES = (
+    schemas,
+    schemas_control,
+    schemas_diagnosis,
+    schemas_insight,
+    schemas_ipsec,
+    schemas_routes,
+    problems,
+)
 BEARER = "bearer"
 SECURITY_SCHEMES: Json = {
     BEARER: {
@@ -80,7 +103,15 @@ def _link_documents(made: Json) -> None:
 
 
 def _models() -> Iterable[type[BaseModel]]:
-    for module in (schemas, schemas_control, schemas_insight, schemas_ipsec, schemas_routes, problems):
+    for module in (
+        schemas,
+        schemas_control,
+        schemas_diagnosis,
+        schemas_insight,
+        schemas_ipsec,
+        schemas_routes,
+        problems,
+    ):
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, BaseModel):
                 yield member

@@ -18,6 +18,7 @@ COMMANDS = {
     "show": ("bgpsvc.cli.show:app", "Show the BGP summary, a session, or a route."),
     "explain": ("bgpsvc.cli.explain:explain", "Tell why a prefix is where it is."),
     "simulate": ("bgpsvc.cli.simulate:simulate", "Tell what would happen, without doing it."),
+    "diagnose": ("bgpsvc.cli.diagnose:diagnose", "Tell why a connection does not work."),
     "apply": ("bgpsvc.cli.declare:apply", "Create and update resources from files."),
     "diff": ("bgpsvc.cli.declare:diff", "Show what apply would change."),
     "export": ("bgpsvc.cli.declare:export", "Print all resources as a file."),

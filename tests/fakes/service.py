@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bgpsvc.control import SYSTEM, Actor
+from bgpsvc.diagnosis import Check, Diagnosis, Fact, Layer, TunnelDiagnosis
 from bgpsvc.model import (
     Family,
     Prefix,
     Reason,
     Role,
+    SessionId,
     SessionState,
     SwitchMode,
     covers,
@@ -30,14 +32,20 @@ from bgpsvc.model import (
 )
 from bgpsvc.views import (
     CandidateView,
+    ChildSa,
     ConnectionView,
     EventKind,
     EventView,
     GatewayView,
+    IkeSa,
     InvalidQuery,
+    IpsecError,
+    IpsecState,
+    IpsecStatus,
     MessageCounts,
     NegotiatedView,
     NotFound,
+    NotMade,
     Page,
     PreconditionFailed,
     PrefixCounts,
@@ -83,6 +91,16 @@ class FakePath:
     refused: Reason | None = None
 
 
+def diagnosed(ident: str) -> TunnelDiagnosis:
+    """What a diagnosis finds: a wrong ASN of the active tunnel's peer."""
+    layer: Layer = "bgp"
+    if ident != ACTIVE:
+        return TunnelDiagnosis(ident, "standby", (Check(layer, "ok", "ok", "the session is established"),))
+    facts = (Fact("ASN of the peer", local="65500", remote="65501"), Fact("state", "active"))
+    check = Check(layer, "failed", "bgp_wrong_asn", "the peer has ASN 65501", facts, "Correct the ASN.")
+    return TunnelDiagnosis(ident, "active", (check,))
+
+
 @dataclass
 class FakeService:
     """See the module. `now` is the clock; tests set it."""
@@ -104,6 +122,11 @@ class FakeService:
     paths: dict[Prefix, dict[str, FakePath]] = field(default_factory=dict)
     log: list[EventView] = field(default_factory=list)
     subscribers: int = 0
+    external: frozenset[str] = frozenset()
+    """Tunnels that somebody else makes."""
+    ipsec_errors: dict[str, IpsecError] = field(default_factory=dict)
+    """Tunnels without SAs, and what is wrong with them."""
+    restarts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -293,6 +316,14 @@ class FakeService:
             await self.wake()
         return SwitchPlan(connection, mode, before, after, moved, int(moved > 0), mode is not old, note)
 
+    async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
+        """The active tunnel's peer has another ASN; the standby works."""
+        self.connection(connection)
+        idents = [f"{connection}-tunnel{number}" for number in ((1, 2) if tunnel is None else (tunnel,))]
+        for ident in idents:
+            self.tunnel(ident)
+        return Diagnosis(connection, self.now, 1.25, "tunnel 1 (active): …", tuple(map(diagnosed, idents)))
+
     def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         found = [e for e in self.log if kinds is None or e.kind in kinds]
         if after is None:
@@ -315,6 +346,13 @@ class FakeService:
                         await self._changed.wait()
         finally:
             self.subscribers -= 1
+
+    async def restart_tunnel(self, tunnel: str) -> TunnelView:
+        if self.tunnel(tunnel).ipsec is None:
+            raise NotMade(f"the tunnel {tunnel} is external: somebody else makes {tunnel}")
+        self.restarts.append(tunnel)
+        self.emit("ipsec.down", tunnel, "down: restarted by the operator")
+        return self.tunnel(tunnel)
 
     def ready(self) -> ReadyView:
         return ReadyView(all(ok for ok, _ in self.checks.values()), self.checks)
@@ -367,6 +405,25 @@ class FakeService:
             local_address=view.local_address,
             peer_address=view.peer_address,
             remote_address=f"198.51.100.{2 * view.tunnel}",
+            ipsec=None if session in self.external else self._ipsec(view),
+        )
+
+    def _ipsec(self, view: SessionView) -> IpsecState:
+        known = self.ipsec_errors.get(view.id)
+        status = IpsecStatus.IPSEC_SA_ESTABLISHED if known is None else IpsecStatus.IKE_SA_NOT_ESTABLISHED
+        return IpsecState(
+            tunnel=SessionId(view.id),
+            driver="userspace",
+            interface=view.interface,
+            status=status,
+            reason="ikev2 with the peer" if known is None else known.text,
+            since=view.since,
+            seen_at=self.now,
+            ike=_ike(view.tunnel) if known is None else None,
+            last_error=known,
+            retry_at=None if known is None else self.now + 4,
+            mtu=1422,
+            established_count=1 + self.restarts.count(view.id),
         )
 
     def _installed(self) -> int:
@@ -478,6 +535,51 @@ def _session(tunnel: int, role: Role) -> SessionView:
         messages=MessageCounts(updates_received=5, prefixes_announced=5, end_of_rib_received=2),
         last_error=None,
         end_of_rib=True,
+    )
+
+
+def _ike(tunnel: int) -> IkeSa:
+    child = ChildSa(
+        unique_id=tunnel,
+        state="INSTALLED",
+        encapsulated=True,
+        spi_in=f"c0a1{tunnel:04x}",
+        spi_out=f"c0b2{tunnel:04x}",
+        encryption="aes256",
+        authentication="sha256",
+        pfs="group14",
+        bytes_in=8400,
+        bytes_out=9240,
+        packets_in=100,
+        packets_out=110,
+        installed_at=START,
+        rekey_at=START + 82800,
+        expires_at=START + 86400,
+        local_selectors=("0.0.0.0/0",),
+        remote_selectors=("0.0.0.0/0",),
+    )
+    local, remote = f"198.51.100.{2 * tunnel - 1}", f"198.51.100.{2 * tunnel}"
+    return IkeSa(
+        unique_id=tunnel,
+        version="ikev2",
+        state="ESTABLISHED",
+        initiator=True,
+        local_address=local,
+        local_port=4500,
+        local_id=local,
+        remote_address=remote,
+        remote_port=4500,
+        remote_id=remote,
+        spi_initiator=f"{tunnel:016x}",
+        spi_responder=f"f{tunnel:015x}",
+        nat_local=True,
+        nat_remote=True,
+        encryption="aes256",
+        authentication="sha256",
+        group="group14",
+        established_at=START,
+        rekey_at=START + 82800,
+        children=(child,),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api import schemas, schemas_control, schemas_insight, schemas_ipsec, schemas_routes
-from bgpsvc import control, insight, views
+from api import schemas, schemas_control, schemas_diagnosis, schemas_insight, schemas_ipsec, schemas_routes
+from bgpsvc import control, diagnosis, insight, views
 from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
 from tests.unit.api.conftest import Client
@@ -44,8 +44,10 @@ OPERATIONS = {
     "listBgpSessions",
     "getBgpSession",
     "switchVpnConnection",
+    "diagnoseVpnConnection",
     "listTunnels",
     "getTunnel",
+    "restartTunnel",
     "listRoutes",
     "listVpcRoutes",
     "listEvents",
@@ -69,6 +71,9 @@ SHOWN = [
     (views.GatewayView, schemas.VpnGateway),
     (views.VpcView, schemas.Vpc),
     (views.SwitchPlan, schemas.SwitchPlan),
+    (diagnosis.Diagnosis, schemas_diagnosis.Diagnosis),
+    (diagnosis.Check, schemas_diagnosis.LayerCheck),
+    (diagnosis.Fact, schemas_diagnosis.Fact),
     (views.ReadyView, schemas.Ready),
     (views.RouteView, schemas_routes.Route),
     (views.CandidateView, schemas_routes.Candidate),
