@@ -350,6 +350,23 @@ async def remove(links: Collection[Link]) -> None:
                 raise failed(f"the interface {link.name} cannot be removed", error) from error
 
 
+async def remove_rules(table: int) -> None:
+    """Remove the policy rules that lead to a table; charons that were killed leave theirs. DriverError."""
+    async with AsyncIPRoute() as route:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                rules = [rule async for rule in await route.rule("dump", family=family, table=table)]
+                for rule in rules:
+                    if rule.get_attr("FRA_TABLE") == table:
+                        with suppress_code(errno.ENOENT):
+                            await route.rule(
+                                "del", family=family, table=table, priority=rule.get_attr("FRA_PRIORITY")
+                            )
+            except NetlinkError as error:
+                if error.code != errno.EAFNOSUPPORT:
+                    raise failed(f"the policy rules of table {table} cannot be removed", error) from error
+
+
 async def remove_of(tunnel: SessionId) -> None:
     """Remove all interfaces of a tunnel, placeholders too. DriverError."""
     await remove([link for link in await ours() if link.tunnel == tunnel])

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from bgpsvc.ipsec import codec, interfaces
 from bgpsvc.ipsec.charon import (
+    TABLE,
     CharonProcess,
     Home,
     Ports,
@@ -165,6 +166,7 @@ class Userspace:
             await asyncio.gather(*(kept.instance.release() for kept in all_kept))
             return
         await asyncio.gather(*(self._end(kept) for kept in all_kept))
+        await interfaces.remove_rules(TABLE)
         await self._firewall.remove()
         (self._base / "secret").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -345,6 +347,8 @@ async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
                 await process.stop()
             home.remove()
     await interfaces.remove([link for link in await interfaces.ours() if link.tunnel not in keep])
+    if not keep:
+        await interfaces.remove_rules(TABLE)
 
 
 async def _mtu(tunnel: IpsecTunnel) -> int:

@@ -131,7 +131,7 @@ class Node:
         self.wait_for(lambda s: isinstance(s, CharonUp) and tunnel in s.tunnels, "charon answers", since)
 
     def kill(self) -> None:
-        """End the driver's process by force; its charons go on."""
+        """End the driver's process by force; its charons go on. Idempotent."""
         self.process.kill()
         self.process.wait()
         self._reader.join()

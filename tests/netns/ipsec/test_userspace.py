@@ -1,0 +1,245 @@
+"""The driver `userspace` at both ends of a connection: real charons, real packets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bgpsvc.ipsec.port import CharonDown, SaChanged
+from bgpsvc.model import SessionId
+from tests.netns.ipsec.node import SLOW, CallFailed
+from tests.netns.ipsec.pair import IDS, KEY, Pair, tunnel
+from tests.netns.ipsec.traffic import connecting, pinging, sniffing, syn_sizes, udp_ports
+from tests.netns.namespaces import Namespace, wait_until
+
+MTU = 1400
+"""1500 less IPv4 20, UDP 8, ESP 8, IV 16, ICV 16; whole blocks of 16, less the trailer of 2."""
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """Two gateways without tunnels yet."""
+    with Pair(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def connected(pair: Pair) -> Pair:
+    """Both tunnels carry packets: the first by IKEv2, the second by IKEv1."""
+    with sniffing(pair.spaces["left"], "wire1") as one, sniffing(pair.spaces["left"], "wire2") as two:
+        pair.establish(1)
+        pair.establish(2, ike={"version": "ikev1"})
+        for number in (1, 2):
+            pair.wait_reaches(number)
+    # Every test begins so, and none may see a private port on the wire.
+    assert udp_ports(one) == udp_ports(two) == {(500, 500), (4500, 4500)}
+    return pair
+
+
+def charons(pair: Pair) -> dict[str, int]:
+    """Pids of the left side's charons by tunnel."""
+    records = (pair.nodes["left"].state_dir / "ipsec").glob("*/record.json")
+    found = [json.loads(path.read_text()) for path in records]
+    return {record["tunnel"]: record["pid"] for record in found}
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that nobody has asked about yet has ended all the same."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def links(namespace: Namespace) -> set[str]:
+    """Names of all interfaces."""
+    return {link["ifname"] for link in json.loads(namespace.ip("-j link show"))}
+
+
+def addresses(namespace: Namespace, interface: str) -> set[str]:
+    """All addresses of an interface."""
+    (link,) = json.loads(namespace.ip(f"-j address show dev {interface}"))
+    return {f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"]}
+
+
+def test_interfaces_are_as_wished_and_carry_both_families(connected: Pair) -> None:
+    left = connected.spaces["left"]
+    assert connected.reaches(1, 6)
+    for number in (1, 2):
+        name = f"conn1-tunnel{number}"
+        assert addresses(left, name) == {f"169.254.1{number}.1/30", f"fd00:{number}::1/126"}
+        (link,) = json.loads(left.ip(f"-d -j link show dev {name}"))
+        assert (link["mtu"], link["ifalias"]) == (MTU, f"bgpsvc:{name}")
+    before = connected.nodes["left"].call("traffic", IDS[1])
+    with pinging(left, "169.254.11.2") as pings:
+        pings.wait_more(5)
+    assert connected.nodes["left"].call("traffic", IDS[1]) >= before + 6
+
+
+def test_other_settings_of_one_tunnel_leave_the_other_alone(connected: Pair) -> None:
+    left = connected.nodes["left"]
+    (unharmed,) = left.sas(IDS[1])
+    with pinging(connected.spaces["left"], "169.254.11.2") as pings:
+        changed = tunnel("left", 2, ike={"version": "ikev1", "pre_shared_key": "Another-Key-7"})
+        assert left.bring_up(changed).renewed
+        left.call("terminate", IDS[2], True)
+        left.call("initiate", IDS[2])
+        wait_until(lambda: not connected.reaches(2), "tunnel 2 is down", SLOW)
+        moved = replace(changed, mtu=1300, addresses=changed.addresses[:1])
+        assert not left.bring_up(moved).renewed
+        assert addresses(connected.spaces["left"], "conn1-tunnel2") == {"169.254.12.1/30"}
+        left.call("take_down", IDS[2])
+    assert not pings.lost
+    (still,) = left.sas(IDS[1])
+    assert still.spi_initiator == unharmed.spi_initiator
+
+
+def test_a_killed_daemon_leaves_tunnels_that_its_successor_adopts(connected: Pair) -> None:
+    left = connected.nodes["left"]
+    before = {number: left.sas(IDS[number])[0].spi_initiator for number in (1, 2)}
+    running = charons(connected)
+    wanted = (tunnel("left", 1), tunnel("left", 2, ike={"version": "ikev1"}))
+    with (
+        pinging(connected.spaces["left"], "169.254.11.2") as one,
+        pinging(connected.spaces["left"], "169.254.12.2") as two,
+    ):
+        left.restart()
+        one.wait_more(10)
+        since = len(left.signals)
+        left.call("start", wanted)
+        for number in (1, 2):
+            left.wait_charon(IDS[number], since)
+        assert [left.bring_up(each).renewed for each in wanted] == [False, False]
+        two.wait_more(10)
+    assert not one.lost
+    assert not two.lost
+    assert charons(connected) == running
+    assert {number: left.sas(IDS[number])[0].spi_initiator for number in (1, 2)} == before
+    # Another key is noticed all the same, although charon tells nobody what it has.
+    assert left.bring_up(tunnel("left", 1, ike={"pre_shared_key": "Another-Key-7"})).renewed
+
+
+def test_a_successor_removes_what_is_not_wanted_any_more(connected: Pair) -> None:
+    left = connected.nodes["left"]
+    running = charons(connected)
+    left.restart()
+    left.call("start", (tunnel("left", 1),))
+    left.wait_charon(IDS[1])
+    assert charons(connected) == {IDS[1]: running[IDS[1]]}
+    assert not runs(running[IDS[2]])
+    assert "conn1-tunnel1" in links(connected.spaces["left"])
+    assert "conn1-tunnel2" not in links(connected.spaces["left"])
+    assert connected.reaches(1)
+
+
+def test_a_killed_charon_comes_back_with_its_interface(connected: Pair) -> None:
+    left, space = connected.nodes["left"], connected.spaces["left"]
+    since = len(left.signals)
+    with pinging(space, "169.254.12.2") as other:
+        os.kill(charons(connected)[IDS[1]], signal.SIGKILL)
+        down = left.wait_for(lambda s: isinstance(s, CharonDown), "charon is down", since)
+        assert isinstance(down, CharonDown)
+        assert down.tunnels == (IDS[1],)
+        assert "SIGKILL" in down.reason
+        left.wait_charon(IDS[1], since)
+        # Before anybody asked for it.
+        assert addresses(space, "conn1-tunnel1") == {"169.254.11.1/30", "fd00:1::1/126"}
+        assert not left.bring_up(tunnel("left", 1)).renewed
+        connected.negotiate(1)
+        connected.wait_reaches(1)
+    assert not other.lost
+
+
+def test_syns_tell_the_mss_that_fits_the_tunnel(connected: Pair, tmp_path: Path) -> None:
+    left, right = connected.spaces["left"], connected.spaces["right"]
+    with Namespace() as host:
+        left.veth("lan", host, "eth0", ["10.1.0.1/24", "fd01::1/64"])
+        host.ip("address add 10.1.0.2/24 dev eth0")
+        host.ip("address add fd01::2/64 dev eth0 nodad")
+        host.ip("route add default via 10.1.0.1")
+        host.ip("route add default via fd01::1")
+        left.sysctl("net/ipv4/ip_forward", 1)
+        left.sysctl("net/ipv6/conf/all/forwarding", 1)
+        for far, size in (("169.254.11.2", MTU - 40), ("fd00:1::2", MTU - 60)):
+            with sniffing(right, "conn1-tunnel1") as packets, connecting(host, far):
+                wait_until(lambda: syn_sizes(packets), f"a SYN to {far}", SLOW)
+            assert syn_sizes(packets) == {size}
+        # The peer's side may not clamp.
+        right.ip("link set conn1-tunnel1 mtu 1500")
+        right.ip("route add 10.1.0.0/24 dev conn1-tunnel1 src 169.254.11.2")
+        with sniffing(host, "eth0") as packets, connecting(right, "10.1.0.2"):
+            wait_until(lambda: syn_sizes(packets), "a SYN from the peer", SLOW)
+        assert syn_sizes(packets) == {MTU - 40}
+
+
+def test_everything_of_ours_is_removed_and_nothing_else(connected: Pair) -> None:
+    left, space = connected.nodes["left"], connected.spaces["left"]
+    space.ip("tuntap add mode tun name ipsec9")
+    space.ip("link set ipsec9 alias somebody:else")
+    space.run("nft", "add table inet somebody; add chain inet somebody input")
+    pids = charons(connected).values()
+    since = len(connected.nodes["right"].signals)
+    left.call("stop", False)
+    assert links(space) == {"lo", "wire1", "wire2", "ipsec9"}
+    assert space.run("nft", "list", "tables").splitlines() == ["table inet somebody"]
+    assert "fwmark" not in space.ip("rule show") + space.ip("-6 rule show")
+    assert not [pid for pid in pids if runs(pid)]
+    assert not list((left.state_dir).rglob("*"))
+    wait_until(lambda: told_of_the_end(connected, since) == set(IDS.values()), "the peer was told", SLOW)
+
+
+def told_of_the_end(pair: Pair, since: int) -> set[SessionId]:
+    """Of which tunnels the right side heard that an SA ended."""
+    signals = pair.nodes["right"].signals[since:]
+    return {one.tunnel for one in signals if isinstance(one, SaChanged) and not one.up}
+
+
+def test_what_a_crash_left_is_removed(connected: Pair) -> None:
+    left, space = connected.nodes["left"], connected.spaces["left"]
+    pids = charons(connected).values()
+    left.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(runs, pids)), "the charons are dead", SLOW)
+    assert {"ipsec0", "ipsec1"} <= links(space)
+    assert "fwmark" in space.ip("rule show")
+    left.restart()
+    left.call("start", ())
+    assert links(space) == {"lo", "wire1", "wire2"}
+    assert not space.run("nft", "list", "tables")
+    assert "fwmark" not in space.ip("rule show") + space.ip("-6 rule show")
+
+
+def test_the_key_is_nowhere_to_be_read(connected: Pair) -> None:
+    left, secret = connected.nodes["left"], KEY.encode()
+    for pid in (left.process.pid, *charons(connected).values()):
+        for name in ("cmdline", "environ"):
+            assert secret not in Path(f"/proc/{pid}/{name}").read_bytes()
+    files = [path for path in left.state_dir.rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert not [path for path in files if secret in path.read_bytes()]
+    assert (left.state_dir / "ipsec").stat().st_mode & 0o777 == 0o700
+    assert KEY not in repr(left.signals)
+    assert KEY not in (left.state_dir.parent / "left.log").read_text()
+
+
+def test_rules_that_somebody_flushed_are_made_anew(connected: Pair) -> None:
+    connected.spaces["left"].run("nft", "flush", "ruleset")
+    connected.nodes["left"].call("terminate", IDS[1], True)
+    connected.negotiate(1)
+    connected.wait_reaches(1)
+
+
+def test_a_name_that_is_taken_is_said(pair: Pair) -> None:
+    pair.spaces["left"].ip("tuntap add mode tun name conn1-tunnel1")
+    with pytest.raises(CallFailed, match="the name conn1-tunnel1 is taken"):
+        pair.nodes["left"].bring_up(tunnel("left", 1))
+    pair.spaces["left"].ip("link del conn1-tunnel1")
+    pair.nodes["left"].wait_charon(IDS[1])
+    pair.nodes["left"].bring_up(tunnel("left", 1))
