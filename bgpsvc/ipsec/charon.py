@@ -272,10 +272,10 @@ def recorded_ports(record: Mapping[str, Any]) -> Ports | None:
     return None
 
 
-async def can_have_own_run() -> bool:
-    """Whether we may make mount namespaces: not so in most containers."""
+async def can_have_own_run(folder: Path) -> bool:
+    """Whether we may have mount namespaces with a folder bound over /run: not so in most containers."""
     process = await asyncio.create_subprocess_exec(
-        *("unshare", "--mount", "sh", "-c", "mount --bind /run /run"),
+        *("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /run', "sh", str(folder)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

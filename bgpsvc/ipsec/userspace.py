@@ -184,7 +184,7 @@ class Userspace:
                 raise DriverError(Cause.INTERFACE_FAILED, text)
             self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._secret = self._read_secret()
-            self._launcher = Launcher(program, await can_have_own_run())
+            self._launcher = Launcher(program, await can_have_own_run(self._base))
         return self._launcher
 
     def _keep(self, tunnel: IpsecTunnel) -> _Kept:
