@@ -25,7 +25,7 @@ from bgpsvc.control import (
     ReadOnly,
     StoreUnavailable,
 )
-from bgpsvc.views import InvalidQuery, NotFound, PreconditionFailed
+from bgpsvc.views import InvalidQuery, NotFound, NotMade, PreconditionFailed
 
 PROBLEM_JSON = "application/problem+json"
 URN = "urn:bgpsvc:problem:"
@@ -75,6 +75,7 @@ NOT_STORED = "not-stored"
 STORE_UNAVAILABLE = "store-unavailable"
 ALREADY_EXISTS = "already-exists"
 IN_USE = "in-use"
+NOT_MADE = "not-made"
 READ_ONLY = "read-only"
 IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
 
@@ -212,6 +213,15 @@ def documented_not_stored() -> dict[int | str, dict[str, Any]]:
     return {503: _documented(503, "The choice cannot be stored", shown)}
 
 
+def documented_not_made() -> dict[int | str, dict[str, Any]]:
+    """`responses=` of an operation on the IPsec of a tunnel."""
+    shown = _head(409, NOT_MADE) | {
+        "detail": "the tunnel conn1-tunnel1 is external: somebody else makes t1",
+        "instance": "/v1/tunnels/conn1-tunnel1/restart",
+    }
+    return {409: _documented(409, "The service does not make the tunnel", shown)}
+
+
 def documented_default() -> dict[int | str, dict[str, Any]]:
     """`responses=` of the whole application: any other status is a problem too."""
     return {"default": _documented(500, "Any other error: 405, 413, 415, 421, 429, 500")}
@@ -259,6 +269,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(BadPath)(_bad_path)
     app.exception_handler(AlreadyExists)(_already_exists)
     app.exception_handler(InUse)(_in_use)
+    app.exception_handler(NotMade)(_not_made)
     app.exception_handler(ReadOnly)(_read_only)
     app.exception_handler(IdempotencyConflict)(_key_reused)
     app.exception_handler(RequestValidationError)(_invalid_request)
@@ -289,6 +300,10 @@ async def _already_exists(request: Request, error: AlreadyExists) -> Response:
 
 async def _in_use(request: Request, error: InUse) -> Response:
     return problem(request, 409, str(error), slug=IN_USE, users=list(error.users))
+
+
+async def _not_made(request: Request, error: NotMade) -> Response:
+    return problem(request, 409, str(error), slug=NOT_MADE)
 
 
 async def _read_only(request: Request, error: ReadOnly) -> Response:

@@ -15,6 +15,7 @@ from bgpsvc.engine import Engine
 from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
 from bgpsvc.history import History
+from bgpsvc.ipsec.port import DriverError
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import Role, SessionId, SwitchMode, session_id
 from bgpsvc.queries import RouteQueries
@@ -26,6 +27,7 @@ from bgpsvc.views import (
     EventView,
     GatewayView,
     NotFound,
+    NotMade,
     Page,
     PreconditionFailed,
     ReadyView,
@@ -210,6 +212,19 @@ class BgpService:
         if before == after:
             return f"traffic stays on {after}"
         return f"traffic moves from {before or 'no tunnel'} to {after}"
+
+    async def restart_tunnel(self, tunnel: str) -> TunnelView:
+        """Negotiate a tunnel anew."""
+        view = self.tunnel(tunnel)
+        if view.ipsec is None:
+            made = self.engine.tunnels[SessionId(tunnel)].settings.made
+            why = "is not made yet" if made else f"is external: somebody else makes {view.interface}"
+            raise NotMade(f"the tunnel {tunnel} {why}")
+        try:
+            await self._runtime.tunnelling.restart(SessionId(tunnel))
+        except DriverError as error:
+            raise NotMade(str(error)) from error
+        return self.tunnel(tunnel)
 
     def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         """Entries of the event log."""

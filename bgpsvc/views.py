@@ -375,6 +375,10 @@ class InvalidQuery(ValueError):
         self.field = field
 
 
+class NotMade(Exception):
+    """What is asked of a tunnel cannot be: the service does not make it, here or yet. The text says why."""
+
+
 class PreconditionFailed(Exception):
     """The ETag given is not the current one."""
 
@@ -432,6 +436,9 @@ class Service(Protocol):
         self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
     ) -> SwitchPlan:
         """Chooses the tunnel of a connection, or says what that would move. Raises NotFound."""
+
+    async def restart_tunnel(self, tunnel: str) -> TunnelView:
+        """Ends the SAs of a tunnel and negotiates anew; returns when they are ended. NotFound, NotMade."""
 
     def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
         """Events with an id above `after`, oldest first; the latest `limit` ones if `after` is None."""

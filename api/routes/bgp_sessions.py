@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.access import ScopedRoute, needs
-from api.deps import NO_QUERY, PageDep, ServiceDep, decode_cursor, encode_cursor
-from api.problems import documented
+from api.access import ActorDep, ScopedRoute, needs
+from api.deps import NO_QUERY, ControlDep, PageDep, ServiceDep, decode_cursor, encode_cursor
+from api.problems import documented, documented_not_made, documented_write
 from api.render import Json, plain
 from api.schemas import BgpSession, BgpSessionList, Tunnel, TunnelList
 from bgpsvc.control import Scope
@@ -82,3 +82,19 @@ async def list_tunnels(service: ServiceDep, page: PageDep) -> Json:
 async def get_tunnel(service: ServiceDep, id: TunnelId) -> Json:
     """One tunnel."""
     return Json(plain(service.tunnel(id)))
+
+
+@tunnels.post(
+    "/{id}/restart",
+    operation_id="restartTunnel",
+    summary="Negotiate a tunnel anew",
+    response_model=Tunnel,
+    responses={**documented(401, 403, 404, 422), **documented_not_made(), **documented_write()},
+    dependencies=[NO_QUERY],
+    openapi_extra=needs(Scope.OPERATE),
+)
+async def restart_tunnel(service: ServiceDep, control: ControlDep, actor: ActorDep, id: TunnelId) -> Json:
+    """Ends the IKE and IPsec SAs of a tunnel and negotiates new ones; its traffic moves away meanwhile."""
+    if service.tunnel(id).ipsec is not None:
+        await control.record("restart", "tunnels", id, None, None, actor)
+    return Json(plain(await service.restart_tunnel(id)))

@@ -15,7 +15,7 @@ from bgpsvc.cli.errors import CliError
 
 COMMANDS = {
     "get": ("bgpsvc.cli.get:app", "List sessions, routes, tunnels and other resources."),
-    "show": ("bgpsvc.cli.show:app", "Show the BGP summary, a session, or a route."),
+    "show": ("bgpsvc.cli.show:app", "Show the BGP summary, the tunnels, a session, or a route."),
     "explain": ("bgpsvc.cli.explain:explain", "Tell why a prefix is where it is."),
     "simulate": ("bgpsvc.cli.simulate:simulate", "Tell what would happen, without doing it."),
     "diagnose": ("bgpsvc.cli.diagnose:diagnose", "Tell why a connection does not work."),
@@ -26,6 +26,7 @@ COMMANDS = {
     "reveal": ("bgpsvc.cli.accounts:reveal", "Print the secrets of a resource."),
     "propagate": ("bgpsvc.cli.actions:propagate", "Switch the automatic propagation of a VPN gateway."),
     "switch": ("bgpsvc.cli.actions:switch", "Choose the tunnel of a VPN connection."),
+    "restart": ("bgpsvc.cli.actions:restart", "Negotiate a tunnel anew."),
     "token": ("bgpsvc.cli.accounts:token", "Make, list and revoke API tokens."),
     "audit": ("bgpsvc.cli.accounts:audit", "Show who changed what."),
     "secrets": ("bgpsvc.cli.accounts:secrets", "Change the key that encrypts secrets."),

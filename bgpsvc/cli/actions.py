@@ -1,4 +1,4 @@
-"""`bgpsvc propagate` and `bgpsvc switch`: the two switches that an operator has."""
+"""`bgpsvc propagate`, `bgpsvc switch` and `bgpsvc restart`: what an operator does at run time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bgpsvc.cli.client import Client, Json, path_to
-from bgpsvc.cli.columns import GATEWAYS, on_off
+from bgpsvc.cli.columns import GATEWAYS, TUNNELS, on_off
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import Output, Server, make_client
 from bgpsvc.cli.output import Column, Format, listed, write_list, write_object
@@ -140,3 +140,29 @@ def _plan(plan: Json, dry_run: bool) -> str:
     head = "dry run: " if dry_run else ""
     same = "" if plan["changed"] else " already"
     return f"{head}{plan['connection']}: mode {plan['mode']}{same}: {plan['note']}{size}"
+
+
+class Restartable(StrEnum):
+    """What can be restarted."""
+
+    TUNNEL = "tunnel"
+
+
+def restart(
+    ctx: typer.Context,
+    kind: Annotated[Restartable, typer.Argument(metavar="tunnel", help="What to restart: a tunnel.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the tunnel, as conn1-tunnel1.")],
+    output: Output = Format.TABLE,
+    server: Server = None,
+) -> None:
+    """End the IKE and IPsec SAs of a tunnel and negotiate them anew; its traffic moves away meanwhile.
+
+    Example: bgpsvc restart tunnel conn1-tunnel1
+    """
+    found = make_client(ctx, server).send("POST", path_to("tunnels", id, "restart"), None)
+    if output in (Format.JSON, Format.YAML):
+        write_object(found, output, sys.stdout)
+    elif output is Format.CSV:
+        write_list([[found]], TUNNELS, output, sys.stdout)
+    else:
+        typer.echo(f"{id}: negotiated anew; `bgpsvc show tunnel {id}` says how far it is")

@@ -46,6 +46,11 @@ def last_error(session: Json) -> str | None:
     return f"before: {error['text']}" if session["state"] == "established" else str(error["text"])
 
 
+def ipsec_status(tunnel: Json) -> str:
+    """The status of a tunnel's IPsec, or that somebody else makes it."""
+    return "external" if tunnel["ipsec"] is None else str(tunnel["ipsec"]["status"])
+
+
 def next_hop(route: Json) -> str | None:
     """Where a custom route leads."""
     return "blackhole" if route.get("blackhole") else route.get("next_hop") or route.get("interface")
@@ -115,6 +120,7 @@ TUNNELS = (
     Column("STATE", "state", good=("live",)),
     Column("FOR", "since", duration),
     Column("CARRIES TRAFFIC", "carrying"),
+    Column("IPSEC", "ipsec.status", of=ipsec_status, good=("ipsec_sa_established",)),
     Column("SESSION", "session_state", good=("established",)),
     Column("INTERFACE", "interface"),
     Column("LINK", "link_up", up_down, good=("up",)),
@@ -122,6 +128,9 @@ TUNNELS = (
     Column("LOCAL", "local_address", wide=True),
     Column("PEER", "peer_address", wide=True),
     Column("WHY", "state_reason", wide=True),
+    Column("DRIVER", "ipsec.driver", wide=True),
+    Column("MTU", "ipsec.mtu", wide=True, right=True),
+    Column("IPSEC ERROR", "ipsec.last_error.text", wide=True),
 )
 GATEWAYS = (
     Column("NAME", "name"),

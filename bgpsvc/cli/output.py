@@ -82,7 +82,16 @@ def duration(since: str | None) -> str:
     """Time since an RFC 3339 time, as routers show it: 00:12:34, 3d04h05m, 2w3d04h."""
     if since is None:
         return "never"
-    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()))
+    return _span((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())
+
+
+def remaining(until: str) -> str:
+    """Time until an RFC 3339 time, in the same form."""
+    return _span((datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds())
+
+
+def _span(length: float) -> str:
+    seconds = max(0, int(length))
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

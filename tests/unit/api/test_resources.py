@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bgpsvc.views import Cause, IpsecError
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
 from tests.unit.api.conftest import Client
 
@@ -171,3 +172,39 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
     response = client("GET", "/metrics")
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert 'bgpsvc_session_up{session="conn1-tunnel1"} 1\n' in response.text
+
+
+def test_a_tunnel_shows_its_sas_and_its_last_error(client: Client, service: FakeService) -> None:
+    service.ipsec_errors[STANDBY] = IpsecError(service.now, Cause.DPD_TIMEOUT, "the peer did not answer")
+    up, down = (tunnel["ipsec"] for tunnel in client.get("/v1/vpn-connections/conn1")["tunnels"])
+    assert (up["status"], up["driver"], up["last_error"]) == ("ipsec_sa_established", "userspace", None)
+    assert up["ike"]["rekey_at"] == "2025-10-10T07:53:20.000Z"
+    (child,) = up["ike"]["children"]
+    assert (child["spi_in"], child["bytes_out"], child["packets_in"]) == ("c0a10001", 9240, 100)
+    assert (down["status"], down["ike"]) == ("ike_sa_not_established", None)
+    assert down["last_error"] == {
+        "time": "2025-10-09T09:53:20.000Z",
+        "cause": "dpd_timeout",
+        "text": "the peer did not answer",
+        "local": None,
+        "remote": None,
+    }
+    assert down["retry_at"] == "2025-10-09T09:53:24.000Z"
+    service.external = frozenset({ACTIVE})
+    assert client.get(f"/v1/tunnels/{ACTIVE}")["ipsec"] is None
+
+
+def test_a_restart_is_audited_and_refused_where_somebody_else_makes_the_tunnel(
+    client: Client, service: FakeService
+) -> None:
+    answer = client("POST", f"/v1/tunnels/{ACTIVE}/restart")
+    assert (answer.status_code, answer.json()["id"]) == (200, ACTIVE)
+    assert service.restarts == [ACTIVE]
+    entry = client.get("/v1/audit")["items"][0]
+    assert (entry["action"], entry["kind"], entry["name"]) == ("restart", "tunnels", ACTIVE)
+    service.external = frozenset({STANDBY})
+    refused = client("POST", f"/v1/tunnels/{STANDBY}/restart")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:bgpsvc:problem:not-made")
+    assert client("POST", "/v1/tunnels/conn1-tunnel9/restart").status_code == 404
+    assert service.restarts == [ACTIVE]
+    assert len(client.get("/v1/audit?kind=tunnels")["items"]) == 1
