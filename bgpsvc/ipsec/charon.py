@@ -44,9 +44,12 @@ STOP_TIMEOUT_S = 5.0
 _NEVER_SET_MARK = 0x7FFFFFFE
 _NEEDED = ("random", "nonce", "hmac", "kernel-libipsec", "kernel-netlink", "socket-default", "vici")
 _USED = (
-    *("random", "nonce", "aes", "des", "sha1", "sha2", "md5", "hmac", "kdf", "gmp", "curve25519", "openssl"),
-    *("gcm", "ctr", "ccm", "cmac", "chapoly", "kernel-libipsec", "kernel-netlink", "socket-default", "vici"),
+    *("aesni", "openssl", "random", "nonce", "aes", "des", "sha1", "sha2", "md5", "hmac", "kdf", "gmp"),
+    *("curve25519", "gcm", "ctr", "ccm", "cmac", "chapoly"),
+    *("kernel-libipsec", "kernel-netlink", "socket-default", "vici"),
 )
+"""Of several plugins that have an algorithm charon takes the first. Those that use the processor's own
+instructions come before strongSwan's portable ones: twice the throughput, a shorter rekeying."""
 _DIGEST_SIZE = 5
 _SCRIPT = """\
 trap '' XFSZ
