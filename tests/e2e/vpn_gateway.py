@@ -117,6 +117,8 @@ class VpnGateway:
     def __init__(self, wan: Wan, side: Side, other: Side) -> None:
         self.side = side
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.driver = ["--ipsec", "userspace"]
+        """What the daemon is told of its tunnels' driver."""
         self._mark = new_mark()
         with contextlib.ExitStack() as building:
             # Not pytest's directory: the path of a unix socket has 107 bytes at the most.
@@ -164,7 +166,7 @@ class VpnGateway:
 
     def start(self, content: Mapping[str, Any] | None = None, *options: str) -> None:
         """Run the daemon until REST answers: on a configuration file, or (None) on its store."""
-        argv = ["env", self._mark, sys.executable, "-m", "bgpsvc", "serve", "--ipsec", "userspace"]
+        argv = ["env", self._mark, sys.executable, "-m", "bgpsvc", "serve", *self.driver]
         argv += ["--state-dir", str(self.directory / "state"), "--listen", f"unix:{self.directory}/api.sock"]
         if content is not None:
             path = self.directory / "gateway.yaml"
