@@ -256,9 +256,9 @@ class CharonProcess(Process):
         await self.end(STOP_TIMEOUT_S)
 
     def exit_reason(self) -> str:
-        """How it ended, with the last line that it left behind."""
+        """How it ended, with the last line that it left behind if it gave up by itself."""
         how, last = self.how_it_ended(), last_line(self.home.errors)
-        return f"{how}: {last}" if last else how
+        return f"{how}: {last}" if last and "status" in how else how
 
 
 def recorded_tunnel(record: Mapping[str, Any]) -> SessionId | None:

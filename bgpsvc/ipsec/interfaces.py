@@ -35,13 +35,14 @@ PLACEHOLDER_ALIAS = "bgpsvc-placeholder:"
 TUN_DEVICE = Path("/dev/net/tun")
 DEFAULT_PATH_MTU = 1500
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
+_SETTINGS6 = Path("/proc/sys/net/ipv6/conf")
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _IFF_TUN, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0001, 0x1000, 0x8000
 _IFF_UP = 0x1
 _IFREQ = struct.Struct("16sH22x")
 _IN6_ADDR_GEN_MODE_NONE = 1
 _RTAX_MTU = "RTAX_MTU"
-_STRICT, _LOOSE = 1, 2
+_LOOSE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,8 @@ async def configure(name: str, addresses: Collection[IPInterface], mtu: int) -> 
     if link is None:
         raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {name}")
     _set_reverse_path_filter(name)
+    if any(address.version == 6 for address in addresses):
+        _allow_ipv6(name)
     async with AsyncIPRoute() as route:
         try:
             await _no_link_local(route, link.index)
@@ -315,13 +318,30 @@ def _set_reverse_path_filter(name: str) -> None:
     there is a filter for all, loose is what is left.
     """
     everywhere, own = _SETTINGS / "all" / "rp_filter", _SETTINGS / name / "rp_filter"
+    wished = 0
     try:
         wished = _LOOSE if int(everywhere.read_text()) else 0
-        present = int(own.read_text())
-        if present != wished:
+        if int(own.read_text()) not in (wished, _LOOSE):
             own.write_text(str(wished))
     except OSError as error:
-        text = f"{own} cannot be set ({error.strerror}): set net.ipv4.conf.default.rp_filter=0 from outside"
+        text = (
+            f"{own} cannot be set to {wished} ({error.strerror}): set it from outside, for a container with "
+            f"--sysctl net.ipv4.conf.default.rp_filter={wished}"
+        )
+        raise DriverError(Cause.INTERFACE_FAILED, text) from error
+
+
+def _allow_ipv6(name: str) -> None:
+    """Containers often have IPv6 switched off for every new interface."""
+    setting = _SETTINGS6 / name / "disable_ipv6"
+    try:
+        if int(setting.read_text()):
+            setting.write_text("0")
+    except OSError as error:
+        text = (
+            f"{name} cannot have IPv6 addresses: {setting} cannot be set to 0 ({error.strerror}); "
+            "set it from outside, for a container with --sysctl net.ipv6.conf.default.disable_ipv6=0"
+        )
         raise DriverError(Cause.INTERFACE_FAILED, text) from error
 
 

@@ -60,16 +60,19 @@ class CallFailed(Exception):
 class Node:
     """A namespace with a driver in it. `signals` are all that it gave so far, in order."""
 
-    def __init__(self, namespace: Namespace, state_dir: Path) -> None:
+    def __init__(self, namespace: Namespace, state_dir: Path, wrapper: Sequence[str] = ()) -> None:
+        """`wrapper`: a command line that runs the one that follows it."""
         self.namespace = namespace
         self.state_dir = state_dir
+        self._wrapper = wrapper
         self.signals: list[Signal] = []
         self._answers: dict[int, tuple[str, Any]] = {}
         self._number = 0
         self._start()
 
     def _start(self) -> None:
-        command = self.namespace.command(sys.executable, "-m", __name__, str(self.state_dir))
+        program = (*self._wrapper, sys.executable, "-m", __name__, str(self.state_dir))
+        command = self.namespace.command(*program)
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -9,6 +9,7 @@ Tunnel n has 169.254.1n.1/30 and fd00:n::1/126 at the left, .2 and ::2 at the ri
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_interface
@@ -54,9 +55,9 @@ def tunnel(side: Side, number: int, *, ike: dict[str, Any] | None = None, **more
 
 
 class Pair:
-    """Use as a context manager."""
+    """Use as a context manager. `wrapper`: runs the left side's driver."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wrapper: Sequence[str] = ()) -> None:
         self._stack = ExitStack()
         self.spaces: dict[Side, Namespace] = {}
         self.nodes: dict[Side, Node] = {}
@@ -66,7 +67,7 @@ class Pair:
             for number in (1, 2):
                 self._wire(number)
             for side, namespace in self.spaces.items():
-                node = self.nodes[side] = Node(namespace, folder / side)
+                node = self.nodes[side] = Node(namespace, folder / side, wrapper if side == "left" else ())
                 self._stack.callback(node.close)
                 node.call("start", ())
         except BaseException:

@@ -243,3 +243,27 @@ def test_a_name_that_is_taken_is_said(pair: Pair) -> None:
     pair.spaces["left"].ip("link del conn1-tunnel1")
     pair.nodes["left"].wait_charon(IDS[1])
     pair.nodes["left"].bring_up(tunnel("left", 1))
+
+
+CONFINED = (
+    *("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"),
+    *("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"),
+)
+"""As a container with NET_ADMIN and without SYS_ADMIN: one /run for all charons, and no mounting."""
+
+
+def test_charons_share_a_container(tmp_path: Path) -> None:
+    with Pair(tmp_path, CONFINED) as pair:
+        for number in (1, 2):
+            pair.establish(number)
+        for number in (1, 2):
+            pair.wait_reaches(number)
+        left = pair.nodes["left"]
+        assert not list(left.state_dir.rglob("charon.pid"))
+        since = len(left.signals)
+        os.kill(charons(pair)[IDS[1]], signal.SIGKILL)
+        left.wait_for(lambda s: isinstance(s, CharonDown), "charon is down", since)
+        left.wait_charon(IDS[1], since)
+        left.bring_up(tunnel("left", 1))
+        pair.negotiate(1)
+        pair.wait_reaches(1)
