@@ -158,8 +158,9 @@ def _text(address: bytes) -> str:
     return ".".join(map(str, address))
 
 
-def exposition(collector: EngineCollector) -> bytes:
+def exposition(*collectors: Collector) -> bytes:
     """Prometheus text format."""
     registry = CollectorRegistry()
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
     return generate_latest(registry)

@@ -16,6 +16,7 @@ from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
 from bgpsvc.history import History
 from bgpsvc.ipsec.port import DriverError
+from bgpsvc.ipsec_metrics import IpsecCollector
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import Role, SessionId, SwitchMode, session_id
 from bgpsvc.queries import RouteQueries
@@ -274,6 +275,8 @@ class BgpService:
     def metrics(self) -> bytes:
         """Prometheus text exposition."""
         restarts = {role.value: status.restarts for role, status in self._runtime.speakers.status().items()}
+        tunnelling = self._runtime.tunnelling
         return exposition(
-            EngineCollector(self.engine, self._runtime.fib_counters, restarts, time.monotonic())
+            EngineCollector(self.engine, self._runtime.fib_counters, restarts, time.monotonic()),
+            IpsecCollector(self.engine, tunnelling.states(), tunnelling.choice.name),
         )
