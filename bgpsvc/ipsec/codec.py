@@ -264,7 +264,7 @@ def signals(event: str, message: Message, now: float, tunnel: SessionId | None =
     """What an event tells of tunnels of ours; nothing if it is about others.
 
     `tunnel`: whose charon it is, where each has its own: then lines of the log that charon ascribes to no
-    connection (yet) are that tunnel's.
+    connection (yet) are that tunnel's. A rekey tells of the new SA as well, before the old one goes.
     """
     if event == "log":
         line = logged(message, tunnel)
@@ -279,11 +279,20 @@ def signals(event: str, message: Message, now: float, tunnel: SessionId | None =
         )
     if event in ("ike-rekey", "child-rekey"):
         return tuple(
-            SaRekeyed(mine, what)
+            signal
             for name, content in message.items()
             if isinstance(content, Mapping) and (mine := tunnel_of(name)) is not None
+            for signal in (SaRekeyed(mine, what), SaChanged(mine, what, True, _fresh(content, what, now)))
         )
     return ()
+
+
+def _fresh(content: Message, what: str, now: float) -> IkeSa:
+    """The SA that replaces another. What it takes over (an IKE SA its children) is told by nobody."""
+    if what == "ike":
+        return ike_sa(content["new"], now)
+    children = {name: pair["new"] for name, pair in content["child-sas"].items()}
+    return ike_sa({**content, "child-sas": children}, now)
 
 
 def logged(message: Message, tunnel: SessionId | None = None) -> Logged | None:

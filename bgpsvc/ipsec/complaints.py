@@ -10,6 +10,18 @@ from bgpsvc.model import SessionId
 
 RELATED_S = 5.0
 """What was said so many seconds ago explains what happens now."""
+TELLING_S = 60.0
+"""For how long a reason that was found out stands for refusals that give none."""
+
+PHASE_2 = (Cause.ESP_PROPOSAL_MISMATCH, Cause.PFS_MISMATCH, Cause.SELECTOR_MISMATCH)
+_NO_REFUSALS = (
+    Cause.SETTINGS_CHANGED,
+    Cause.PEER_NOT_RESPONDING,
+    Cause.DPD_TIMEOUT,
+    Cause.DELETED_BY_PEER,
+    Cause.CHARON_DOWN,
+    Cause.INTERFACE_FAILED,
+)
 
 
 class Complaints:
@@ -19,11 +31,22 @@ class Complaints:
         self.last: IpsecError | None = None
         self._tunnel = tunnel
         self._hint: IpsecError | None = None
+        self._telling: IpsecError | None = None
+        """The last error that says why."""
         self._said: set[tuple[Cause, str | None, str | None]] = set()
 
-    def note(self, error: IpsecError) -> Log | None:
-        """Something went wrong; an entry for the log unless it was said."""
-        error = self.last = self._completed(error)
+    def note(self, error: IpsecError, vague: bool = False) -> Log | None:
+        """Something went wrong; an entry for the log unless it was said.
+
+        Both sides try in turn, and each knows why it refuses the other: a vague refusal hides no such reason.
+        """
+        if vague and self._explains(error):
+            assert self._telling is not None, "it explains"
+            self.last = replace(self._telling, time=error.time)
+            return None
+        self.last = error
+        if not vague:
+            self._telling = error
         if error.cause is Cause.SETTINGS_CHANGED:
             return None
         key = (error.cause, error.local, error.remote)
@@ -49,11 +72,11 @@ class Complaints:
     def recovered(self) -> None:
         """The tunnel is up: what goes wrong from now on is news."""
         self._said.clear()
-        self._hint = None
+        self._hint = self._telling = None
 
-    def _completed(self, error: IpsecError) -> IpsecError:
-        """With the values that are known of the same failure: who refuses sees more."""
-        last = self.last
-        if last is None or last.cause is not error.cause or error.remote is not None or last.remote is None:
-            return error
-        return replace(last, time=error.time)
+    def _explains(self, vague: IpsecError) -> bool:
+        """What was found out before is the reason of a refusal that gives none."""
+        telling = self._telling
+        if telling is None or vague.time - telling.time > TELLING_S or telling.cause in _NO_REFUSALS:
+            return False
+        return (telling.cause in PHASE_2) == (vague.cause in PHASE_2)

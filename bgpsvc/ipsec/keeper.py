@@ -20,7 +20,7 @@ from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.actions import BringUp, Initiate, Output, Poll, ReadTraffic, Terminate
 from bgpsvc.ipsec.attempts import ANSWER_S, BACKOFF_MOST_S, YIELD_S, Attempts
 from bgpsvc.ipsec.causes import CauseReader
-from bgpsvc.ipsec.complaints import Complaints
+from bgpsvc.ipsec.complaints import PHASE_2, Complaints
 from bgpsvc.ipsec.model import (
     Cause,
     DriverName,
@@ -38,12 +38,14 @@ CHARON_RETRY_S = BACKOFF_MOST_S
 UNKNOWN_MOST_S = 10.0
 """How long a tunnel's SAs may be unknown before there are none."""
 TRAFFIC_READ_S = 1.0
-DUPLICATES_S, DUPLICATES_LATER_S = 5.0, 15.0
-"""How long two IKE SAs may stand side by side; the later is for the side with the higher address."""
+DUPLICATES_S, DUPLICATES_LATER_S = 15.0, 30.0
+"""How long two IKE SAs may stand side by side; the later is for the side with the higher address.
 
-_PHASE_2 = (Cause.ESP_PROPOSAL_MISMATCH, Cause.PFS_MISMATCH, Cause.SELECTOR_MISMATCH)
+charon itself keeps one of IKEv1 that was reauthenticated for 10 s.
+"""
+
 _SIGNS_OF_LIFE = ("received packet", "parsed ")
-_QUESTIONS = ("sending DPD request", "retransmit ")
+_QUESTIONS = ("sending DPD request", "retransmit ", "sending retransmit ")
 
 
 class Keeper:
@@ -256,16 +258,17 @@ class Keeper:
             self._silent_since = None
         elif line.message.startswith(_QUESTIONS) and self._silent_since is None:
             self._silent_since = now
-        error = self._reader.feed(line, now)
-        if error is None:
+        found = self._reader.feed(line, now)
+        if found is None:
             return
-        if error.cause is Cause.DELETED_BY_PEER:
+        error = found.error
+        if error.cause is Cause.DELETED_BY_PEER and self._is_up:
             # Peers delete what a rekey has replaced too: it only counts if the tunnel goes down.
             self._complaints.hint(error)
             return
         if error.cause is Cause.PEER_NOT_RESPONDING and any(ike.established for ike in self._sas):
             error = IpsecError(now, Cause.DPD_TIMEOUT, f"the peer fell silent: {error.text}")
-        self._complain(error)
+        self._complain(error, found.vague)
         if self._attempts.under_way:
             self._attempts.failed(now)
         self._settle(now)
@@ -434,12 +437,12 @@ class Keeper:
         elif self._told and not self._ending:
             self._why = "the SA ended"
 
-    def _complain(self, error: IpsecError) -> None:
-        log = self._complaints.note(error)
-        if error.cause in _PHASE_2:
+    def _complain(self, error: IpsecError, vague: bool = False) -> None:
+        log = self._complaints.note(error, vague)
+        if error.cause in PHASE_2:
             self._phase_2_failed = True
-        if not self._is_up:
-            self._why = error.text
+        if not self._is_up and self._complaints.last is not None:
+            self._why = self._complaints.last.text
         if log is not None:
             self._outbox.append(log)
 
