@@ -29,7 +29,7 @@ from bgpsvc.lab.topology import (
     HOSTS,
     MAX_EXTRA_PREFIXES,
     TUNNELS,
-    tunnel_interface,
+    TunnelKind,
 )
 from bgpsvc.lab.walk import Walk
 
@@ -49,6 +49,10 @@ PrefixesOption = Annotated[
 ]
 ViaApiOption = Annotated[
     bool, typer.Option("--via-api", help="Start the daemons with nothing and make everything over REST.")
+]
+TunnelsOption = Annotated[
+    TunnelKind | None,
+    typer.Option(help="What the tunnels are; by default ipsec where it can run.", show_default=False),
 ]
 NameOption = Annotated[str, typer.Option(help="Name of the lab, to have more than one.")]
 TunnelArgument = Annotated[
@@ -100,6 +104,7 @@ def run(
     hold_time: HoldOption = 3,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep configurations and logs in a new directory.")] = False,
+    tunnels: TunnelsOption = None,
     via_api: ViaApiOption = False,
 ) -> None:
     """Walk through the scenario: sessions, routes, switchover, failback, propagation. Exit 0 if all held."""
@@ -112,7 +117,9 @@ def run(
             prefixes=prefixes,
             first_port=0,
             via_api=via_api,
+            tunnels=tunnels,
             report=lambda _phase, seconds: took.append(seconds),
+            note=_say,
         )
     try:
         report = Walk(lab, _say).run(took[0])
@@ -148,6 +155,7 @@ def up(
         int, typer.Option(min=1, max=65000, help="First TCP port to try on 127.0.0.1.")
     ] = launch.FIRST_PORT,
     name: NameOption = DEFAULT,
+    tunnels: TunnelsOption = None,
     via_api: ViaApiOption = False,
 ) -> None:
     """Start the lab and let it run in the background."""
@@ -162,23 +170,35 @@ def up(
             prefixes=prefixes,
             first_port=port,
             via_api=via_api,
+            tunnels=tunnels,
             report=lambda phase, seconds: _say(f"{phase} made ({seconds:.1f} s)"),
+            note=_say,
         )
         # Until here the lab ends with this command: one that nobody could find again must not stay.
         state.save(name, lab)
         lab.detach()
-        if (trouble := _await_rest(lab) or (_build(lab) if via_api else None)) is not None:
+        if (trouble := _await_rest(lab) or (_build(lab) if lab.spec.via_api else None)) is not None:
             lab.stop()
             state.forget(name)
             _say(trouble)
             raise typer.Exit(1)
     for gateway in lab.ports:
         typer.echo(f"{gateway}  {lab.url(gateway)}")
-    named = _named(name)
-    _say(
-        f"Try: bgpsvc lab exec{named} {GW1.host} -- ping {GW2.host_address}, "
-        f"and meanwhile: bgpsvc lab fail{named} 1"
+    _say(_what_to_try(lab, name))
+
+
+def _what_to_try(lab: Lab, name: str) -> str:
+    named, port = _named(name), lab.ports[GW1.name]
+    server = "" if port == launch.FIRST_PORT else f" --server {lab.url(GW1.name)}"
+    commands = (
+        (f"bgpsvc lab exec{named} {GW1.host} -- ping {GW2.host_address}", "across the active tunnel"),
+        (f"bgpsvc lab fail{named} 1", f"meanwhile: drop its packets; bgpsvc lab heal{named} 1 ends that"),
+        (f"bgpsvc{server} get tunnels", "which one carries the traffic, and why"),
+        (f"bgpsvc{server} diagnose {GW1.connection}", "what is wrong, layer by layer"),
+        (f"bgpsvc lab down{named}", "all is gone"),
     )
+    width = max(len(command) for command, _ in commands)
+    return "\n".join(["Try:", *(f"  {command:{width}}  {what}" for command, what in commands)])
 
 
 def _await_rest(lab: Lab) -> str | None:
@@ -202,7 +222,7 @@ def _build(lab: Lab) -> str | None:
     rest = {gateway: Rest(lab.url(gateway)) for gateway in lab.ports}
     try:
         until = functools.partial(look_until, seconds=START_SECONDS)
-        for step in [*build_steps(lab.spec, rest, until), propagation_step(lab.spec, rest, until)]:
+        for step in [*build_steps(lab.spec, lab.keys, rest, until), propagation_step(lab.spec, rest, until)]:
             step.run()
             _say(f"ok    {step.title}")
     except (httpx.HTTPError, StepFailed) as error:
@@ -240,7 +260,7 @@ def status(name: NameOption = DEFAULT) -> None:
             role = ("active", "standby")[tunnel - 1]
             condition = "broken" if tunnel in failed else "passes packets"
             ends = " - ".join(gateway.inside[tunnel - 1] for gateway in GATEWAYS)
-            typer.echo(f"TUNNEL   {tunnel_interface(tunnel)} {role:8} {ends}  {condition}")
+            typer.echo(f"TUNNEL   {tunnel} {role:8} {ends}  {lab.spec.tunnels}, {condition}")
         for daemon, about in lab.daemons().items():
             condition = "running" if about["exit"] is None else f"ended with status {about['exit']}"
             typer.echo(f"DAEMON   {daemon} on {about['host']}: {condition}")
@@ -252,6 +272,9 @@ def _status_of(gateway: str, connection: str, url: str) -> None:
     typer.echo(f"REST     {gateway} {url}")
     rest = Rest(url)
     try:
+        for tunnel in rest.tunnels():
+            if (ipsec := tunnel["ipsec"]) is not None:
+                typer.echo(f"IPSEC    {gateway} {tunnel['id']} {ipsec['status']}: {ipsec['reason']}")
         for session in rest.sessions().values():
             counts = session["prefixes"]
             typer.echo(

@@ -6,6 +6,7 @@ switched on last, because that is what makes the VPCs reach each other.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,9 @@ from typing import Any
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import LabSpec, gateway_document, served_gateways
 from bgpsvc.lab.looking import Look
+from bgpsvc.lab.topology import TUNNELS, TunnelKind
+
+_KEY_BYTES = 24
 
 Until = Callable[[str, Look], None]
 """Looks until it is True; raises if it does not become so. First what is expected, in words."""
@@ -28,10 +32,20 @@ class BuildStep:
     run: Callable[[], None]
 
 
-def build_steps(spec: LabSpec, rest: Mapping[str, Rest], until: Until) -> list[BuildStep]:
-    """The steps that make the resources, in order. They raise `client.Refused`, or what `until` raises."""
+def new_keys() -> dict[int, str]:
+    """A pre-shared key for each tunnel, which nobody else knows."""
+    return {tunnel: secrets.token_urlsafe(_KEY_BYTES) for tunnel in TUNNELS}
+
+
+def build_steps(
+    spec: LabSpec, keys: Mapping[int, str], rest: Mapping[str, Rest], until: Until
+) -> list[BuildStep]:
+    """The steps that make the resources, in order. They raise `client.Refused`, or what `until` raises.
+
+    `keys`: the pre-shared key of each tunnel, where the tunnels are IPsec.
+    """
     documents = {
-        gateway.name: gateway_document(gateway, spec.hold_time, spec.prefixes)
+        gateway.name: gateway_document(gateway, spec.hold_time, spec.prefixes, keys_of(spec, keys))
         for gateway in served_gateways(spec.peer)
     }
     for gateway in documents.values():
@@ -64,6 +78,11 @@ def propagation_step(spec: LabSpec, rest: Mapping[str, Rest], until: Until) -> B
     return BuildStep("make_propagation", f"PATCH /v1/vpn-gateways at {', '.join(names)}", switch)
 
 
+def keys_of(spec: LabSpec, keys: Mapping[int, str]) -> Mapping[int, str] | None:
+    """The keys where the tunnels have some, None where they are links that the lab has made."""
+    return keys if spec.tunnels is TunnelKind.IPSEC else None
+
+
 _ON = {"auto_propagate": True}
 
 
@@ -89,7 +108,14 @@ def _differs(rest: Rest, collection: str, name: str, sent: Mapping[str, Any]) ->
     found = rest.resource(collection, name)
     if found["status"] != "active":
         return f"{name} is {found['status']}: {found['status_reason']}"
-    return contains(found["config"], sent) or f"{found['config']}"
+    return contains(found["config"], without_keys(sent)) or f"{found['config']}"
+
+
+def without_keys(document: Any) -> Any:
+    """A document without the pre-shared keys in it, which no answer shows."""
+    if isinstance(document, Mapping):
+        return {key: without_keys(value) for key, value in document.items() if key != "pre_shared_key"}
+    return [without_keys(item) for item in document] if isinstance(document, list) else document
 
 
 def contains(found: Any, sent: Any) -> bool:

@@ -38,6 +38,14 @@ class Rest:
         """BGP sessions by id."""
         return {item["id"]: item for item in self._get("/v1/bgp-sessions")["items"]}
 
+    def tunnels(self) -> list[dict[str, Any]]:
+        """All tunnels, in the order of their ids."""
+        return list(self._get("/v1/tunnels")["items"])
+
+    def tunnel(self, name: str) -> dict[str, Any]:
+        """A tunnel with its `ipsec`."""
+        return self._get(f"/v1/tunnels/{name}")
+
     def connection(self, name: str) -> dict[str, Any]:
         """A VPN connection with its tunnels and `carrying`."""
         return self._get(f"/v1/vpn-connections/{name}")
@@ -62,6 +70,10 @@ class Rest:
     def create(self, collection: str, document: dict[str, Any]) -> dict[str, Any]:
         """Makes a resource; it is on its way when this returns."""
         return self._told(self._http.post(f"/v1/{collection}", json=document))
+
+    def change(self, collection: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Changes a resource by a merge patch (RFC 7396); the change is on its way when this returns."""
+        return self._told(self._http.patch(f"/v1/{collection}/{name}", json=patch))
 
     def resource(self, collection: str, name: str) -> dict[str, Any]:
         """A resource with its `config` and `status`."""

@@ -6,12 +6,15 @@ the other's MED alone (worse on tunnel 2), so a lab that forwards over tunnel 1 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Any
 
 import yaml
 
+from bgpsvc.lab import strongswan
 from bgpsvc.lab.topology import (
     GATEWAYS,
     GW1,
@@ -20,6 +23,7 @@ from bgpsvc.lab.topology import (
     TUNNEL_CIDRS6,
     TUNNELS,
     Gateway,
+    TunnelKind,
     extra_prefixes,
     other,
     tunnel_interface,
@@ -48,6 +52,7 @@ class Daemon:
     """One process: its host, argument vector, files to write first (path to text), inherited descriptors.
 
     `ready` is a path that the daemon makes when others may talk to it; None if nobody needs to wait for it.
+    `after`: commands to run in its host then.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Daemon:
     files: dict[str, str] = field(default_factory=dict)
     fds: tuple[int, ...] = ()
     ready: str | None = None
+    after: tuple[tuple[str, ...], ...] = ()
 
     @property
     def log(self) -> str:
@@ -67,7 +73,8 @@ class Daemon:
 class LabSpec:
     """What a lab is made of. `sockets`: inherited listening sockets by gateway; `programs`: paths by name.
 
-    `via_api`: the daemons start with an empty store, and everything is made over REST.
+    `via_api`: the daemons start with an empty store, and everything is made over REST. With IPsec that is
+    always so: keys are then in no file, and can be changed.
     """
 
     python: str
@@ -77,11 +84,20 @@ class LabSpec:
     hold_time: int = 3
     prefixes: int = 0
     via_api: bool = False
+    tunnels: TunnelKind = TunnelKind.VXLAN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "peer", Peer(self.peer))
+        object.__setattr__(self, "tunnels", TunnelKind(self.tunnels))
+        object.__setattr__(self, "via_api", self.via_api or self.tunnels is TunnelKind.IPSEC)
         if not 3 <= self.hold_time <= 65535:
             raise ValueError(f"hold time {self.hold_time}: 3 to 65535 seconds are allowed (RFC 4271 4.2)")
+
+    def interface(self, gateway: Gateway, tunnel: int) -> str:
+        """Name of a tunnel's interface on a gateway."""
+        if self.tunnels is TunnelKind.IPSEC and gateway not in served_gateways(self.peer):
+            return strongswan.interface(tunnel)
+        return tunnel_interface(self.tunnels, gateway, tunnel)
 
 
 def daemons(spec: LabSpec) -> list[Daemon]:
@@ -93,7 +109,8 @@ def daemons(spec: LabSpec) -> list[Daemon]:
             second = _frr(spec, GW2)
         case Peer.BGPSVC:
             second = [_bgpsvc(spec, GW2)]
-    return [_bgpsvc(spec, GW1), *second]
+    plain = spec.tunnels is TunnelKind.IPSEC and spec.peer is not Peer.BGPSVC
+    return [_bgpsvc(spec, GW1), *(_charons(spec) if plain else ()), *second]
 
 
 def served_gateways(peer: Peer) -> tuple[Gateway, ...]:
@@ -106,8 +123,14 @@ def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     return yaml.dump(gateway_document(gateway, hold_time, prefixes), Dumper=_DUMPER, sort_keys=False)
 
 
-def gateway_document(gateway: Gateway, hold_time: int, prefixes: int) -> dict[str, list[dict[str, object]]]:
-    """The resources of a gateway by kind, in the form of the reference scenario."""
+def gateway_document(
+    gateway: Gateway, hold_time: int, prefixes: int, keys: Mapping[int, str] | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """The resources of a gateway by kind, in the form of the reference scenario.
+
+    `keys`: the pre-shared key of each tunnel, for which the service makes IPsec; without them the tunnels
+    are the interfaces that the lab has made.
+    """
     peer = other(gateway)
     number = gateway.name.removeprefix("gw")
     customers = [f"vpn{number}-customer{tunnel}" for tunnel in TUNNELS]
@@ -136,7 +159,7 @@ def gateway_document(gateway: Gateway, hold_time: int, prefixes: int) -> dict[st
                 "tunnels": [
                     {
                         "customer_gateway": customers[tunnel - 1],
-                        "interface": tunnel_interface(tunnel),
+                        **_made_of(gateway, tunnel, keys),
                         "bgp": {
                             "tunnel_cidr": TUNNEL_CIDRS[tunnel - 1],
                             "local_ip": gateway.inside[tunnel - 1],
@@ -152,6 +175,12 @@ def gateway_document(gateway: Gateway, hold_time: int, prefixes: int) -> dict[st
             }
         ],
     }
+
+
+def _made_of(gateway: Gateway, tunnel: int, keys: Mapping[int, str] | None) -> dict[str, Any]:
+    if keys is None:
+        return {"interface": tunnel_interface(TunnelKind.VXLAN, gateway, tunnel)}
+    return {"ike": {"version": "ikev2", "pre_shared_key": keys[tunnel]}}
 
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -231,9 +260,38 @@ def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
     if not spec.via_api:
         argv += ["--config", config]
         files[config] = gateway_yaml(gateway, spec.hold_time, spec.prefixes)
+    # What a kernel can do differs from machine to machine; a charon for each tunnel runs on all of them.
+    argv += ["--ipsec", "userspace" if spec.tunnels is TunnelKind.IPSEC else "external"]
     # The socket is on loopback, and whoever can connect to it may do anything in a lab.
     argv += ["--state-dir", str(home / "state"), "--anonymous", "admin", "--listen", f"fd:{fd}"]
     return Daemon(gateway.name, gateway.name, tuple(argv), files, (fd,))
+
+
+def charon_directory(tunnel: int) -> PurePosixPath:
+    """Where the files of a charon of gateway 2 are, if that runs plain strongSwan."""
+    return RUN_DIR / GW2.name / f"charon{tunnel}"
+
+
+def _charons(spec: LabSpec) -> list[Daemon]:
+    """A charon for each tunnel, one after the other: that is what their devices' names follow."""
+    rules = str(RUN_DIR / GW2.name / "nft.conf")
+    result = []
+    for tunnel in TUNNELS:
+        home = charon_directory(tunnel)
+        ip = tuple((spec.programs["ip"], *line.split()) for line in strongswan.addresses(tunnel))
+        daemon = Daemon(
+            f"{GW2.name}-charon{tunnel}",
+            GW2.name,
+            strongswan.start(spec.programs, home),
+            {str(home / strongswan.SETTINGS): strongswan.settings(tunnel)},
+            ready=str(home / strongswan.SOCKET),
+            after=ip,
+        )
+        result.append(daemon)
+    first = result[0]
+    files = {**first.files, rules: strongswan.translation()}
+    result[0] = replace(first, files=files, after=((spec.programs["nft"], "-f", rules), *first.after))
+    return result
 
 
 def _bird(spec: LabSpec, gateway: Gateway) -> Daemon:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bgpsvc.lab.daemons import DETACH, LOG_DIR, RUN_DIR, LabSpec
-from bgpsvc.lab.topology import FAIL_RULE_PRIORITY, GATEWAYS, TUNNELS, fail_rules, tunnel_interface
+from bgpsvc.lab import strongswan
+from bgpsvc.lab.daemons import DETACH, LOG_DIR, RUN_DIR, LabSpec, charon_directory
+from bgpsvc.lab.topology import FAIL_RULE_PRIORITY, GATEWAYS, GW2, TUNNELS, Gateway, fail_rules
 
 STOP_SECONDS = 8.0
 
@@ -37,13 +38,17 @@ class Counters:
 
 @dataclass(slots=True)
 class Lab:
-    """`pid` is the host's number of the lab's process 1; `process` its parent, if this process started it."""
+    """`pid` is the host's number of the lab's process 1; `process` its parent, if this process started it.
+
+    `keys`: the tunnels' pre-shared keys, known to the process that started it alone.
+    """
 
     pid: int
     rootless: bool
     spec: LabSpec
     ports: dict[str, int]
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    keys: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def root(self) -> Path:
@@ -62,11 +67,19 @@ class Lab:
         where = [f"--target={self.pid}", *user, "--mount", "--pid", net]
         return [self.spec.programs["nsenter"], *where, "--", *argv]
 
-    def run(self, host: str, *argv: str, timeout: float = 60.0) -> str:
-        """Standard output of a command in a host. Raises CommandFailed if it fails or takes too long."""
+    def run(self, host: str, *argv: str, text: str = "", timeout: float = 60.0) -> str:
+        """Standard output of a command in a host, which reads `text`.
+
+        Raises CommandFailed if it fails or takes too long.
+        """
         try:
             done = subprocess.run(
-                self.command(host, list(argv)), capture_output=True, text=True, timeout=timeout, check=False
+                self.command(host, list(argv)),
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise CommandFailed(f"{' '.join(argv)} on {host} takes longer than {timeout:.0f} s") from None
@@ -92,10 +105,17 @@ class Lab:
         sources = {rule["src"] for rule in rules}
         return [t for t in TUNNELS if any(gateway.public[t - 1] in sources for gateway in GATEWAYS)]
 
-    def counters(self, gateway: str, tunnel: int) -> Counters:
+    def counters(self, gateway: Gateway, tunnel: int) -> Counters:
         """Packet counters of a tunnel at a gateway."""
-        stats = self.ip(gateway, "-s", "link", "show", "dev", tunnel_interface(tunnel))[0]["stats64"]
+        stats = self._link(gateway, tunnel)["stats64"]
         return Counters(sent=stats["tx"]["packets"], received=stats["rx"]["packets"])
+
+    def mtu(self, tunnel: int) -> int:
+        """The largest IP packet that both ends of a tunnel take, in bytes."""
+        return min(int(self._link(gateway, tunnel)["mtu"]) for gateway in GATEWAYS)
+
+    def _link(self, gateway: Gateway, tunnel: int) -> Any:
+        return self.ip(gateway.name, "-s", "link", "show", "dev", self.spec.interface(gateway, tunnel))[0]
 
     def routes(self, gateway: str, table: int) -> dict[str, str]:
         """IPv4 and IPv6 routes of a kernel table: destination, and the rest of the line of its best route.
@@ -116,6 +136,12 @@ class Lab:
                 destination, _, rest = line.partition(" ")
                 result.setdefault(destination, rest)
         return result
+
+    def load_connections(self) -> None:
+        """Tells the plain strongSwan of gateway 2 its connections and keys, which no file keeps."""
+        for tunnel, key in self.keys.items():
+            command = strongswan.load(self.spec.programs, charon_directory(tunnel))
+            self.run(GW2.name, *command, text=strongswan.connection(tunnel, key))
 
     def daemons(self) -> dict[str, dict[str, Any]]:
         """Each daemon's `pid` (in the lab), `host`, `log`, and `exit` status if it has ended."""

@@ -91,7 +91,7 @@ def build_network(spec: LabSpec) -> None:
             f"echo {value} > /proc/sys/{key}\n" for key, value in (s.split("=") for s in SYSCTLS)
         )
         run(*in_host(spec, host, "/bin/sh", "-e"), text=script)
-    for host, lines in batches():
+    for host, lines in batches(spec.tunnels):
         run(*in_host(spec, host, ip, "-batch", "-"), text="\n".join(lines) + "\n")
 
 
@@ -106,6 +106,7 @@ class Supervisor:
     def start(self, daemon: Daemon) -> None:
         """Writes the daemon's files and starts it in its host."""
         for path, text in daemon.files.items():
+            Path(path).parent.mkdir(exist_ok=True)
             Path(path).write_text(text)
         env = {**os.environ, "HOME": str(RUN_DIR)}
         with open(daemon.log, "ab") as log:
@@ -128,6 +129,8 @@ class Supervisor:
         process.returncode = 0
         if daemon.ready is not None:
             self._await(daemon, Path(daemon.ready))
+        for command in daemon.after:
+            run(*in_host(self._spec, daemon.host, *command))
 
     def reap(self) -> None:
         """Collects every process that has ended."""

@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import bgpsvc
-from bgpsvc.lab.daemons import LabSpec, Peer, served_gateways
-from bgpsvc.lab.handle import Lab
+from bgpsvc.ipsec.probe import CHARON
+from bgpsvc.lab.build import new_keys
+from bgpsvc.lab.daemons import MAX_VIA_API, LabSpec, Peer, served_gateways
+from bgpsvc.lab.handle import CommandFailed, Lab
+from bgpsvc.lab.topology import TunnelKind
 
 FIRST_PORT = 8179
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _FRR_DIR = "/usr/lib/frr"
+_CHARON_DIRS = tuple(str(Path(path).parent) for path in CHARON)
 _PACKAGES = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
@@ -30,6 +34,9 @@ _PACKAGES = {
     "bird": "bird2",
     "zebra": "frr",
     "bgpd": "frr",
+    "charon": "strongswan-charon",
+    "swanctl": "strongswan-swanctl",
+    "nft": "nftables",
 }
 _USER_NAMESPACE_SWITCHES = {
     "/proc/sys/user/max_user_namespaces": ("0", "sysctl -w user.max_user_namespaces=10000"),
@@ -53,8 +60,12 @@ def find_programs(peer: Peer) -> dict[str, str]:
     """Absolute paths of the programs that a lab runs. Raises CannotStart, naming the missing packages."""
     names = ["unshare", "nsenter", "mount", "ip"]
     names += {Peer.BIRD: ["bird"], Peer.FRR: ["zebra", "bgpd"], Peer.BGPSVC: []}[peer]
+    return _found(names)
+
+
+def _found(names: list[str]) -> dict[str, str]:
     # An ordinary user's PATH often lacks the sbin directories, where most of these live.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN, _FRR_DIR])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN, _FRR_DIR, *_CHARON_DIRS])
     found = {name: shutil.which(name, path=path) for name in names}
     missing = [name for name, where in found.items() if where is None]
     if missing:
@@ -99,6 +110,44 @@ def check_namespaces(programs: dict[str, str], rootless: bool) -> None:
     )
 
 
+def choose_tunnels(
+    asked: TunnelKind | None, prefixes: int, programs: dict[str, str], rootless: bool
+) -> tuple[TunnelKind, str | None]:
+    """The kind of tunnels, and why it is not IPsec where nobody asked for another kind.
+
+    Raises CannotStart if IPsec was asked for and cannot be.
+    """
+    if asked is TunnelKind.VXLAN:
+        return asked, None
+    if prefixes > MAX_VIA_API:
+        obstacle: str | None = (
+            f"keys are given over REST, and of {prefixes} prefixes only {MAX_VIA_API} fit into a request"
+        )
+    else:
+        obstacle = _no_ipsec_here(programs, rootless)
+    if obstacle is None:
+        return TunnelKind.IPSEC, None
+    if asked is TunnelKind.IPSEC:
+        raise CannotStart(f"no IPsec tunnels here: {obstacle}; --tunnels vxlan does without")
+    return TunnelKind.VXLAN, obstacle
+
+
+def _no_ipsec_here(programs: dict[str, str], rootless: bool) -> str | None:
+    """What the namespaces of a lab lack for IPsec, None if nothing."""
+    # The shell's child is the first process of the new PID namespace; the shell itself could make no thread.
+    there = [*unshare_command(programs, rootless), "/bin/sh", "-c", '"$@"; exit', "sh"]
+    done = subprocess.run(
+        [*there, sys.executable, "-P", "-m", "bgpsvc.lab.possible"],
+        capture_output=True,
+        text=True,
+        env=_environment(),
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    return done.stdout.strip() or done.stderr.strip().rpartition("\n")[2]
+
+
 def unshare_command(programs: dict[str, str], rootless: bool) -> list[str]:
     """The beginning of a command that runs in new namespaces; its first child is process 1 of the PID one."""
     user = ["--user", "--map-root-user"] if rootless else []
@@ -129,16 +178,25 @@ def start(
     prefixes: int,
     first_port: int,
     via_api: bool = False,
+    tunnels: TunnelKind | None = None,
     report: Callable[[str, float], None],
+    note: Callable[[str], None],
 ) -> Lab:
     """Starts a lab and returns it when its daemons are running (not yet ready).
 
-    The lab lives no longer than this process, unless it is told to `detach`. `report` is told each phase and
-    the seconds since the start. `first_port` 0 takes any ports. Raises CannotStart, LabFailed.
+    The lab lives no longer than this process, unless it is told to `detach`. `tunnels` None: IPsec where it
+    can be. `report` is told each phase and the seconds since the start, `note` what is not as one may expect.
+    `first_port` 0 takes any ports. Raises CannotStart, LabFailed, CommandFailed.
     """
     programs = find_programs(peer)
     rootless = not may_make_namespaces()
     check_namespaces(programs, rootless)
+    kind, why = choose_tunnels(tunnels, prefixes, programs, rootless)
+    if why is not None:
+        note(f"the tunnels are VXLAN links, not IPsec: {why}")
+    plain_strongswan = kind is TunnelKind.IPSEC and peer is not Peer.BGPSVC
+    if plain_strongswan:
+        programs |= _found(["charon", "swanctl", "nft"])
     began = time.monotonic()
     listeners: dict[str, socket.socket] = {}
     try:
@@ -153,6 +211,7 @@ def start(
             hold_time=hold_time,
             prefixes=prefixes,
             via_api=via_api,
+            tunnels=kind,
         )
         process = _spawn(spec, rootless)
         ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
@@ -160,15 +219,28 @@ def start(
         for listener in listeners.values():
             listener.close()
     pid = _follow(process, lambda phase: report(phase, time.monotonic() - began))
-    return Lab(pid=pid, rootless=rootless, spec=spec, ports=ports, process=process)
+    keys = new_keys() if kind is TunnelKind.IPSEC else {}
+    lab = Lab(pid=pid, rootless=rootless, spec=spec, ports=ports, process=process, keys=keys)
+    if plain_strongswan:
+        try:
+            lab.load_connections()
+        except CommandFailed:
+            lab.stop()
+            raise
+    return lab
 
 
-def _spawn(spec: LabSpec, rootless: bool) -> subprocess.Popen[str]:
-    environment = {
+def _environment() -> dict[str, str]:
+    return {
         **os.environ,
+        # An ordinary user's often lacks the directories of what the gateways run.
+        "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN]),
         "PYTHONPATH": str(Path(bgpsvc.__file__).parent.parent),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _spawn(spec: LabSpec, rootless: bool) -> subprocess.Popen[str]:
     text = json.dumps(dataclasses.asdict(spec))
     return subprocess.Popen(
         [*unshare_command(spec.programs, rootless), spec.python, "-P", "-m", "bgpsvc.lab.init", text],
@@ -176,7 +248,7 @@ def _spawn(spec: LabSpec, rootless: bool) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=_environment(),
         pass_fds=tuple(spec.sockets.values()),
         # Ctrl-C is for the command, which then ends the lab in good order.
         start_new_session=True,

@@ -11,8 +11,12 @@ from typing import Self
 
 from bgpsvc.lab.handle import Lab
 from bgpsvc.lab.pings import Outage, Series
+from bgpsvc.lab.topology import GATEWAYS, TUNNELS
 
 INTERVAL = 0.005
+COUNT_SECONDS = 0.5
+SWITCHOVER_MARGIN_SECONDS = 3.0
+"""What a switchover may take beyond the hold time: daemons look at their timers once a second or so."""
 SETTLE_SECONDS = 0.3
 """A request older than this without an answer is lost: many round trips and reports of the prober."""
 FLOW_SECONDS = 0.5
@@ -21,7 +25,12 @@ FLOW_SECONDS = 0.5
 
 def probe_command(lab: Lab, host: str, address: str, *options: str) -> list[str]:
     """The command line of a prober in a host."""
-    return lab.command(host, [lab.spec.python, "-P", "-m", "bgpsvc.lab.prober", address, *options])
+    return lab.command(host, program(lab, "prober", address, *options))
+
+
+def program(lab: Lab, name: str, *options: str) -> list[str]:
+    """The command line of one of the lab's own programs, inside a host."""
+    return [lab.spec.python, "-P", "-m", f"bgpsvc.lab.{name}", *options]
 
 
 def packet_passes(lab: Lab, host: str, address: str, size: int) -> bool:
@@ -29,6 +38,30 @@ def packet_passes(lab: Lab, host: str, address: str, size: int) -> bool:
     command = probe_command(lab, host, address, "--count", "3", "--interval", "0.05", "--size", str(size))
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     return any(json.loads(line)["received"] for line in done.stdout.splitlines())
+
+
+def packets_over(lab: Lab, tunnel: int) -> int | str:
+    """Counts for a moment, while requests cross, what the tunnels of both gateways forward.
+
+    The packets of this tunnel in each direction, or what is not as it should be if it alone carries them.
+    """
+    carried = list[int]()
+    before = {(g.name, t): lab.counters(g, t) for g in GATEWAYS for t in TUNNELS}
+    began = time.monotonic()
+    time.sleep(COUNT_SECONDS)
+    crossed = (time.monotonic() - began) / INTERVAL
+    for gateway in GATEWAYS:
+        for number in TUNNELS:
+            was, now = before[gateway.name, number], lab.counters(gateway, number)
+            sent, received = now.sent - was.sent, now.received - was.received
+            if number == tunnel:
+                right = min(sent, received) > crossed / 2
+                carried.append(min(sent, received))
+            else:
+                right = max(sent, received) < crossed / 4
+            if not right:
+                return f"{gateway.name} sent {sent} and received {received} packets over tunnel {number}"
+    return min(carried)
 
 
 class Probes:

@@ -27,6 +27,7 @@ class Report:
     """A walk. `logs` has the last lines of the daemons' logs if a step failed."""
 
     peer: str
+    tunnels: str
     hold_time: int
     prefixes: int
     rootless: bool

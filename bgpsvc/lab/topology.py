@@ -3,20 +3,33 @@
     ecs1 ─── gw1 ═══ inet ═══ gw2 ─── ecs3        VPC1 10.0.0.0/16 │ VPC2 192.168.0.0/16
 
 Each gateway has one uplink and public address per zone. Tunnel 1 joins the addresses of zone 1, tunnel 2
-those of zone 2; VXLAN stands in for IPsec: like it, a tunnel whose packets vanish keeps its carrier.
+those of zone 2. The service makes them of IPsec; or they are VXLAN links, which stand in for it: like it, a
+tunnel whose packets vanish keeps its carrier.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from bgpsvc.model import session_id
 
 UNDERLAY_MTU = 1500
-TUNNEL_MTU = UNDERLAY_MTU - 50
+VXLAN_MTU = UNDERLAY_MTU - 50
 """VXLAN over IPv4 costs 50 bytes: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 5)."""
 
 HOSTS = ("ecs1", "gw1", "inet", "gw2", "ecs3")
 TUNNELS = (1, 2)
 FAIL_RULE_PRIORITY = 100
+
+
+class TunnelKind(StrEnum):
+    """What the tunnels between the gateways are."""
+
+    IPSEC = "ipsec"
+    """IKE and ESP, made by the gateways themselves: the topology is only what lies below."""
+    VXLAN = "vxlan"
+    """Links that the lab makes, and the gateways find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +102,9 @@ def other(gateway: Gateway) -> Gateway:
     return GW2 if gateway is GW1 else GW1
 
 
-def tunnel_interface(tunnel: int) -> str:
-    """Name of a tunnel's interface, the same on both gateways."""
-    return f"t{tunnel}"
+def tunnel_interface(kind: TunnelKind, gateway: Gateway, tunnel: int) -> str:
+    """Name of a tunnel's interface on a gateway. One that the service makes is named like the tunnel."""
+    return session_id(gateway.connection, tunnel) if kind is TunnelKind.IPSEC else f"t{tunnel}"
 
 
 def provider_address(public: str) -> str:
@@ -107,7 +120,7 @@ def extra_prefixes(gateway: Gateway, count: int) -> list[str]:
     return [f"{base + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24" for i in range(count)]
 
 
-def batches() -> list[tuple[str, list[str]]]:
+def batches(kind: TunnelKind) -> list[tuple[str, list[str]]]:
     """Pairs of host and `ip -batch` lines, in the order in which they must run.
 
     Every veth pair is made on the side that comes first, its other end is born in its own namespace.
@@ -116,6 +129,8 @@ def batches() -> list[tuple[str, list[str]]]:
     result.append(("inet", [line for gateway in GATEWAYS for line in _uplinks(gateway)]))
     for gateway in GATEWAYS:
         result.append((gateway.name, _gateway(gateway)))
+        if kind is TunnelKind.VXLAN:
+            result.append((gateway.name, _vxlan(gateway)))
         result.append((gateway.host, _host(gateway)))
     return result
 
@@ -139,7 +154,7 @@ def _uplinks(gateway: Gateway) -> list[str]:
     for zone, public in enumerate(gateway.public, start=1):
         name = f"{gateway.name}-wan{zone}"
         lines += [
-            f"link add {name} mtu {UNDERLAY_MTU} type veth peer name wan{zone} netns {gateway.name}",
+            f"link add {name} mtu {UNDERLAY_MTU} type veth peer name {_uplink(zone)} netns {gateway.name}",
             f"address add {provider_address(public)} peer {public} dev {name}",
             f"link set {name} up",
         ]
@@ -157,18 +172,32 @@ def _gateway(gateway: Gateway) -> list[str]:
     peer = other(gateway)
     for tunnel in TUNNELS:
         local, remote = gateway.public[tunnel - 1], peer.public[tunnel - 1]
-        uplink, name = f"wan{tunnel}", tunnel_interface(tunnel)
+        uplink = _uplink(tunnel)
         lines += [
             f"address add {local} peer {provider_address(local)} dev {uplink}",
             f"link set {uplink} up",
             f"route add {remote} via {provider_address(local)} dev {uplink} src {local}",
-            f"link add {name} mtu {TUNNEL_MTU} type vxlan id {tunnel} dev {uplink} "
+        ]
+    return lines
+
+
+def _vxlan(gateway: Gateway) -> list[str]:
+    lines = []
+    for tunnel in TUNNELS:
+        local, remote = gateway.public[tunnel - 1], other(gateway).public[tunnel - 1]
+        name = tunnel_interface(TunnelKind.VXLAN, gateway, tunnel)
+        lines += [
+            f"link add {name} mtu {VXLAN_MTU} type vxlan id {tunnel} dev {_uplink(tunnel)} "
             f"local {local} remote {remote} dstport 4789 ttl 64 nolearning",
             f"address add {gateway.inside[tunnel - 1]}/30 dev {name}",
             f"address add {gateway.inside6[tunnel - 1]}/126 dev {name} nodad",
             f"link set {name} up",
         ]
     return lines
+
+
+def _uplink(tunnel: int) -> str:
+    return f"wan{tunnel}"
 
 
 def _host(gateway: Gateway) -> list[str]:

@@ -19,24 +19,21 @@ from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
 from bgpsvc.lab.looking import Look, StepFailed, look_until
-from bgpsvc.lab.probes import INTERVAL, Probes, packet_passes
+from bgpsvc.lab.probes import SWITCHOVER_MARGIN_SECONDS, Probes, packet_passes, packets_over
+from bgpsvc.lab.protection import Protection
 from bgpsvc.lab.report import Report, StepResult, describe
 from bgpsvc.lab.topology import (
     GATEWAYS,
     GW1,
     GW2,
-    TUNNEL_MTU,
     TUNNELS,
     Gateway,
+    TunnelKind,
     extra_prefixes,
     other,
-    tunnel_interface,
 )
 
 MAIN_TABLE = 254
-COUNT_SECONDS = 0.5
-SWITCHOVER_MARGIN_SECONDS = 3.0
-"""What a switchover may take beyond the hold time: daemons look at their timers once a second or so."""
 REWRITTEN_ROUTES_PER_SECOND = 20_000
 """How many routes a second a peer must at least change, one by one."""
 FAILBACK_LIMIT_SECONDS = 1.0
@@ -66,12 +63,14 @@ class Walk:
         # A hundred thousand prefixes take seconds, a million minutes.
         self._patience = 30.0 + lab.spec.prefixes / 2000
         self._established = 0.0
+        self._protection = Protection(lab, self._rest, self._until, self._carries)
 
     def run(self, topology_seconds: float) -> Report:
         """Runs the steps in order; after the first that does not hold, the rest is not run."""
         topology = StepResult("topology", "hosts, links and tunnels made", "held", topology_seconds)
         report = Report(
             peer=str(self._lab.spec.peer),
+            tunnels=str(self._lab.spec.tunnels),
             hold_time=self._hold_time,
             prefixes=self._lab.spec.prefixes,
             rootless=self._lab.rootless,
@@ -92,31 +91,50 @@ class Walk:
 
     def _steps(self, probes: Probes) -> list[Step]:
         built, propagated = self._building()
+        established, protected, key = self._protecting(probes)
         return [
             Step("daemons", "daemons answer", self._daemons),
             *built,
+            *established,
             Step("sessions", "BGP sessions Established on both tunnels", self._sessions),
             *propagated,
             Step("learned", "prefixes learned over both tunnels", self._learned),
             Step("propagated", "prefixes propagated into the kernel tables", self._propagated),
             Step("ping", f"ping {GW1.host} to {GW2.host}", lambda: self._ping(probes)),
+            *protected,
             Step("active", "the active tunnel carries", lambda: self._carries(1)),
             Step("explained", "explain tells why it does", self._explained),
+            *key,
             Step("switchover", "active tunnel broken: switchover", lambda: self._switchover(probes)),
             Step("failback", "tunnel healed: failback", lambda: self._failback(probes)),
             Step("propagation_off", "automatic propagation off", lambda: self._propagation_off(probes)),
             Step("propagation_on", "automatic propagation on again", lambda: self._propagation_on(probes)),
         ]
 
+    def _protecting(self, probes: Probes) -> tuple[list[Step], list[Step], list[Step]]:
+        """Steps of IPsec tunnels: when they are made, when packets cross, when a key is changed."""
+        if self._lab.spec.tunnels is not TunnelKind.IPSEC:
+            return [], [], []
+        steps, key = self._protection, f"key of the active tunnel %s at {GW1.name}"
+        return (
+            [Step("ipsec", "IKE and IPsec SAs of both tunnels established", steps.established)],
+            [Step("protected", "only ESP between the gateways", partial(steps.on_the_wire, probes))],
+            [
+                Step("key_changed", f"{key % 'changed'}: switchover", partial(steps.key_changed, probes)),
+                Step("key_restored", f"{key % 'restored'}: failback", partial(steps.key_restored, probes)),
+            ],
+        )
+
     def _building(self) -> tuple[list[Step], list[Step]]:
         """Steps that make everything over REST: before the sessions can be up, and after."""
         if not self._lab.spec.via_api:
             return [], []
-        made = (self._lab.spec, self._rest, self._until)
+        spec, rest = self._lab.spec, self._rest
         built = [
-            Step(step.name, step.title, partial(_without_figures, step.run)) for step in build_steps(*made)
+            Step(step.name, step.title, partial(_without_figures, step.run))
+            for step in build_steps(spec, self._lab.keys, rest, self._until)
         ]
-        last = propagation_step(*made)
+        last = propagation_step(spec, rest, self._until)
         return built, [Step(last.name, last.title, partial(self._propagate, last.run))]
 
     def _propagate(self, switch: Callable[[], None]) -> Figures:
@@ -174,15 +192,17 @@ class Walk:
 
     def _ping(self, probes: Probes) -> Figures:
         self._until("every echo request answered", lambda: probes.flows() or "requests without answer")
-        if not packet_passes(self._lab, GW1.host, GW2.host_address, TUNNEL_MTU):
-            raise StepFailed(f"a packet of {TUNNEL_MTU} bytes with DF passes", "no answer")
-        self._ping6()
-        return {"largest_packet_bytes": TUNNEL_MTU}
+        size = self._lab.mtu(1)
+        if not packet_passes(self._lab, GW1.host, GW2.host_address, size):
+            raise StepFailed(f"a packet of {size} bytes with DF passes", "no answer")
+        self._ping6(1)
+        return {"largest_packet_bytes": size}
 
-    def _ping6(self) -> None:
+    def _ping6(self, tunnel: int) -> None:
         """IPv6 may come later than IPv4: a peer that rewrites route after route does so family by family."""
-        passes = partial(packet_passes, self._lab, GW1.host, GW2.host_address6, TUNNEL_MTU)
-        self._until(f"an IPv6 packet of {TUNNEL_MTU} bytes passes", lambda: passes() or "no answer")
+        size = self._lab.mtu(tunnel)
+        passes = partial(packet_passes, self._lab, GW1.host, GW2.host_address6, size)
+        self._until(f"an IPv6 packet of {size} bytes passes", lambda: passes() or "no answer")
 
     def _carries(self, tunnel: int) -> Figures:
         """The API says so, and the counters of both gateways show it in both directions."""
@@ -221,7 +241,7 @@ class Walk:
             raise StepFailed(
                 f"an outage of at most {limit:.1f} s", f"{outage.seconds:.3f} s, {outage.lost} lost"
             )
-        self._ping6()
+        self._ping6(2)
         self._carries(2)
         return {"lost_packets": outage.lost, "outage_seconds": outage.seconds}
 
@@ -297,30 +317,16 @@ class Walk:
             "announced by": tunnels,
             "left by the decision": tunnels[:1],
             "used": tunnels[:1],
-            "interface": tunnel_interface(1),
+            "interface": self._lab.spec.interface(gateway, 1),
             "lookup ends in": ["vpc_table"],
         }
         return seen == wanted or ", ".join(f"{key} {seen[key]}" for key in seen if seen[key] != wanted[key])
 
     def _counted(self, tunnel: int, figures: Figures) -> bool | str:
-        """Counts for a moment while echo requests cross; fills in what the tunnel forwarded."""
-        idle, carried = 3 - tunnel, list[int]()
-        before = {(g.name, t): self._lab.counters(g.name, t) for g in GATEWAYS for t in TUNNELS}
-        began = time.monotonic()
-        time.sleep(COUNT_SECONDS)
-        crossed = (time.monotonic() - began) / INTERVAL
-        for gateway in GATEWAYS:
-            for number in TUNNELS:
-                was, now = before[gateway.name, number], self._lab.counters(gateway.name, number)
-                sent, received = now.sent - was.sent, now.received - was.received
-                right = (
-                    min(sent, received) > crossed / 2 if number != idle else max(sent, received) < crossed / 4
-                )
-                if not right:
-                    return f"{gateway.name} sent {sent} and received {received} packets over tunnel {number}"
-                if number == tunnel:
-                    carried.append(min(sent, received))
-        figures["packets_each_way"] = min(carried)
+        found = packets_over(self._lab, tunnel)
+        if isinstance(found, str):
+            return found
+        figures["packets_each_way"] = found
         return True
 
     # Helpers

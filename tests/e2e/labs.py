@@ -58,8 +58,12 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
 class LabCommand:
     """`bgpsvc lab` with an environment by which all of its processes can be found."""
 
-    def __init__(self, ordinary_user: bool = False, machine: Machine | None = None) -> None:
+    def __init__(
+        self, ordinary_user: bool = False, machine: Machine | None = None, hidden: str | None = None
+    ) -> None:
+        """`hidden`: a directory that is empty for it, as where a package is not installed. Needs root."""
         self._mark = new_mark()
+        self._hidden = hidden
         self._ordinary = ordinary_user
         self._machine = machine
         # Not below pytest's own directory, which other users may not enter.
@@ -72,6 +76,9 @@ class LabCommand:
         variables = [self._mark, f"XDG_RUNTIME_DIR={self.runtime}", f"TMPDIR={self.runtime}"]
         # A test run in the background of a script ignores Ctrl-C, and would hand that on.
         argv = ["env", "--default-signal=INT", *variables, sys.executable, "-m", "bgpsvc", "lab", *arguments]
+        if self._hidden is not None:
+            script = f'mount -t tmpfs hidden {self._hidden}; exec "$@"'
+            argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", *argv]
         if self._machine is not None:
             argv = self._machine.command(*argv)
         return as_ordinary_user(argv) if self._ordinary else argv

@@ -28,9 +28,26 @@ STEPS = [
     "propagation_off",
     "propagation_on",
 ]
-MADE = ["make_vpcs", "make_vpn_gateways", "make_customer_gateways", "make_vpn_connections"]
-VIA_API = [*STEPS[:2], *MADE, "sessions", "make_propagation", *STEPS[3:]]
-"""Steps of a lab whose resources are made over REST."""
+IPSEC_STEPS = [
+    *STEPS[:2],
+    "make_vpcs",
+    "make_vpn_gateways",
+    "make_customer_gateways",
+    "make_vpn_connections",
+    "ipsec",
+    "sessions",
+    "make_propagation",
+    "learned",
+    "propagated",
+    "ping",
+    "protected",
+    "active",
+    "explained",
+    "key_changed",
+    "key_restored",
+    *STEPS[8:],
+]
+"""Steps of a lab with IPsec tunnels, whose resources are made over REST."""
 HOLD_TIME = 3
 
 
@@ -55,19 +72,30 @@ def users_lab() -> Iterator[LabCommand]:
         yield command
 
 
-def check_walk(done: subprocess.CompletedProcess[str], names: list[str] = STEPS) -> dict[str, Any]:
+def check_walk(done: subprocess.CompletedProcess[str], tunnels: str) -> dict[str, Any]:
     """Every step held, and its figures can be true. Returns the figures by step."""
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["ok"] is True
-    assert [step["name"] for step in report["steps"]] == names
+    assert report["tunnels"] == tunnels
+    assert [step["name"] for step in report["steps"]] == (IPSEC_STEPS if tunnels == "ipsec" else STEPS)
     assert {step["outcome"] for step in report["steps"]} == {"held"}
     figures = {step["name"]: step["figures"] for step in report["steps"]}
     # The tunnel is dead until the hold timer notices: something must be lost, and not for ever.
     assert 0.05 < figures["switchover"]["outage_seconds"] <= HOLD_TIME + 3
     assert figures["switchover"]["lost_packets"] > 5
     assert figures["failback"]["outage_seconds"] < 1
-    assert figures["ping"]["largest_packet_bytes"] == 1450
+    if tunnels == "ipsec":
+        assert 1300 < figures["ping"]["largest_packet_bytes"] < 1450
+        # Requests and answers; nothing of them to be seen.
+        assert figures["protected"]["esp_packets"] > 100
+        assert figures["protected"]["clear_text_packets"] == 0
+        # The tunnel's end is known at once, to both gateways: nobody waits for the hold timer.
+        if report["peer"] == "bgpsvc":
+            assert figures["key_changed"]["outage_seconds"] < HOLD_TIME / 2
+            assert figures["key_restored"]["outage_seconds"] < HOLD_TIME / 2
+    else:
+        assert figures["ping"]["largest_packet_bytes"] == 1450
     result: dict[str, Any] = {**figures, "report": report}
     return result
 
@@ -76,28 +104,36 @@ def check_walk(done: subprocess.CompletedProcess[str], names: list[str] = STEPS)
 def test_the_walk_holds_as_root_and_leaves_no_trace(peer: str) -> None:
     with Machine() as machine, closing_lab(LabCommand(machine=machine)) as lab:
         before = machine.state()
-        found = check_walk(lab("run", "--json", "--peer", peer))
+        found = check_walk(lab("run", "--json", "--peer", peer), "ipsec")
         assert found["report"]["rootless"] is False
         assert lab.processes() == {}
         assert machine.state() == before
         assert list(lab.runtime.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("options", "names"), [(["--via-api"], VIA_API), (["--peer", "frr"], STEPS)], ids=["by REST alone", "frr"]
-)
-def test_the_walk_holds_as_an_ordinary_user(
-    users_lab: LabCommand, options: list[str], names: list[str]
-) -> None:
-    found = check_walk(users_lab("run", "--json", *options), names)
+@pytest.mark.parametrize("peer", ["bgpsvc", "frr"])
+def test_the_walk_holds_as_an_ordinary_user(users_lab: LabCommand, peer: str) -> None:
+    found = check_walk(users_lab("run", "--json", "--peer", peer), "ipsec")
     assert found["report"]["rootless"] is True
     assert users_lab.processes() == {}
     assert list(users_lab.runtime.iterdir()) == []
 
 
-def test_many_prefixes_arrive_on_both_sides(lab: LabCommand) -> None:
-    found = check_walk(lab("run", "--json", "--prefixes", "30000", timeout=280))
-    assert found["learned"]["prefixes_per_side"] == 30_002
+def test_without_strongswan_the_tunnels_are_links_and_many_prefixes_arrive() -> None:
+    with closing_lab(LabCommand(hidden="/usr/lib/ipsec")) as lab:
+        done = lab("run", "--json", "--prefixes", "30000", timeout=280)
+        assert "the tunnels are VXLAN links, not IPsec: strongSwan is not installed" in done.stderr
+        found = check_walk(done, "vxlan")
+        assert found["learned"]["prefixes_per_side"] == 30_002
+
+
+def test_ipsec_that_was_asked_for_and_cannot_be_is_refused_with_what_is_missing() -> None:
+    with closing_lab(LabCommand(hidden="/usr/lib/ipsec")) as lab:
+        done = lab("run", "--tunnels", "ipsec")
+        assert done.returncode == 2
+        assert "no IPsec tunnels here: strongSwan is not installed" in done.stderr
+        assert "--tunnels vxlan does without" in done.stderr
+        assert lab.processes() == {}
 
 
 def read_until(process: subprocess.Popen[str], start: str) -> None:
@@ -111,9 +147,9 @@ def read_until(process: subprocess.Popen[str], start: str) -> None:
     pytest.fail(f"no line {start!r} in {seen}")
 
 
-@pytest.mark.parametrize("progress", ["ok    hosts", "ok    ping"])
-def test_a_killed_command_takes_its_lab_with_it(lab: LabCommand, progress: str) -> None:
-    with lab.popen("run", "--peer", "bird") as process:
+@pytest.mark.parametrize(("peer", "progress"), [("bird", "ok    hosts"), ("bgpsvc", "ok    ping")])
+def test_a_killed_command_takes_its_lab_with_it(lab: LabCommand, peer: str, progress: str) -> None:
+    with lab.popen("run", "--peer", peer) as process:
         read_until(process, progress)
         made = lab.namespaces()
         assert len(made) >= 4  # mounts, process 1, both gateways
@@ -133,7 +169,7 @@ def test_interrupting_the_command_ends_the_lab(lab: LabCommand) -> None:
 
 
 def test_a_daemon_that_dies_fails_the_walk_with_its_name_and_logs(lab: LabCommand) -> None:
-    with lab.popen("run", "--json", "--peer", "bird", "--keep") as process:
+    with lab.popen("run", "--json", "--peer", "bird", "--tunnels", "vxlan", "--keep") as process:
         wait_until(lambda: bool(lab.servers()), "gateway 1 runs")
         for pid in lab.servers():
             os.kill(pid, signal.SIGKILL)

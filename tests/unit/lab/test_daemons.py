@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bgpsvc.configfile import load_bytes
+from bgpsvc.ipsec.wanted import ipsec_tunnels
 from bgpsvc.lab.daemons import (
     STANDBY_MED,
     LabSpec,
@@ -16,10 +18,12 @@ from bgpsvc.lab.daemons import (
     bird_conf,
     daemons,
     frr_bgpd_conf,
+    gateway_document,
     gateway_yaml,
     served_gateways,
 )
-from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, Gateway, other
+from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, TUNNELS, Gateway, TunnelKind, other
+from bgpsvc.resources.interfaces import made_name
 
 PROGRAMS = {name: f"/sbin/{name}" for name in ("nsenter", "ip", "mount", "unshare", "bird", "zebra", "bgpd")}
 
@@ -120,11 +124,42 @@ def test_a_lab_made_over_rest_starts_daemons_without_any_resource() -> None:
         assert not daemon.files
 
 
+def test_ipsec_tunnels_are_made_over_rest_so_that_no_key_is_in_a_file() -> None:
+    wanted = dataclasses.replace(spec(Peer.BGPSVC), tunnels=TunnelKind.IPSEC)
+    assert wanted.via_api
+    for daemon in daemons(wanted):
+        assert daemon.argv[daemon.argv.index("--ipsec") + 1] == "userspace"
+        assert not daemon.files
+    for daemon in daemons(spec(Peer.BGPSVC)):
+        assert daemon.argv[daemon.argv.index("--ipsec") + 1] == "external"
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("tunnel", TUNNELS)
+def test_a_tunnel_has_the_interface_that_the_service_gives_it(gateway: Gateway, tunnel: int) -> None:
+    wanted = dataclasses.replace(spec(Peer.BGPSVC), tunnels=TunnelKind.IPSEC)
+    assert wanted.interface(gateway, tunnel) == made_name(gateway.connection, tunnel)
+    (connection,) = gateway_document(gateway, 3, 0)["vpn_connections"]
+    assert spec(Peer.BIRD).interface(gateway, tunnel) == connection["tunnels"][tunnel - 1]["interface"]
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_with_keys_the_service_makes_the_tunnels(gateway: Gateway) -> None:
+    document = gateway_document(gateway, 3, 0, {1: "oneKeyOfItsOwn", 2: "anotherKey"})
+    intent = load_bytes(yaml.safe_dump(document).encode(), "bgpsvc.yaml", Path("/nowhere")).intent
+    one, two = ipsec_tunnels(intent).values()
+    assert [str(tunnel.local) for tunnel in (one, two)] == list(gateway.public)
+    assert [str(tunnel.remote) for tunnel in (one, two)] == list(other(gateway).public)
+    keys = [tunnel.ike.pre_shared_key for tunnel in (one, two)]
+    assert [key and key.get_secret_value() for key in keys] == ["oneKeyOfItsOwn", "anotherKey"]
+
+
 def test_a_spec_survives_the_way_to_process_1() -> None:
-    wanted = spec(Peer.FRR, prefixes=7)
+    wanted = dataclasses.replace(spec(Peer.FRR, prefixes=7), tunnels=TunnelKind.IPSEC)
     found = LabSpec(**json.loads(json.dumps(dataclasses.asdict(wanted))))
     assert found == wanted
     assert found.peer is Peer.FRR
+    assert found.tunnels is TunnelKind.IPSEC
 
 
 def test_a_hold_time_that_bgp_forbids_is_refused() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bgpsvc.lab import launch
-from bgpsvc.lab.daemons import Peer
+from bgpsvc.lab.daemons import MAX_VIA_API, Peer
+from bgpsvc.lab.topology import TunnelKind
 
 
 def programs_in(directory: Path, *names: str) -> None:
@@ -53,3 +54,34 @@ def test_a_taken_port_is_passed_over() -> None:
             assert other.getsockname()[1] != port
         with pytest.raises(launch.CannotStart, match="no free TCP port"):
             launch.listen((port,))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """What this machine lacks for IPsec, nothing at first."""
+    lacks: list[str | None] = [None]
+    monkeypatch.setattr(launch, "_no_ipsec_here", lambda _programs, _rootless: lacks[0])
+    return lacks
+
+
+def choose(asked: TunnelKind | None = None, prefixes: int = 0) -> tuple[TunnelKind, str | None]:
+    return launch.choose_tunnels(asked, prefixes, {}, rootless=False)
+
+
+def test_tunnels_are_ipsec_where_that_can_run(here: list[str | None]) -> None:
+    assert choose() == choose(TunnelKind.IPSEC) == (TunnelKind.IPSEC, None)
+    assert choose(TunnelKind.VXLAN) == (TunnelKind.VXLAN, None)
+    here[0] = "nft is not installed"
+    assert choose() == (TunnelKind.VXLAN, "nft is not installed")
+    with pytest.raises(launch.CannotStart, match="nft is not installed; --tunnels vxlan does without"):
+        choose(TunnelKind.IPSEC)
+
+
+@pytest.mark.usefixtures("here")
+def test_more_prefixes_than_a_request_takes_leave_no_room_for_ipsec() -> None:
+    assert choose(prefixes=MAX_VIA_API)[0] is TunnelKind.IPSEC
+    kind, why = choose(prefixes=MAX_VIA_API + 1)
+    assert kind is TunnelKind.VXLAN
+    assert "of 40001 prefixes only 40000 fit into a request" in str(why)
+    with pytest.raises(launch.CannotStart, match="only 40000 fit"):
+        choose(TunnelKind.IPSEC, MAX_VIA_API + 1)

@@ -8,7 +8,7 @@ from bgpsvc.lab.report import Report, StepResult, describe
 
 
 def report(*steps: StepResult) -> Report:
-    return Report(peer="bird", hold_time=3, prefixes=0, rootless=True, steps=list(steps))
+    return Report(peer="bird", tunnels="vxlan", hold_time=3, prefixes=0, rootless=True, steps=list(steps))
 
 
 def test_a_report_is_ok_only_if_every_step_held() -> None:
@@ -23,6 +23,7 @@ def test_json_has_everything() -> None:
     found = json.loads(report(step).to_json())
     assert found["ok"] is False
     assert (found["peer"], found["rootless"], found["hold_time"]) == ("bird", True, 3)
+    assert found["tunnels"] == "vxlan"
     assert found["steps"] == [
         {
             "name": "switchover",

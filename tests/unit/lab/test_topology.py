@@ -13,6 +13,7 @@ from bgpsvc.lab.topology import (
     TUNNEL_CIDRS,
     TUNNEL_CIDRS6,
     TUNNELS,
+    TunnelKind,
     batches,
     extra_prefixes,
     fail_rules,
@@ -68,9 +69,10 @@ def test_a_broken_tunnel_drops_both_directions_and_nothing_of_the_other(tunnel: 
     assert not healthy & {*forward.split(), *back.split()}
 
 
-def test_every_interface_is_made_before_it_is_used() -> None:
+@pytest.mark.parametrize("kind", TunnelKind)
+def test_every_interface_is_made_before_it_is_used(kind: TunnelKind) -> None:
     made = {(host, "lo") for host in HOSTS}
-    for host, lines in batches():
+    for host, lines in batches(kind):
         assert host in HOSTS
         for line in lines:
             words = line.split()
@@ -81,3 +83,10 @@ def test_every_interface_is_made_before_it_is_used() -> None:
             else:
                 device = words[words.index("dev") + 1] if "dev" in words else words[2]
                 assert "default" in words or (host, device) in made, (host, line)
+
+
+def test_below_ipsec_there_are_only_the_links() -> None:
+    lines = [line for _, made in batches(TunnelKind.IPSEC) for line in made]
+    assert not [line for line in lines if "vxlan" in line]
+    inside = {address for side in GATEWAYS for address in (*side.inside, *side.inside6)}
+    assert not [line for line in lines if any(address in line for address in inside)]
