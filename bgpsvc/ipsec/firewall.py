@@ -3,7 +3,11 @@
 Every charon of the `userspace` driver has two private ports; on the wire all of them speak on 500 and 4500,
 as any peer expects (RFC 7296 2.23). What comes in is translated after everybody else's input rules, and what
 goes out before everybody else's output rules and before connection tracking: other rules of the machine see
-the ports that are on the wire. No state is kept, so replacing the table loses no packet.
+the ports that are on the wire. Nothing is remembered of a flow, so replacing the table loses no packet.
+
+A peer behind a NAT may come from any port. charon takes what goes between ports other than 500 for IKE with
+a marker before it (RFC 7296 3.1), so on its way in such a peer's port becomes 500; which one it was is kept
+for a minute by addresses and the initiator's SPI, the first 8 bytes of any IKE message, for the answers.
 
 The clamp lowers the MSS of forwarded SYNs to what the tunnel carries in one packet, in both directions:
 many networks drop the ICMP messages that path MTU discovery needs (RFC 4459 3.2).
@@ -25,6 +29,9 @@ from bgpsvc.ipsec.port import DriverError
 TABLE = "inet bgpsvc"
 IKE_PORT, NAT_PORT = 500, 4500
 _SEARCHED = f"{os.defpath}:/usr/sbin:/sbin"
+_INITIATOR_SPI = "@th,64,64"
+"""The 64 bits that follow the UDP header."""
+_REMEMBERED, _REMEMBERED_MOST = "1m", 65536
 _HEADERS4, _HEADERS6 = 40, 60
 """Bytes of IP and TCP headers without options (RFC 6691)."""
 
@@ -63,8 +70,20 @@ def render(translations: Collection[Translation], clamps: Collection[Clamp]) -> 
 
 
 def _incoming(translations: list[Translation]) -> Iterator[str]:
+    yield "  map peer_ports {"
+    yield f"    typeof ip saddr . ip daddr . {_INITIATOR_SPI} : udp sport"
+    yield "    flags dynamic, timeout"
+    yield f"    timeout {_REMEMBERED}"
+    yield f"    size {_REMEMBERED_MOST}"
+    yield "  }"
     yield "  chain input {"
     yield "    type filter hook input priority 350; policy accept;"
+    remember = f"update @peer_ports {{ ip saddr . ip daddr . {_INITIATOR_SPI} : udp sport }}"
+    remotes = ", ".join(sorted({str(translation.remote) for translation in translations}))
+    yield (
+        f"    ip saddr {{ {remotes} }} udp dport {IKE_PORT} udp sport != {IKE_PORT} "
+        f"{remember} udp sport set {IKE_PORT}"
+    )
     for port, name in ((IKE_PORT, "ike_port"), (NAT_PORT, "nat_port")):
         exact = [(f"{t.remote} . {t.local}", getattr(t, name)) for t in translations if t.local is not None]
         loose = [(f"{t.remote}", getattr(t, name)) for t in translations if t.local is None]
@@ -83,6 +102,10 @@ def _outgoing(translations: list[Translation]) -> Iterator[str]:
     ]
     yield "  chain output {"
     yield "    type filter hook output priority -350; policy accept;"
+    yield (
+        f"    udp sport {{ {', '.join(str(t.ike_port) for t in translations)} }} udp dport {IKE_PORT} "
+        f"udp dport set ip daddr . ip saddr . {_INITIATOR_SPI} map @peer_ports"
+    )
     yield f"    udp sport set ip daddr . udp sport map {_elements(ports)}"
     yield "  }"
 

@@ -55,9 +55,9 @@ def tunnel(side: Side, number: int, *, ike: dict[str, Any] | None = None, **more
 
 
 class Pair:
-    """Use as a context manager. `wrapper`: runs the left side's driver."""
+    """Use as a context manager. `wrapper`: runs the left side's driver; `nat`: the left is behind one."""
 
-    def __init__(self, folder: Path, wrapper: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, wrapper: Sequence[str] = (), nat: bool = False) -> None:
         self._stack = ExitStack()
         self.spaces: dict[Side, Namespace] = {}
         self.nodes: dict[Side, Node] = {}
@@ -65,7 +65,10 @@ class Pair:
             for side in OTHER:
                 self.spaces[side] = self._stack.enter_context(Namespace())
             for number in (1, 2):
-                self._wire(number)
+                if nat:
+                    self._wire_behind_nat(number)
+                else:
+                    self._wire(number)
             for side, namespace in self.spaces.items():
                 node = self.nodes[side] = Node(namespace, folder / side, wrapper if side == "left" else ())
                 self._stack.callback(node.close)
@@ -80,6 +83,22 @@ class Pair:
         for side, namespace in self.spaces.items():
             mine, other = PUBLIC[side], PUBLIC[OTHER[side]]
             namespace.ip(f"address add {mine}.{number} peer {other}.{number} dev wire{number}")
+
+    def _wire_behind_nat(self, number: int) -> None:
+        """The left's public address is at a router that hands out other ports as it likes (RFC 3022)."""
+        left, right = self.spaces["left"], self.spaces["right"]
+        router = self._stack.enter_context(Namespace())
+        mine, other = f"{PUBLIC['left']}.{number}", f"{PUBLIC['right']}.{number}"
+        left.veth(f"wire{number}", router, "inside", [f"10.9.{number}.2/24"])
+        router.veth("outside", right, f"wire{number}")
+        router.ip(f"address add 10.9.{number}.1/24 dev inside")
+        router.ip(f"address add {mine} peer {other} dev outside")
+        right.ip(f"address add {other} peer {mine} dev wire{number}")
+        left.ip(f"route add {other} via 10.9.{number}.1")
+        router.sysctl("net/ipv4/ip_forward", 1)
+        chain = "type nat hook postrouting priority srcnat;"
+        rule = "oifname outside ip protocol udp masquerade to :20000-30000 random"
+        router.run("nft", f"add table ip nat; add chain ip nat out {{ {chain} }}; add rule ip nat out {rule}")
 
     def __enter__(self) -> Pair:
         return self

@@ -267,3 +267,13 @@ def test_charons_share_a_container(tmp_path: Path) -> None:
         left.bring_up(tunnel("left", 1))
         pair.negotiate(1)
         pair.wait_reaches(1)
+
+
+def test_a_gateway_behind_a_nat_and_a_peer_behind_one(tmp_path: Path) -> None:
+    with Pair(tmp_path, nat=True) as pair, sniffing(pair.spaces["right"], "wire1") as packets:
+        for number, version in ((1, "ikev1"), (2, "ikev2")):
+            pair.establish(number, ike={"version": version})
+            pair.wait_reaches(number)
+            (seen,) = pair.nodes["right"].sas(IDS[number])
+            assert seen.nat_remote
+    assert not {(500, 500), (4500, 4500)} & udp_ports(packets)
