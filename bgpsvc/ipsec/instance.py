@@ -84,6 +84,16 @@ class Instance:
         """There is a process, whether it answers or not."""
         return self._process is not None and self._process.running
 
+    @property
+    def tun(self) -> str | None:
+        """The name that charon knows its TUN by."""
+        return None if self._process is None else self._process.tun
+
+    def replace(self) -> None:
+        """Have another charon started in its place: this one can't work any more."""
+        if self._process is not None:
+            self._process.signal(signal.SIGTERM)
+
     def adopt(self) -> None:
         """Take over the charon that an earlier daemon left running, if there is one."""
         self._process = CharonProcess.adopt(self.home)

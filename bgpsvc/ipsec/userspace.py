@@ -49,6 +49,8 @@ LARGEST_PACKET = 1400
 """What charon reads of its TUN at most, in bytes, whatever MTU that has later: the rest would be cut off."""
 FAREWELL_S = 1.0
 """How long a peer has to answer that it deleted an SA."""
+MEND_S = 10.0
+"""How often it is looked whether somebody removed an interface or the rules."""
 _SECRET_BYTES = 32
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Userspace:
         self._firewall = Firewall()
         self._launcher: Launcher | None = None
         self._secret = b""
+        self._mend_at = 0.0
 
     @property
     def name(self) -> DriverName:
@@ -147,7 +150,8 @@ class Userspace:
             raise DriverError(_cause(error), str(error)) from error
 
     async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
-        """See `ipsec.port.Driver.sas`."""
+        """See `ipsec.port.Driver.sas`. This is asked again and again, so what somebody broke is mended here."""
+        await self._mend()
         asked = [kept for kept in self._kept.values() if kept.instance.up]
         found = await asyncio.gather(*(self._sas_of(kept) for kept in asked))
         return {
@@ -255,6 +259,25 @@ class Userspace:
         # Last: its id says that connection and key are those.
         await charon.load_shared(wished, key.data, key.owners)
         return bool(present)
+
+    async def _mend(self) -> None:
+        """Make anew what somebody removed from under a charon, which does not notice."""
+        if time.monotonic() < self._mend_at:
+            return
+        self._mend_at = time.monotonic() + MEND_S
+        try:
+            await self._firewall.restore()
+            names = {link.name for link in await interfaces.ours()}
+            for kept in list(self._kept.values()):
+                if not kept.instance.up or kept.busy.locked():
+                    continue
+                if kept.tunnel.interface not in names:
+                    log.error("the interface %s was removed", kept.tunnel.interface)
+                    kept.instance.replace()
+                elif kept.instance.tun is not None and kept.instance.tun not in names:
+                    await interfaces.keep_name(kept.instance.tun, kept.tunnel.id)
+        except DriverError as error:
+            log.warning("%s", error)
 
     async def _sas_of(self, kept: _Kept) -> tuple[IkeSa, ...] | None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bgpsvc.ipsec.port import CharonDown, SaChanged
+from bgpsvc.ipsec.port import CharonDown, CharonUp, SaChanged
 from bgpsvc.model import SessionId
 from tests.netns.ipsec.node import SLOW, CallFailed
 from tests.netns.ipsec.pair import IDS, KEY, Pair, tunnel
@@ -229,9 +229,23 @@ def test_the_key_is_nowhere_to_be_read(connected: Pair) -> None:
     assert KEY not in (left.state_dir.parent / "left.log").read_text()
 
 
-def test_rules_that_somebody_flushed_are_made_anew(connected: Pair) -> None:
-    connected.spaces["left"].run("nft", "flush", "ruleset")
-    connected.nodes["left"].call("terminate", IDS[1], True)
+def test_what_somebody_removed_is_made_anew(connected: Pair) -> None:
+    left, space = connected.nodes["left"], connected.spaces["left"]
+    space.run("nft", "flush", "ruleset")
+    left.call("terminate", IDS[1], True)
+    connected.negotiate(1)
+    connected.wait_reaches(1)
+    since = len(left.signals)
+    space.ip("link del conn1-tunnel1")
+    space.ip("link del ipsec1")
+
+    def charon_is_replaced() -> bool:
+        left.call("sas")
+        return any(isinstance(one, CharonUp) for one in left.signals[since:])
+
+    wait_until(charon_is_replaced, "another charon", SLOW)
+    assert {"conn1-tunnel1", "ipsec1"} <= links(space)
+    left.bring_up(tunnel("left", 1))
     connected.negotiate(1)
     connected.wait_reaches(1)
 
