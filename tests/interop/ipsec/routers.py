@@ -88,29 +88,27 @@ class Bird(_Daemons):
         self, namespace: Namespace, asn: int, router_id: str, neighbors: Sequence[Neighbor], network: str
     ) -> None:
         super().__init__(namespace, "bird")
-        sessions = "\n".join(self._session(asn, number, n) for number, n in enumerate(neighbors))
-        own = f"protocol static {{ ipv4; route {network} unreachable; }}" if network else ""
+        export = "source = RTS_BGP" + (f" || net = {network}" if network else "")
+        sessions = "\n".join(self._session(asn, number, n, export) for number, n in enumerate(neighbors))
         (self._home / "bird.conf").write_text(f"""
 log stderr all;
 router id {router_id};
 protocol device {{ scan time 2; }}
 protocol direct {{ ipv4; check link yes; }}
 protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; }}
-{own}
 {sessions}
 """)
 
     @staticmethod
-    def _session(asn: int, number: int, neighbor: Neighbor) -> str:
-        inside = neighbor.asn == asn
-        sources = "source = RTS_BGP || source = RTS_STATIC"
+    def _session(asn: int, number: int, neighbor: Neighbor, export: str) -> str:
+        hop = "next hop self;" if neighbor.asn == asn else ""
         return f"""
 protocol bgp s{number} {{
   local {neighbor.local} as {asn};
   neighbor {neighbor.remote} as {neighbor.asn};
   direct; check link yes;
   hold time 30; connect delay time 1; connect retry time 1; error wait time 1, 2;
-  ipv4 {{ import all; {"next hop self;" if inside else ""} export where {sources}; }};
+  ipv4 {{ import all; {hop} export where {export}; }};
 }}"""
 
     def start(self) -> None:
