@@ -36,7 +36,7 @@ class Findings:
     charon: Finding
     """strongSwan's daemon is installed."""
     libipsec: Finding
-    """So is its plugin that encrypts in user space."""
+    """So are its plugins, with the one that encrypts in user space."""
 
 
 @dataclass(frozen=True, slots=True)

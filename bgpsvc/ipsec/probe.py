@@ -19,12 +19,11 @@ from pathlib import Path
 
 from pyroute2 import IPRoute, NetlinkError
 
+from bgpsvc.ipsec.charon import find_program, plugins_of
 from bgpsvc.ipsec.choose import Finding, Findings
+from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec.vici import Charon, CharonError
 
-CHARON = ("/usr/lib/ipsec/charon", "/usr/libexec/ipsec/charon", "/usr/libexec/strongswan/charon")
-PLUGINS = ("/usr/lib/ipsec/plugins", "/usr/lib64/ipsec/plugins", "/usr/lib64/strongswan/plugins")
-_LIBIPSEC = "libstrongswan-kernel-libipsec.so"
 _SECONDS = 3.0
 """How long a charon may take to answer, or nft to end."""
 
@@ -172,17 +171,18 @@ def _tun() -> Finding:
 
 
 def _charon() -> Finding:
-    for path in CHARON:
-        if os.access(path, os.X_OK):
-            return Finding(True, f"charon is {path}")
-    return Finding(False, "strongSwan is not installed (Debian: strongswan-charon)")
+    try:
+        return Finding(True, f"charon is {find_program()}")
+    except DriverError as error:
+        return Finding(False, str(error))
 
 
 def _libipsec() -> Finding:
-    for folder in PLUGINS:
-        if Path(folder, _LIBIPSEC).exists():
-            return Finding(True, f"kernel-libipsec is in {folder}")
-    return Finding(False, "the plugin kernel-libipsec is not installed (Debian: libcharon-extra-plugins)")
+    try:
+        plugins_of(find_program())
+    except DriverError as error:
+        return Finding(False, str(error))
+    return Finding(True, "charon has the plugin kernel-libipsec")
 
 
 _RULESET = """table inet bgpsvc_probe {

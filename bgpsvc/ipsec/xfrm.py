@@ -70,6 +70,8 @@ class Xfrm:
             await self._links.start(frozenset(self._wanted))
         except DriverError as error:
             raise OSError(str(error)) from error
+        if self._attending is not None:
+            return
         first = asyncio.get_running_loop().create_future()
         self._attending = asyncio.create_task(self._attend(first), name="charon of the system")
         await first

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 from pathlib import Path
+
+from vici import Session
 
 from tests.netns.namespaces import Namespace, wait_until
 
@@ -47,6 +50,12 @@ class SystemCharon:
     def swanctl(self, *words: str, check: bool = True) -> str:
         """What swanctl prints."""
         return self.namespace.run(SWANCTL, *words, "--uri", f"unix://{self.socket}", check=check)
+
+    def keys(self) -> set[str]:
+        """Ids of the keys that were given to it."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.socket))
+            return {key.decode() for key in Session(connection).get_shared()["keys"]}
 
     def log(self, lines: int = 40) -> str:
         """The end of its log."""

@@ -10,12 +10,14 @@ was asked for over REST. Everything here is a namespace of a machine that is thr
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,24 +170,25 @@ class Gateway:
         """The BGP session of a tunnel."""
         return dict(self.rest.session(number, "conn"))
 
-    def active(self) -> str:
-        """The tunnel that traffic takes."""
-        return str(self.rest.connection("conn")["active_tunnel"])
+    def carrying(self) -> str | None:
+        """Id of the tunnel that traffic takes."""
+        found: str | None = self.rest.connection("conn")["carrying"]
+        return found
 
     def spis(self) -> set[str]:
         """SPIs of the SAs in the kernel."""
         lines = self.namespace.ip("xfrm state").split()
         return {lines[index + 1] for index, word in enumerate(lines) if word == "spi"}
 
-    def packets(self, number: int) -> dict[str, int]:
-        """Packets that the kernel's SAs from and to the peer of a tunnel have carried, by destination."""
+    def packets(self) -> dict[str, int]:
+        """Packets that the kernel's SAs have carried, by the destination of their outer packets."""
         found: dict[str, int] = {}
-        for state in self.namespace.ip("-s xfrm state").split("\nsrc "):
+        for state in f"\n{self.namespace.ip('-s xfrm state')}".split("\nsrc ")[1:]:
             words = state.split()
             destination = words[words.index("dst") + 1]
-            current = state.partition("lifetime current:")[2]
-            count = int(current.split("(packets)")[0].split()[-1])
-            found[destination] = found.get(destination, 0) + count
+            # lifetime current: N(bytes), M(packets)
+            carried = state.partition("lifetime current:")[2].partition("(packets)")[0].split()[-1]
+            found[destination] = found.get(destination, 0) + int(carried)
         return found
 
     def links(self) -> dict[str, dict[str, Any]]:
@@ -223,17 +226,18 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def start(self) -> None:
-        """Both charons and both daemons, and what they are to do."""
+    def start(self, before: Callable[[], object]) -> None:
+        """Both charons and both daemons, and what they are to do; `before` they begin with it."""
         for gateway in self.gateways:
             gateway.start()  # the daemon first: it takes long, and waits for charon
         for gateway in self.gateways:
             gateway.charon.start()
+        before()
         for gateway, other in ((self.left, RIGHT), (self.right, LEFT)):
             gateway.until_alive()
-            gateway.rest.write("POST", "/v1/apply", document(gateway.side, other))
+            gateway.rest.write("POST", "/v1/configuration/apply", document(gateway.side, other))
 
-    def until(self, condition: Any, what: str, seconds: float = LONG) -> None:
+    def until(self, condition: Callable[[], object], what: str, seconds: float = LONG) -> None:
         """Until a condition holds; AssertionError with the logs if it never does."""
         try:
             wait_until(condition, what, seconds)
@@ -259,33 +263,46 @@ class Site:
         """One ping of ecs1 is answered by ecs3."""
         return "1 received" in self.left.host.run("ping", "-c1", "-W1", RIGHT.host, check=False)
 
-    @contextmanager
-    def pinging(self, source: Namespace, target: str, interval: float = 0.05) -> Iterator[Pings]:
-        """ping runs meanwhile; afterwards the result says what was lost."""
-        pings = Pings(source, target, interval)
-        try:
-            yield pings
-        finally:
-            pings.stop()
-
 
 class Pings:
-    """A running `ping`; `lost` and `sent` after its end."""
+    """A running `ping`. Use as a context manager; `lost` counts until the last answer that came."""
 
-    def __init__(self, source: Namespace, target: str, interval: float) -> None:
+    def __init__(self, source: Namespace, target: str, interval: float = 0.05) -> None:
         self._process = subprocess.Popen(
-            source.command("ping", "-n", "-D", "-O", "-i", str(interval), "-W", "2", target),
+            source.command("ping", "-n", "-i", str(interval), target),
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.sent = self.lost = 0
-        self.output = ""
+        self._numbers: set[int] = set()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
-    def stop(self) -> None:
-        """End it as Ctrl-C does, and read its summary."""
+    def __enter__(self) -> Pings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
-        self.output, _ = self._process.communicate(timeout=LONG)
-        words = self.output.partition("packets transmitted")
-        self.sent = int(words[0].split()[-1])
-        self.lost = self.sent - int(words[2].split("received")[0].replace(",", " ").split()[-1])
+        self._process.wait(LONG)
+        self._reader.join()
+
+    @property
+    def answered(self) -> int:
+        """How many have been answered so far."""
+        return len(self._numbers)
+
+    @property
+    def sent(self) -> int:
+        """How many had been sent when the last answered one was."""
+        return max(self._numbers, default=0)
+
+    @property
+    def lost(self) -> int:
+        """How many of these were not answered."""
+        return self.sent - self.answered
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if found := re.search(r"icmp_seq=(\d+) ttl", line):
+                self._numbers.add(int(found[1]))
