@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import bgpsvc
-from bgpsvc.ipsec.probe import CHARON
 from bgpsvc.lab.build import new_keys
 from bgpsvc.lab.daemons import MAX_VIA_API, LabSpec, Peer, served_gateways
 from bgpsvc.lab.handle import CommandFailed, Lab
@@ -25,7 +24,8 @@ FIRST_PORT = 8179
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _FRR_DIR = "/usr/lib/frr"
-_CHARON_DIRS = tuple(str(Path(path).parent) for path in CHARON)
+CHARON_DIRS = ("/usr/lib/ipsec", "/usr/libexec/ipsec", "/usr/libexec/strongswan", "/usr/lib/strongswan")
+"""As `bgpsvc.ipsec` looks for it, which is not imported here: most of the lab's commands are to be quick."""
 _PACKAGES = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
@@ -65,7 +65,7 @@ def find_programs(peer: Peer) -> dict[str, str]:
 
 def _found(names: list[str]) -> dict[str, str]:
     # An ordinary user's PATH often lacks the sbin directories, where most of these live.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN, _FRR_DIR, *_CHARON_DIRS])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN, _FRR_DIR, *CHARON_DIRS])
     found = {name: shutil.which(name, path=path) for name in names}
     missing = [name for name, where in found.items() if where is None]
     if missing:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from bgpsvc.ipsec.model import Cause, IpsecStatus
 from bgpsvc.lab.build import new_keys
 from bgpsvc.lab.client import Rest
 from bgpsvc.lab.daemons import Peer, served_gateways
@@ -18,6 +17,8 @@ from bgpsvc.lab.probes import INTERVAL, SWITCHOVER_MARGIN_SECONDS, Probes, progr
 from bgpsvc.lab.topology import GW1, GW2, TUNNELS, Gateway
 from bgpsvc.model import session_id
 
+ESTABLISHED, REFUSED = "ipsec_sa_established", "authentication_failed"
+"""Status and cause, in the words of the API."""
 WIRE_SECONDS = 0.5
 KEY_CHANGE_LIMIT_SECONDS = 1.0
 """How long traffic may stop when a tunnel's SAs end, which both gateways know at once: a third of the
@@ -49,7 +50,7 @@ class Protection:
         for gateway in self._served:
             for tunnel in TUNNELS:
                 self._until(
-                    f"{session_id(gateway.connection, tunnel)} is {IpsecStatus.IPSEC_SA_ESTABLISHED}",
+                    f"{session_id(gateway.connection, tunnel)} is {ESTABLISHED}",
                     partial(self._up, gateway, tunnel),
                 )
         return {}
@@ -70,9 +71,7 @@ class Protection:
         figures = self._outage(probes, began)
         for gateway in self._served:
             tunnel = session_id(gateway.connection, 1)
-            self._until(
-                f"{tunnel} tells {Cause.AUTHENTICATION_FAILED}", partial(self._refused, gateway, tunnel)
-            )
+            self._until(f"{tunnel} tells {REFUSED}", partial(self._refused, gateway, tunnel))
         return figures
 
     def key_restored(self, probes: Probes) -> dict[str, float]:
@@ -92,19 +91,16 @@ class Protection:
         ipsec = self._ipsec(gateway, tunnel)
         if ipsec is None:
             return "it is not made yet"
-        return (
-            ipsec["status"] == IpsecStatus.IPSEC_SA_ESTABLISHED
-            or f"it is {ipsec['status']}: {ipsec['reason']}"
-        )
+        return ipsec["status"] == ESTABLISHED or f"it is {ipsec['status']}: {ipsec['reason']}"
 
     def _refused(self, gateway: Gateway, tunnel: str) -> bool | str:
         ipsec = self._ipsec(gateway, 1)
         error = ipsec and ipsec["last_error"]
         if not ipsec or not error:
             return "no error"
-        if ipsec["status"] == IpsecStatus.IPSEC_SA_ESTABLISHED:
+        if ipsec["status"] == ESTABLISHED:
             return f"it is {ipsec['status']}"
-        return error["cause"] == Cause.AUTHENTICATION_FAILED or f"{error['cause']}: {error['text']}"
+        return error["cause"] == REFUSED or f"{error['cause']}: {error['text']}"
 
     def _encrypted(self, figures: dict[str, float]) -> bool | str:
         inner = [f"{GW1.host_address},{GW2.host_address}", f"{GW1.host_address6},{GW2.host_address6}"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bgpsvc.ipsec.charon import PROGRAMS
 from bgpsvc.lab import launch
 from bgpsvc.lab.daemons import MAX_VIA_API, Peer
 from bgpsvc.lab.topology import TunnelKind
@@ -44,6 +45,10 @@ def test_frr_is_found_where_debian_hides_it(bin_directory: Path) -> None:
     (bin_directory / "frr").mkdir()
     programs_in(bin_directory / "frr", "zebra", "bgpd")
     assert launch.find_programs(Peer.FRR)["bgpd"] == str(bin_directory / "frr" / "bgpd")
+
+
+def test_charon_is_looked_for_where_the_gateways_do() -> None:
+    assert {str(path.parent) for path in PROGRAMS} == set(launch.CHARON_DIRS)
 
 
 def test_a_taken_port_is_passed_over() -> None:
