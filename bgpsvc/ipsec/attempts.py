@@ -8,6 +8,8 @@ BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 10.0
 """From the beginning of an attempt to that of the next: doubled each time."""
 ANSWER_S = 10.0
 """How long an attempt may hear nothing from the peer."""
+APPEARS_S = 1.0
+"""How long it may take until the SA of an attempt is seen."""
 ATTEMPT_MOST_S = 60.0
 """How long an attempt may take, whatever is heard."""
 
@@ -20,6 +22,8 @@ class Attempts:
         """When the next attempt begins; None if none is due."""
         self.heard = False
         """The attempt under way had an answer of the peer."""
+        self.ike_id: int | None = None
+        """Unique id of the IKE SA that it began; None if it began none (yet)."""
         self._began: float | None = None
         self._deadline: float | None = None
         self._failures = 0
@@ -43,8 +47,22 @@ class Attempts:
         """One begins."""
         self.due_at = None
         self.heard = False
+        self.ike_id = None
         self._began = now
         self._deadline = now + ANSWER_S
+
+    def identify(self, ike_id: int | None) -> None:
+        """charon began an IKE SA."""
+        if self.under_way and self.ike_id is None:
+            self.ike_id = ike_id
+
+    def concerned(self, ike_id: int | None) -> bool:
+        """What is said of an IKE SA is about the attempt under way, not about one of the peer's."""
+        return self.under_way and (ike_id is None or self.ike_id in (None, ike_id))
+
+    def vanished(self, now: float) -> bool:
+        """One is under way for long enough that charon has an SA for it, unless it gave up."""
+        return self.under_way and self._began is not None and now >= self._began + APPEARS_S
 
     def sign_of_life(self, now: float) -> None:
         """The peer said something."""
@@ -60,7 +78,7 @@ class Attempts:
         """The one under way came to nothing; the next is due after the back-off."""
         wait = self.back_off()
         began = now if self._began is None else self._began
-        self._deadline = None
+        self._deadline = self.ike_id = None
         # An attempt that waited long for an answer has had its back-off.
         self.due_at = max(now + BACKOFF_FIRST_S, began + wait)
 
@@ -71,9 +89,13 @@ class Attempts:
 
     def stop(self) -> None:
         """None is under way nor due; what failed before still counts."""
-        self.due_at = self._deadline = None
+        self.due_at = self._deadline = self.ike_id = None
+
+    def forgive(self) -> None:
+        """What failed before does not count any more."""
+        self._failures = 0
 
     def succeeded(self) -> None:
         """Forget all."""
         self.stop()
-        self._failures = 0
+        self.forgive()

@@ -31,21 +31,16 @@ from bgpsvc.ipsec.model import (
     IpsecTunnel,
 )
 from bgpsvc.ipsec.port import CharonDown, CharonUp, Logged, Made, SaChanged, SaRekeyed, Signal
-from bgpsvc.ipsec.sas import best, merged, surplus, usable, without
+from bgpsvc.ipsec.sas import Sas
 
 CHARON_RETRY_S = BACKOFF_MOST_S
 """After which charon is tried again though nobody said that it is back."""
 UNKNOWN_MOST_S = 10.0
 """How long a tunnel's SAs may be unknown before there are none."""
 TRAFFIC_READ_S = 1.0
-DUPLICATES_S, DUPLICATES_LATER_S = 15.0, 30.0
-"""How long two IKE SAs may stand side by side; the later is for the side with the higher address.
 
-charon itself keeps one of IKEv1 that was reauthenticated for 10 s.
-"""
-
-_SIGNS_OF_LIFE = ("received packet", "parsed ")
-_QUESTIONS = ("sending DPD request", "retransmit ", "sending retransmit ")
+_BEGINS = "initiating "
+"""Begins the line that tells the id of an IKE SA which we begin."""
 
 
 class Keeper:
@@ -65,7 +60,7 @@ class Keeper:
         """How many `BringUp` have no answer yet."""
         self._bring_at: float | None = now
         self._charon = True
-        self._sas: tuple[IkeSa, ...] = ()
+        self._sas = Sas()
         self._seen_at = now
         self._known = False
         """The SAs were read, or it is clear that there are none."""
@@ -73,8 +68,6 @@ class Keeper:
         self._told: bool | None = None
         self._ending = False
         self._end_at: float | None = None
-        self._silent_since: float | None = None
-        self._several_since: float | None = None
         self._packets: int | None = None
         self._read_at: float | None = None
         self._status = IpsecStatus.IKE_SA_NOT_ESTABLISHED
@@ -115,8 +108,8 @@ class Keeper:
             self._attempts.deadline if self._may_negotiate else None,
             self._read_at,
             self._unknown_until,
-            self._dead_at,
-            self._surplus_at,
+            None if self._ending else self._sas.dead_at(self._tunnel.dpd),
+            None if self._ending else self._sas.surplus_at(self._leads),
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -130,7 +123,7 @@ class Keeper:
             reason=self._why,
             since=self._since,
             seen_at=self._seen_at,
-            ike=best(self._sas),
+            ike=self._sas.best,
             last_error=self._complaints.last,
             retry_at=self._bring_at if self._bring_at is not None else self._attempts.due_at,
             mtu=None if self._made is None else self._made.mtu,
@@ -144,17 +137,16 @@ class Keeper:
         """Its settings are others now."""
         self._tunnel = tunnel
         self._reader = CauseReader(tunnel)
-        self._attempts.succeeded()
+        self._attempts.forgive()
         self._bring_up()
 
     def restart(self, now: float) -> None:
         """The operator wants it negotiated anew."""
-        self._attempts.succeeded()
+        self._attempts.forgive()
         if self._made is None or not self._charon:
             self._bring_up()
             return
-        self._why = "restarted by the operator"
-        self._end()
+        self._end("restarted by the operator")
         self._settle(now)
 
     def made(self, made: Made, now: float) -> None:
@@ -165,12 +157,10 @@ class Keeper:
             self._unknown_until = now + UNKNOWN_MOST_S
         self._outbox.append(Poll())
         if made.renewed:
+            text = "the settings changed; it is negotiated anew"
             if self._told:
-                self._complaints.note(
-                    IpsecError(now, Cause.SETTINGS_CHANGED, "the settings changed; it is negotiated anew")
-                )
-            self._why = "the settings changed; it is negotiated anew"
-            self._end()
+                self._complaints.note(IpsecError(now, Cause.SETTINGS_CHANGED, text))
+            self._end(text)
         self._settle(now)
 
     def failed(self, what: Output, cause: Cause, text: str, now: float) -> None:
@@ -189,23 +179,28 @@ class Keeper:
 
     def terminated(self, now: float) -> None:
         """`Terminate` was done: all SAs that there were are gone."""
+        self.version += 1
         self._ending, self._end_at = False, None
-        self._forget_sas()
+        self._sas.ended(now)
         self._want(now)
         self._outbox.append(Poll())
         self._settle(now)
 
     def seen(self, sas: tuple[IkeSa, ...], now: float) -> None:
         """The SAs as they are, newest last."""
-        self._sas, self._seen_at = sas, now
+        self._outbox += [Terminate(undead) for undead in self._sas.read(sas, now)]
+        self._seen_at = now
         self._learned()
+        if not sas and self._attempts.vanished(now):
+            self._attempts.failed(now)
         self._settle(now)
 
     def traffic(self, packets: int, now: float) -> None:
         """So many packets were sent into the interface."""
         before, self._packets = self._packets, packets
-        if before is not None and packets > before:
+        if before is not None and packets > before and self._attempts.deadline is None:
             self._attempts.due(now)
+            self._read_at = None
         self._settle(now)
 
     # What it hears: charon ------------------------------------------------------------------------
@@ -226,6 +221,10 @@ class Keeper:
             case CharonDown(reason=reason):
                 self.version += 1
                 self._charon_down(reason, now)
+                self._settle(now)
+                # Another charon may find SAs that are still there.
+                self._known = False
+                return
             case CharonUp():
                 self.version += 1
                 self._charon_up(now)
@@ -236,15 +235,11 @@ class Keeper:
         if self._bring_at is not None and now >= self._bring_at:
             self._bring_up()
         if self._end_at is not None and now >= self._end_at:
-            self._end()
+            self._end(self._why)
         if self._unknown_until is not None and now >= self._unknown_until:
             self._learned()
-        if self._dead_at is not None and now >= self._dead_at:
-            self._peer_is_dead(now)
-        if self._surplus_at is not None and now >= self._surplus_at:
-            self._several_since = now
-            self._outbox += [Terminate(ike.unique_id) for ike in surplus(self._sas)]
-            self._outbox.append(Poll())
+        if not self._ending:
+            self._end_some(now)
         if self._read_at is not None and now >= self._read_at:
             self._read_at = now + TRAFFIC_READ_S
             self._outbox.append(ReadTraffic())
@@ -253,11 +248,10 @@ class Keeper:
         self._settle(now)
 
     def _line(self, line: Logged, now: float) -> None:
-        if line.message.startswith(_SIGNS_OF_LIFE):
+        if self._sas.line(line.message, now):
             self._attempts.sign_of_life(now)
-            self._silent_since = None
-        elif line.message.startswith(_QUESTIONS) and self._silent_since is None:
-            self._silent_since = now
+        elif line.message.startswith(_BEGINS):
+            self._attempts.identify(line.ike_id)
         found = self._reader.feed(line, now)
         if found is None:
             return
@@ -266,26 +260,33 @@ class Keeper:
             # Peers delete what a rekey has replaced too: it only counts if the tunnel goes down.
             self._complaints.hint(error)
             return
-        if error.cause is Cause.PEER_NOT_RESPONDING and any(ike.established for ike in self._sas):
+        if error.cause is Cause.PEER_NOT_RESPONDING and self._sas.established:
             error = IpsecError(now, Cause.DPD_TIMEOUT, f"the peer fell silent: {error.text}")
         self._complain(error, found.vague)
-        if self._attempts.under_way:
-            self._attempts.failed(now)
+        if self._attempts.concerned(line.ike_id):
+            self._give_up(now)
         self._settle(now)
+
+    def _give_up(self, now: float) -> None:
+        """The attempt under way came to nothing, though charon may still go on with it."""
+        begun = self._attempts.ike_id
+        self._attempts.failed(now)
+        if begun is not None and not self._sas.established:
+            self._outbox.append(Terminate(begun))
 
     def _changed(self, signal: SaChanged, now: float) -> None:
         self._seen_at = now
         self._learned()
         if signal.up:
-            self._sas = merged(self._sas, signal.ike)
+            self._sas.came(signal.ike, now)
         else:
-            self._sas = without(self._sas, signal.ike, whole=signal.what == "ike")
+            self._sas.went(signal.ike, signal.what == "ike", now)
         self._outbox.append(Poll())
 
     def _charon_down(self, reason: str, now: float) -> None:
         self._charon, self._made = False, None
         self._ending, self._end_at = False, None
-        self._forget_sas()
+        self._sas.lost()
         self._attempts.stop()
         self._bring_at = now + CHARON_RETRY_S
         self._learned()
@@ -309,21 +310,25 @@ class Keeper:
     def _learned(self) -> None:
         self._known, self._unknown_until = True, None
 
-    def _end(self) -> None:
+    def _end(self, why: str) -> None:
+        """End all SAs, whatever state they are in, and negotiate anew."""
         self.version += 1
+        self._why = why
         self._ending, self._end_at = True, None
         self._attempts.stop()
         self._outbox.append(Terminate())
 
-    def _forget_sas(self) -> None:
-        self.version += 1
-        self._sas = ()
-        self._silent_since = self._several_since = None
-
-    def _peer_is_dead(self, now: float) -> None:
-        text = f"the peer did not answer for {self._tunnel.dpd.timeout} s (dead peer detection)"
-        self._complain(IpsecError(now, Cause.DPD_TIMEOUT, text))
-        self._end()
+    def _end_some(self, now: float) -> None:
+        """Those of a peer that is dead, and those that are too many."""
+        dead_at, surplus_at = self._sas.dead_at(self._tunnel.dpd), self._sas.surplus_at(self._leads)
+        if dead_at is not None and now >= dead_at:
+            text = f"the peer did not answer for {self._tunnel.dpd.timeout} s (dead peer detection)"
+            self._complain(IpsecError(now, Cause.DPD_TIMEOUT, text))
+            self._end(text)
+        elif surplus_at is not None and now >= surplus_at:
+            self._outbox += [Terminate(ike.unique_id) for ike in self._sas.surplus()]
+            self._outbox.append(Poll())
+            self._sas.surplus_ended(now)
 
     def _negotiate(self, now: float) -> None:
         attempts = self._attempts
@@ -332,8 +337,7 @@ class Keeper:
             silent = f"no answer from {self._tunnel.remote} (UDP 500 and 4500) for {ANSWER_S:g} s"
             cause = Cause.OTHER if attempts.heard else Cause.PEER_NOT_RESPONDING
             self._complain(IpsecError(now, cause, heard if attempts.heard else silent))
-            attempts.failed(now)
-            self._end()
+            self._end(self._why)
         elif attempts.due_at is not None and now >= attempts.due_at:
             attempts.begin(now)
             self._outbox += (Initiate(), Poll())
@@ -349,30 +353,12 @@ class Keeper:
 
     @property
     def _may_negotiate(self) -> bool:
-        ready = self._made is not None and self._charon and not self._bringing and not self._ending
-        return ready and self._known and not self._is_up
+        made = self._made is not None and not self._bringing and self._bring_at is None
+        return made and self._charon and not self._ending and self._known and not self._is_up
 
     @property
     def _is_up(self) -> bool:
-        return not self._ending and any(usable(ike) for ike in self._sas)
-
-    @property
-    def _dead_at(self) -> float | None:
-        """When a peer that does not answer counts as dead.
-
-        It is asked after a third of the timeout, in which nothing came from it.
-        """
-        dpd = self._tunnel.dpd
-        watched = dpd.enabled and not self._ending and any(ike.established for ike in self._sas)
-        if self._silent_since is None or not watched:
-            return None
-        return self._silent_since + dpd.timeout - max(dpd.timeout // 3, 1)
-
-    @property
-    def _surplus_at(self) -> float | None:
-        if self._several_since is None or self._ending:
-            return None
-        return self._several_since + (DUPLICATES_S if self._leads else DUPLICATES_LATER_S)
+        return not self._ending and self._sas.usable
 
     # Levels ---------------------------------------------------------------------------------------
 
@@ -380,10 +366,6 @@ class Keeper:
         """Bring everything in line with the SAs as they are."""
         if not self._known:
             return
-        if not surplus(self._sas):
-            self._several_since = None
-        elif self._several_since is None:
-            self._several_since = now
         if self._is_up:
             self._up(now)
         else:
@@ -391,12 +373,16 @@ class Keeper:
         self._set_status(now)
 
     def _up(self, now: float) -> None:
+        begun = self._attempts.ike_id
+        if begun is not None and begun not in {ike.unique_id for ike in self._sas.all if ike.established}:
+            # The peer was faster: what we began would end as a second IKE SA.
+            self._outbox.append(Terminate(begun))
         self._attempts.succeeded()
         self._phase_2_failed = False
         self._packets = self._read_at = None
         if self._told:
             return
-        ike = best(self._sas)
+        ike = self._sas.best
         assert ike is not None, "up means that there is one"
         self._why = f"{ike.version} with {ike.remote_address}"
         self._outbox.append(IpsecChanged(self._tunnel.id, True, self._why))
@@ -432,9 +418,11 @@ class Keeper:
     def _explain(self, now: float) -> None:
         """Why it goes down: what was said just now, if anything."""
         explained = self._complaints.explanation(now)
+        if self._ending:
+            return
         if explained is not None:
             self._why = explained.text
-        elif self._told and not self._ending:
+        elif self._told:
             self._why = "the SA ended"
 
     def _complain(self, error: IpsecError, vague: bool = False) -> None:
@@ -447,10 +435,9 @@ class Keeper:
             self._outbox.append(log)
 
     def _set_status(self, now: float) -> None:
-        ike = best(self._sas)
         if self._is_up:
             status = IpsecStatus.IPSEC_SA_ESTABLISHED
-        elif ike is None or not ike.established or self._ending:
+        elif self._ending or not self._sas.established:
             status = IpsecStatus.IKE_SA_NOT_ESTABLISHED
             self._phase_2_failed = False
         elif self._phase_2_failed:
