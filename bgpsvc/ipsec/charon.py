@@ -4,8 +4,10 @@ It outlives the daemon, like the speakers do. Its folder `ipsec/<digest>` in the
 later daemon needs to find it again, and everything that charon itself writes; no key is ever in there.
 
     charon.conf   strongswan.conf of this charon          record.json   process, tunnel, ports, TUN
-    vici          its control socket                      charon.err    its last words, 64 KiB at the most
-    run           bound over its /run, for its pid file
+    charon.vici   its control socket                      charon.err    its last words, 64 KiB at the most
+
+charon writes its pid to /run, so where it can be the folder is bound over the /run that charon sees. The
+files are named as AppArmor's usual profile for charon allows them there.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ _DIGEST_SIZE = 5
 _SCRIPT = """\
 trap '' XFSZ
 ulimit -f 128
-if [ "$2" ]; then mount --bind "$2" /run || exit 125; fi
-exec "$1"
+if [ "$2" ]; then mount --bind "$2" /run && cd /run || exit 125; fi
+exec "$1" >>charon.err 2>&1
 """
 """Runs charon; a file that it writes stops growing at 64 KiB (`ulimit -f` counts blocks of 512 bytes)."""
 
@@ -104,7 +106,7 @@ charon {{
       allow_peer_ts = yes
     }}
     vici {{
-      socket = unix://vici
+      socket = unix://charon.vici
     }}
   }}
 }}
@@ -150,7 +152,7 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        return self.path / "vici"
+        return self.path / "charon.vici"
 
     @property
     def errors(self) -> Path:
@@ -168,14 +170,17 @@ class Home:
         """Replace the record. OSError."""
         write_private(self.path / "record.json", json.dumps(record))
 
-    def prepare(self) -> None:
-        """Have the folder. DriverError if its path is too long for a socket, OSError."""
+    def check(self) -> None:
+        """DriverError if the path is too long for a socket."""
         if len(os.fsencode(self.socket)) > LONGEST_PATH:
             text = (
-                f"{self.socket} is too long for a socket ({LONGEST_PATH} bytes): choose a shorter --state-dir"
+                f"{self.socket} is too long for a socket ({LONGEST_PATH} bytes): choose a shorter state dir"
             )
             raise DriverError(Cause.CHARON_DOWN, text)
-        (self.path / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def prepare(self) -> None:
+        """Have the folder. OSError."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
 
     def remove(self) -> None:
@@ -208,7 +213,7 @@ class CharonProcess(Process):
         home.prepare()
         home.socket.unlink(missing_ok=True)
         write_private(home.path / "charon.conf", configuration)
-        arguments = ["sh", "-c", _SCRIPT, "sh", str(program), str(home.path / "run") if own_run else ""]
+        arguments = ["sh", "-c", _SCRIPT, "sh", str(program), str(home.path) if own_run else ""]
         with open(os.open(home.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as errors:
             child = subprocess.Popen(
                 ["unshare", "--mount", *arguments] if own_run else arguments,

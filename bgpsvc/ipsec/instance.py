@@ -42,7 +42,7 @@ class Launcher:
 
 
 class Instance:
-    """The charon of one tunnel.
+    """The charon of one tunnel; `process` is the one that an earlier daemon left running.
 
     `prepare` is called with each charon that answers, new or adopted, before anybody hears of it; what it
     raises (DriverError) ends that charon. `on_up` and `on_down` say when it can be used, and no longer.
@@ -54,6 +54,7 @@ class Instance:
         home: Home,
         ports: Ports,
         launcher: Launcher,
+        process: CharonProcess | None,
         prepare: Callable[[CharonProcess], Awaitable[None]],
         on_event: OnEvent,
         on_up: Callable[[], None],
@@ -68,7 +69,7 @@ class Instance:
         self._on_event = on_event
         self._on_up = on_up
         self._on_down = on_down
-        self._process: CharonProcess | None = None
+        self._process = process
         self._up = False
         self._failure: DriverError | None = None
         self._settled = asyncio.Event()
@@ -94,20 +95,25 @@ class Instance:
         if self._process is not None:
             self._process.signal(signal.SIGTERM)
 
-    def adopt(self) -> None:
-        """Take over the charon that an earlier daemon left running, if there is one."""
-        self._process = CharonProcess.adopt(self.home)
-        if self._process is not None:
-            log.info("adopted the charon of %s, pid %d", self.tunnel, self._process.pid)
-
     def begin(self) -> None:
         """Keep it running from now on. Idempotent."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep())
+            self._task.add_done_callback(self._left)
 
     async def ready(self) -> None:
-        """Until it can be used; DriverError if the last attempt to start it failed."""
-        await self._settled.wait()
+        """Until it can be used; DriverError if the last attempt to start it failed.
+
+        RuntimeError if nobody keeps it running (any more).
+        """
+        settling = asyncio.create_task(self._settled.wait())
+        try:
+            if self._task is not None:
+                await asyncio.wait([settling, self._task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settling.cancel()
+        if not self._settled.is_set():
+            raise RuntimeError(f"the charon of {self.tunnel} is not kept running")
         if self._failure is not None:
             raise self._failure
 
@@ -132,6 +138,10 @@ class Instance:
             self._task = None
         self._up = False
         await self.charon.close()
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the charon of %s is not looked after any more", self.tunnel, exc_info=error)
 
     # Life -----------------------------------------------------------------------------------
 

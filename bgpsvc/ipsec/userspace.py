@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
-import os
 import secrets
 import socket
 import time
@@ -78,6 +78,7 @@ class Userspace:
         self._launcher: Launcher | None = None
         self._secret = b""
         self._mend_at = 0.0
+        self._looking = asyncio.Lock()
 
     @property
     def name(self) -> DriverName:
@@ -150,7 +151,7 @@ class Userspace:
             raise DriverError(_cause(error), str(error)) from error
 
     async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
-        """See `ipsec.port.Driver.sas`. This is asked again and again, so what somebody broke is mended here."""
+        """See `ipsec.port.Driver.sas`. Asked again and again, so what somebody broke is mended here."""
         await self._mend()
         asked = [kept for kept in self._kept.values() if kept.instance.up]
         found = await asyncio.gather(*(self._sas_of(kept) for kept in asked))
@@ -180,16 +181,18 @@ class Userspace:
 
     async def _get_launcher(self) -> Launcher:
         """How charons are started; looked for until there is a way."""
-        if self._launcher is None:
-            program = find_program()
-            plugins_of(program)
-            if not interfaces.TUN_DEVICE.exists():
-                text = f"{interfaces.TUN_DEVICE} is missing: load the module tun, or give it to the container"
-                raise DriverError(Cause.INTERFACE_FAILED, text)
-            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._secret = self._read_secret()
-            self._launcher = Launcher(program, await can_have_own_run(self._base))
-        return self._launcher
+        async with self._looking:
+            if self._launcher is None:
+                program = find_program()
+                plugins_of(program)
+                if not interfaces.TUN_DEVICE.exists():
+                    text = "is missing: load the module tun, or give it to the container"
+                    raise DriverError(Cause.INTERFACE_FAILED, f"{interfaces.TUN_DEVICE} {text}")
+                Home.of(self._base, SessionId("")).check()
+                self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._secret = self._read_secret()
+                self._launcher = Launcher(program, await can_have_own_run(self._base))
+            return self._launcher
 
     def _keep(self, tunnel: IpsecTunnel) -> _Kept:
         """Of a tunnel that is new here: its charon, with the ports it had before, adopted if it runs."""
@@ -197,17 +200,23 @@ class Userspace:
             raise RuntimeError("not started")
         ident = tunnel.id
         home = Home.of(self._base, ident)
+        process = CharonProcess.adopt(home)
+        ports = recorded_ports(home.read())
+        if ports is None or (process is None and not _unused(ports)):
+            ports = self._free_ports()
+        if process is not None:
+            log.info("adopted the charon of %s, pid %d", ident, process.pid)
         instance = Instance(
             ident,
             home,
-            recorded_ports(home.read()) or self._free_ports(),
+            ports,
             self._launcher,
+            process,
             prepare=lambda process: self._prepare(ident, process),
             on_event=lambda event, message: self._heard(ident, event, message),
             on_up=lambda: self._on_signal(CharonUp((ident,))),
             on_down=lambda reason: self._on_signal(CharonDown((ident,), f"charon {reason}")),
         )
-        instance.adopt()
         kept = self._kept[ident] = _Kept(tunnel, instance)
         return kept
 
@@ -253,12 +262,12 @@ class Userspace:
         if present == [wished]:
             return False
         await charon.load_conn(codec.connection_name(tunnel.id), codec.connection(tunnel, placing))
-        for former in present:
-            if former != wished:
-                await charon.unload_shared(former)
-        # Last: its id says that connection and key are those.
+        # Its id says that connection and key are those, as soon as it is the only one.
         await charon.load_shared(wished, key.data, key.owners)
-        return bool(present)
+        former = [ident for ident in present if ident != wished]
+        for ident in former:
+            await charon.unload_shared(ident)
+        return bool(former)
 
     async def _mend(self) -> None:
         """Make anew what somebody removed from under a charon, which does not notice."""
@@ -322,8 +331,9 @@ class Userspace:
         """A pair that no tunnel has, and nobody else uses now. DriverError if there is none."""
         taken = {kept.instance.ports.ike for kept in self._kept.values()}
         for first in PORTS:
-            if first not in taken and _unused(first) and _unused(first + 1):
-                return Ports(first, first + 1)
+            ports = Ports(first, first + 1)
+            if first not in taken and _unused(ports):
+                return ports
         text = f"all UDP ports from {PORTS.start} to {PORTS.stop - 1} are in use"
         raise DriverError(Cause.CHARON_DOWN, text)
 
@@ -392,12 +402,14 @@ def _cause(error: CharonError) -> Cause:
     return Cause.UNSUPPORTED_ALGORITHM if refused else Cause.OTHER
 
 
-def _unused(port: int) -> bool:
-    """Whether a UDP port is free on all addresses of this namespace."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            log.debug("port %d: %s", port, os.strerror(error.errno or 0))
-            return False
+def _unused(ports: Ports) -> bool:
+    """Whether UDP ports are free on all addresses of this namespace."""
+    try:
+        for port in (ports.ike, ports.nat):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+                probe.bind(("", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
     return True
