@@ -1,4 +1,4 @@
-# The service as an image. It needs no privileged mode: NET_ADMIN and NET_RAW, /dev/net/tun once IPsec comes, and
+# The service as an image. It needs no privileged mode: NET_ADMIN and NET_RAW, /dev/net/tun for IPsec, and
 # three sysctls that only the one who starts the container may set (compose.yaml does all of it):
 #   docker run --cap-add NET_ADMIN --cap-add NET_RAW --device /dev/net/tun --sysctl net.ipv4.ip_forward=1 \
 #     --sysctl net.ipv6.conf.all.forwarding=1 --sysctl net.ipv4.nexthop_compat_mode=0 \
@@ -25,6 +25,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 iproute2 iputils-ping nftables tini \
+    strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/bgpsvc /opt/bgpsvc
 ENV PATH=/opt/bgpsvc/bin:$PATH PYTHONUNBUFFERED=1
@@ -35,4 +36,6 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8179/healthz', timeout=4)"]
 # The speakers outlive the daemon on purpose; tini reaps what it leaves behind.
 ENTRYPOINT ["tini", "-g", "--"]
-CMD ["bgpsvc", "serve", "--config", "/etc/bgpsvc/config.yaml", "--state-dir", "/var/lib/bgpsvc", "--listen", "127.0.0.1:8179"]
+# Tunnels by charons of its own, whatever the host's kernel has: no other charon runs in here.
+CMD ["bgpsvc", "serve", "--config", "/etc/bgpsvc/config.yaml", "--state-dir", "/var/lib/bgpsvc", \
+     "--listen", "127.0.0.1:8179", "--ipsec", "userspace"]

@@ -79,10 +79,9 @@ class Compose:
 
     def sent_packets(self, service: str) -> dict[str, int]:
         """Packets that a gateway has sent over each tunnel."""
-        links = json.loads(
-            self.output(service, "ip", "-json", "-statistics", "link", "show", "type", "vxlan")
-        )
-        return {link["ifname"]: link["stats64"]["tx"]["packets"] for link in links}
+        links = json.loads(self.output(service, "ip", "-json", "-statistics", "link"))
+        tunnels = [link for link in links if "-tunnel" in link["ifname"]]
+        return {link["ifname"]: link["stats64"]["tx"]["packets"] for link in tunnels}
 
     def carrying(self, service: str) -> str | None:
         """The tunnel interface over which a gateway sends the packets of 20 pings; None if one is lost."""
@@ -136,8 +135,8 @@ def test_documented_commands_show_two_sessions_and_a_way_through(compose: Compos
     assert "established 2" in compose.check("exec", "-T", "gw1", *SUMMARY)
     assert " 0% packet loss" in compose.check("exec", "-T", "ecs1", "ping", "-c", "3", "192.168.0.10")
     assert established(compose, "gw2") == 2
-    assert compose.carrying("gw1") == "t1"
-    assert compose.carrying("gw2") == "t1"
+    assert compose.carrying("gw1") == "conn1-tunnel1"
+    assert compose.carrying("gw2") == "conn2-tunnel1"
 
 
 def test_no_container_is_privileged_and_the_host_has_no_route_of_theirs(compose: Compose) -> None:
@@ -148,20 +147,39 @@ def test_no_container_is_privileged_and_the_host_has_no_route_of_theirs(compose:
     assert "006433C6" not in routes  # 198.51.100.0
 
 
+def test_only_ike_and_esp_come_in_from_the_other_gateway(compose: Compose) -> None:
+    (uplink,) = json.loads(compose.output("gw1", "ip", "-json", "address", "show", "to", "198.51.100.1"))
+    listen = f"python -m bgpsvc.lab.wire --seconds 3 --link {uplink['ifname']} --inner 10.0.0.10,192.168.0.10"
+    command = ["docker", "exec", compose.containers["gw1"], *listen.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+        assert compose.ping(count=20)
+        seen = json.loads(listener.communicate(timeout=60)[0])
+    assert seen["esp"] > 0
+    assert seen["clear"] == 0, seen["example"]
+
+
+def test_the_key_of_a_tunnel_is_closed_to_others_and_shown_nowhere(compose: Compose) -> None:
+    key = compose.output("gw1", "cat", "/keys/tunnel1").strip()
+    assert key == compose.output("gw2", "cat", "/keys/tunnel1").strip()
+    assert compose.output("gw1", "stat", "--format=%a", "/keys/tunnel1").strip() == "600"
+    assert key not in compose.output("gw1", "bgpsvc", "export") + compose.check("logs")
+    assert key not in compose.output("gw1", "sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ")
+
+
 def test_broken_tunnel_moves_traffic_to_the_standby_and_back(compose: Compose) -> None:
     compose.check("exec", "-T", "gw1", "/lab/tunnel", "break", "1")
     assert not compose.ping(), "the tunnel was broken, yet a ping went through at once"
     eventually(
-        lambda: compose.carrying("gw1") == "t2",
+        lambda: compose.carrying("gw1") == "conn1-tunnel2",
         SWITCHOVER_SECONDS,
         lambda: compose.output("gw1", *SUMMARY),
     )
     assert established(compose, "gw1") == 1
-    assert compose.carrying("gw2") == "t2"
+    assert compose.carrying("gw2") == "conn2-tunnel2"
 
     compose.check("exec", "-T", "gw1", "/lab/tunnel", "heal", "1")
     eventually(
-        lambda: established(compose, "gw1") == 2 and compose.carrying("gw1") == "t1",
+        lambda: established(compose, "gw1") == 2 and compose.carrying("gw1") == "conn1-tunnel1",
         FAILBACK_SECONDS,
         lambda: compose.output("gw1", *SUMMARY),
     )

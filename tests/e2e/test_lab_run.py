@@ -122,7 +122,7 @@ def test_the_walk_holds_as_an_ordinary_user(users_lab: LabCommand, peer: str) ->
 def test_without_strongswan_the_tunnels_are_links_and_many_prefixes_arrive() -> None:
     with closing_lab(LabCommand(hidden="/usr/lib/ipsec")) as lab:
         done = lab("run", "--json", "--prefixes", "30000", timeout=280)
-        assert "the tunnels are VXLAN links, not IPsec: strongSwan is not installed" in done.stderr
+        assert "the tunnels are VXLAN links, not IPsec: strongSwan's charon is missing" in done.stderr
         found = check_walk(done, "vxlan")
         assert found["learned"]["prefixes_per_side"] == 30_002
 
@@ -131,7 +131,7 @@ def test_ipsec_that_was_asked_for_and_cannot_be_is_refused_with_what_is_missing(
     with closing_lab(LabCommand(hidden="/usr/lib/ipsec")) as lab:
         done = lab("run", "--tunnels", "ipsec")
         assert done.returncode == 2
-        assert "no IPsec tunnels here: strongSwan is not installed" in done.stderr
+        assert "no IPsec tunnels here: strongSwan's charon is missing" in done.stderr
         assert "--tunnels vxlan does without" in done.stderr
         assert lab.processes() == {}
 
