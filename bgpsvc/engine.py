@@ -135,6 +135,8 @@ class Engine:
         self.switchboard.configure(c.name for c in intent.vpn_connections)
         for connection in intent.vpn_connections:
             self._reassess(connection.name, now)
+            # A tunnel whose record was made anew begins down, which is no change of its state.
+            self.switchboard.carry(connection.name, now, "the configuration changed")
         # With BGP the state says nothing of the health check, which may lead to something else by now.
         self._repoint(i for i, tunnel in self.tunnels.items() if tunnel.revoked != (i in revoked))
         self.advertise_all()

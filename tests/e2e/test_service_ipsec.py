@@ -39,7 +39,10 @@ def until_as_usual(pair: Pair) -> None:
         both = all(up(side, number) for side in pair for number in (1, 2))
         return both and all(side.tunnel(1)["carrying"] for side in pair)
 
-    wait_until(usual, f"all tunnels are live; the daemons said: {pair[0].log()}\n{pair[1].log()}", LONG)
+    try:
+        wait_until(usual, "all tunnels are live", LONG)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the daemons said: {pair[0].log()}\n{pair[1].log()}") from None
 
 
 @pytest.fixture(scope="module")

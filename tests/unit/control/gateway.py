@@ -27,6 +27,7 @@ class FakeRuntime:
 
     def __init__(self, intent: Intent) -> None:
         self.engine = Engine(intent, 0.0)
+        self.wall = 0.0
         self.custom_problems: dict[str, str] = {}
         self.settling = Settling(1.0)
         self.adopted: list[Intent] = []
