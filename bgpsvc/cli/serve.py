@@ -109,9 +109,9 @@ def serve(
 ) -> None:
     """Run the daemon: BGP speakers, route programming and the REST API.
 
-    It needs CAP_NET_ADMIN. SIGTERM stops it within 5 s and leaves the routes in the kernel; SIGHUP reads
-    the configuration and the certificate again and keeps the running ones if they are bad. REST also
-    listens on api.sock in the state directory, where no token is needed.
+    It needs CAP_NET_ADMIN. SIGTERM stops it within seconds: it takes its tunnels down and leaves the routes
+    in the kernel. SIGHUP reads the configuration and the certificate again and keeps the running ones if they
+    are bad. REST also listens on api.sock in the state directory, where no token is needed.
 
     Example: bgpsvc serve --config gw1.yaml --state-dir /var/lib/bgpsvc --listen 127.0.0.1:8179
     """
