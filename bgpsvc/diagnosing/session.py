@@ -56,7 +56,17 @@ def bgp(e: Evidence) -> Check:
     note = session.notification
     if note is not None and note.code == OPEN_ERROR and e.now - note.time < LASTING:
         return _about_open(e, session, note)
+    if note is not None and _ceased(note) and e.now - note.time < LASTING and _answers(session):
+        return _conversation(e, session)  # a peer that switches a session off may stop listening, too
     return _transport(e, session) or _conversation(e, session)
+
+
+def _ceased(note: BgpError) -> bool:
+    return note.code == CEASE and note.sent is False
+
+
+def _answers(session: Bgp) -> bool:
+    return session.tcp is not None and session.tcp.answer in ("open", "refused")
 
 
 def _about_open(e: Evidence, session: Bgp, note: BgpError) -> Check:
@@ -217,7 +227,7 @@ def _conversation(e: Evidence, session: Bgp) -> Check:
             "mtu).",
             *_facts(e, session),
         )
-    if note is not None and note.code == CEASE and not note.sent:
+    if note is not None and _ceased(note):
         why = CEASES.get(note.subcode or 0, "without a reason")
         return check(
             "bgp",

@@ -26,6 +26,11 @@ class Bird:
     def __init__(self, home: Path) -> None:
         self._home = home
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return int((self._home / "pid").read_text())
+
     def command(self, text: str) -> str:
         done = subprocess.run(
             [
