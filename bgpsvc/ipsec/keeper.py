@@ -192,6 +192,9 @@ class Keeper:
         self._seen_at = now
         self._learned()
         if not sas and self._attempts.vanished(now):
+            self._complain(
+                IpsecError(now, Cause.OTHER, "charon gave the negotiation up and did not say why"), True
+            )
             self._attempts.failed(now)
         self._settle(now)
 

@@ -19,7 +19,7 @@ from bgpsvc.effects import Log
 from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.actions import Action, BringUp, Initiate, Poll, ReadTraffic, Terminate
 from bgpsvc.ipsec.keeper import Keeper
-from bgpsvc.ipsec.model import Cause, DriverName, IpsecState, IpsecStatus, IpsecTunnel
+from bgpsvc.ipsec.model import Cause, DriverName, IpsecError, IpsecState, IpsecStatus, IpsecTunnel
 from bgpsvc.ipsec.port import CharonDown, CharonUp, Driver, DriverError, Signal
 from bgpsvc.model import SessionId
 
@@ -360,6 +360,7 @@ def _unmade(tunnel: IpsecTunnel, now: float) -> IpsecState:
         reason=NO_DRIVER,
         since=now,
         seen_at=now,
+        last_error=IpsecError(now, Cause.NO_DRIVER, NO_DRIVER),
     )
 
 

@@ -127,10 +127,18 @@ class FakeDriver:
         if tunnel not in self.made:
             raise DriverError(Cause.OTHER, f"charon has no connection {tunnel}")
         peer = self.peers.get(tunnel, "answers")
+        begun = replace(
+            established(self.made[tunnel], next(self._ids), clock()),
+            state="CONNECTING",
+            established_at=None,
+            children=(),
+        )
+        self.held[tunnel] = (*self.held.get(tunnel, ()), begun)
+        self.on_signal(Logged(tunnel, "IKE", f"initiating IKE_SA x[{begun.unique_id}]", begun.unique_id))
         if peer == "answers":
-            self._later(tunnel, lambda: self.establish(tunnel))
+            self._later(tunnel, lambda: self.establish(tunnel, number=begun.unique_id))
         elif peer != "silent":
-            self._later(tunnel, lambda: self.say(tunnel, peer))
+            self._later(tunnel, lambda: self._refuse(tunnel, begun, peer))
 
     async def terminate(self, tunnel: SessionId, force: bool, ike_id: int | None = None) -> None:
         self._called("terminate", tunnel)
@@ -154,11 +162,11 @@ class FakeDriver:
 
     # What happens to it ---------------------------------------------------------------------------
 
-    def establish(self, tunnel: SessionId, initiator: bool = True) -> None:
-        """A negotiation comes to its good end."""
-        wanted = self.made[tunnel]
-        ike = established(wanted, next(self._ids), clock(), initiator)
-        self.held[tunnel] = (*self.held.get(tunnel, ()), ike)
+    def establish(self, tunnel: SessionId, initiator: bool = True, number: int | None = None) -> None:
+        """A negotiation comes to its good end; without `number` one that the peer began."""
+        ike = established(self.made[tunnel], number or next(self._ids), clock(), initiator)
+        others = (other for other in self.held.get(tunnel, ()) if other.unique_id != number)
+        self.held[tunnel] = (*others, ike)
         self.say(tunnel, "received packet: from peer")
         self.on_signal(SaChanged(tunnel, "ike", True, replace(ike, children=())))
         self.on_signal(SaChanged(tunnel, "child", True, ike))
@@ -204,6 +212,10 @@ class FakeDriver:
     def times(self, what: str, tunnel: SessionId) -> list[float]:
         """When it was called."""
         return [at for at, name, whom in self.calls if (name, whom) == (what, tunnel)]
+
+    def _refuse(self, tunnel: SessionId, begun: IkeSa, line: str) -> None:
+        self.held[tunnel] = tuple(ike for ike in self.held[tunnel] if ike != begun)
+        self.on_signal(Logged(tunnel, "IKE", line, begun.unique_id))
 
     def _end(self, tunnel: SessionId, ike_id: int | None) -> None:
         self._cancel(tunnel)
