@@ -20,13 +20,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
 from bgpsvc.ipsec.model import Cause
 from bgpsvc.ipsec.port import DriverError
+from bgpsvc.ipsec.ports import Ports
 from bgpsvc.ipsec.vici import LONGEST_PATH
 from bgpsvc.model import SessionId
 from bgpsvc.processes import Process, last_line, open_recorded, record_of, write_private
@@ -60,14 +60,6 @@ if [ "$2" ]; then mount --bind "$2" /run && cd /run || exit 125; fi
 exec "$1" >>charon.err 2>&1
 """
 """Runs charon; a file that it writes stops growing at 64 KiB (`ulimit -f` counts blocks of 512 bytes)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """UDP ports of a charon's own: for IKE, and for IKE and ESP behind a NAT (RFC 3948)."""
-
-    ike: int
-    nat: int
 
 
 def render(ports: Ports, plugins: Collection[str]) -> str:

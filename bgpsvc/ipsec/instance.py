@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bgpsvc.ipsec.charon import CharonProcess, Home, Ports, free_pid_file
+from bgpsvc.ipsec.charon import CharonProcess, Home, free_pid_file
 from bgpsvc.ipsec.model import Cause
 from bgpsvc.ipsec.port import DriverError
+from bgpsvc.ipsec.ports import Ports
 from bgpsvc.ipsec.vici import Charon, CharonLost, CharonRefused, OnEvent
 from bgpsvc.model import SessionId
 

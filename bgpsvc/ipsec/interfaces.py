@@ -16,8 +16,8 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
@@ -38,10 +38,9 @@ _SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _SETTINGS6 = Path("/proc/sys/net/ipv6/conf")
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _IFF_TUN, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0001, 0x1000, 0x8000
-_IFF_UP = 0x1
+_IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
 _IFREQ = struct.Struct("16sH22x")
 _IN6_ADDR_GEN_MODE_NONE = 1
-_RTAX_MTU = "RTAX_MTU"
 _LOOSE = 2
 
 
@@ -69,10 +68,15 @@ class Link:
         return self.alias.startswith(PLACEHOLDER_ALIAS)
 
 
-def failed(what: str, error: Exception) -> DriverError:
-    """The error for something that the kernel refused."""
-    said = os.strerror(error.code) if isinstance(error, NetlinkError) else getattr(error, "strerror", None)
-    return DriverError(Cause.INTERFACE_FAILED, f"{what}: {said or error}")
+@contextmanager
+def attempt(what: str) -> Iterator[None]:
+    """Make a DriverError of what the kernel refuses meanwhile; `what` says what cannot be done."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise DriverError(Cause.INTERFACE_FAILED, f"{what}: {os.strerror(error.code)}") from error
+    except OSError as error:
+        raise DriverError(Cause.INTERFACE_FAILED, f"{what}: {error.strerror or error}") from error
 
 
 # Finding ---------------------------------------------------------------------------------------
@@ -89,11 +93,9 @@ async def ours() -> list[Link]:
 
 
 async def _links() -> list[Link]:
-    try:
+    with attempt("the interfaces cannot be listed"):
         async with AsyncIPRoute() as route:
             return [_link(message) async for message in await route.link("dump")]
-    except (NetlinkError, OSError) as error:
-        raise failed("the interfaces cannot be listed", error) from error
 
 
 def _link(message: Any) -> Link:
@@ -122,28 +124,31 @@ def tun_of(pid: int) -> str | None:
 
 
 async def has_address(address: IPv4Address) -> bool:
-    """Whether an interface of this namespace has the address."""
-    async with AsyncIPRoute() as route:
-        return any([True async for _ in await route.addr("dump", family=socket.AF_INET, local=str(address))])
+    """Whether an interface of this namespace has the address. DriverError."""
+    with attempt("the addresses cannot be listed"):
+        async with AsyncIPRoute() as route:
+            found = await route.addr("dump", family=socket.AF_INET, local=str(address))
+            return any([True async for _ in found])
 
 
 async def path_mtu(remote: IPv4Address) -> int:
-    """What the first hop of the way to an address carries in one packet, in bytes; as far as is known."""
-    async with AsyncIPRoute() as route:
-        try:
-            (found,) = await route.route("get", dst=str(remote))
-        except NetlinkError as error:
-            # No way there now. The tunnel's MTU is worked out anew when it is brought up again.
-            if error.code in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
-                return DEFAULT_PATH_MTU
-            raise failed(f"the route to {remote} cannot be looked up", error) from error
-        metrics = found.get_attr("RTA_METRICS")
-        of_route = metrics.get_attr(_RTAX_MTU) if metrics else None
-        if of_route:
-            return int(of_route)
-        (link,) = await route.link("get", index=found.get_attr("RTA_OIF"))
-        # The loopback's 64 KiB are no measure for a peer on the same machine.
-        return min(_link(link).mtu, DEFAULT_PATH_MTU) if link["flags"] & 0x8 else _link(link).mtu
+    """What the first hop of the way to an address carries in one packet, in bytes; as far as is known.
+
+    Where there is no way now, what is usual: this is asked again when the tunnel is brought up again.
+    DriverError.
+    """
+    with attempt(f"the way to {remote} cannot be looked up"):
+        async with AsyncIPRoute() as route:
+            with suppress_code(errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
+                (found,) = await route.route("get", dst=str(remote))
+                metrics = found.get_attr("RTA_METRICS")
+                if metrics and (of_route := metrics.get_attr("RTAX_MTU")):
+                    return int(of_route)
+                (message,) = await route.link("get", index=found.get_attr("RTA_OIF"))
+                mtu = _link(message).mtu
+                # The loopback's 64 KiB are no measure for a peer on the same machine.
+                return min(mtu, DEFAULT_PATH_MTU) if message["flags"] & _IFF_LOOPBACK else mtu
+    return DEFAULT_PATH_MTU
 
 
 # Making ----------------------------------------------------------------------------------------
@@ -154,10 +159,8 @@ async def take_over(pid: int, name: str, tunnel: SessionId) -> str | None:
 
     Returns the name that it had; None if it was taken over before. Idempotent. DriverError.
     """
-    try:
+    with attempt("the TUN device of charon cannot be found"):
         present = tun_of(pid)
-    except OSError as error:
-        raise failed("the TUN device of charon cannot be found", error) from error
     if present is None:
         raise DriverError(
             Cause.INTERFACE_FAILED, "charon has no TUN device: its plugin kernel-libipsec failed"
@@ -168,52 +171,51 @@ async def take_over(pid: int, name: str, tunnel: SessionId) -> str | None:
     link = await find(present)
     if link is None:
         raise DriverError(Cause.INTERFACE_FAILED, f"charon's {present} is not in this network namespace")
-    async with AsyncIPRoute() as route:
-        try:
+    with attempt(f"charon's {present} cannot be named {name}"):
+        async with AsyncIPRoute() as route:
             # Only an interface that is down can be renamed.
             await route.link("set", index=link.index, state="down")
             await route.link("set", index=link.index, ifname=name, ifalias=ALIAS + tunnel)
-        except NetlinkError as error:
-            raise failed(f"charon's {present} cannot be named {name}", error) from error
     return present
 
 
 async def keep_name(name: str, tunnel: SessionId) -> None:
     """Have an interface of this name: a placeholder unless there is one. Idempotent. DriverError."""
-    if await find(name) is None:
-        try:
-            _make_persistent_tun(name)
-        except OSError as error:
-            # Another charon may just have taken the name: then there is an interface.
-            if error.errno != errno.EBUSY:
-                raise failed(f"the placeholder {name} cannot be made", error) from error
-            return
-        await _mark_and_raise(name, PLACEHOLDER_ALIAS + tunnel)
-    elif (link := await find(name)) is not None and link.placeholder and not link.up:
+    link = await find(name)
+    if link is None:
+        with attempt(f"the placeholder {name} cannot be made"):
+            made = _make_persistent_tun(name)
+        if made:
+            await _mark_and_raise(name, PLACEHOLDER_ALIAS + tunnel)
+    elif link.placeholder and not link.up:
         await _mark_and_raise(name, link.alias)
 
 
-def _make_persistent_tun(name: str) -> None:
+def _make_persistent_tun(name: str) -> bool:
+    """False if there is an interface of this name: another charon may just have taken it."""
     descriptor = os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         request = _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
         fcntl.ioctl(descriptor, _TUNSETIFF, request)
         fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise
     finally:
         os.close(descriptor)
+    return True
 
 
 async def _mark_and_raise(name: str, alias: str) -> None:
     link = await find(name)
     if link is None:
         raise DriverError(Cause.INTERFACE_FAILED, f"the interface {name} vanished")
-    async with AsyncIPRoute() as route:
-        try:
+    with attempt(f"the interface {name} cannot be set up"):
+        async with AsyncIPRoute() as route:
             await route.link("set", index=link.index, ifalias=alias)
             await _no_link_local(route, link.index)
             await route.link("set", index=link.index, state="up")
-        except NetlinkError as error:
-            raise failed(f"the interface {name} cannot be set up", error) from error
 
 
 async def make_xfrm(name: str, tunnel: SessionId, if_id: int, underlay: str | None = None) -> None:
@@ -221,26 +223,23 @@ async def make_xfrm(name: str, tunnel: SessionId, if_id: int, underlay: str | No
 
     `underlay`: the interface that encrypted packets leave by; only a hint for offloading. DriverError.
     """
-    async with AsyncIPRoute() as route:
-        present = [message async for message in await route.link("dump", ifname=name)]
-        if present and _is_xfrm(present[0], if_id) and _link(present[0]).alias == ALIAS + tunnel:
-            return
-        await make_room(name)
-        fields: dict[str, Any] = {"ifname": name, "kind": "xfrm", "xfrm_if_id": if_id}
-        if underlay is not None:
-            found = await find(underlay)
-            if found is None:
-                raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {underlay}")
-            fields["xfrm_link"] = found.index
-        try:
+    with attempt(f"the XFRM interface {name} cannot be made"):
+        async with AsyncIPRoute() as route:
+            present = [message async for message in await route.link("dump", ifname=name)]
+            if present and _is_xfrm(present[0], if_id) and _link(present[0]).alias == ALIAS + tunnel:
+                return
+            await make_room(name)
+            fields: dict[str, Any] = {"ifname": name, "kind": "xfrm", "xfrm_if_id": if_id}
+            if underlay is not None:
+                found = await find(underlay)
+                if found is None:
+                    raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {underlay}")
+                fields["xfrm_link"] = found.index
             await route.link("add", **fields)
-        except NetlinkError as error:
-            raise failed(f"the XFRM interface {name} cannot be made", error) from error
-    made = await find(name)
-    if made is None:
-        raise DriverError(Cause.INTERFACE_FAILED, f"the XFRM interface {name} vanished")
-    async with AsyncIPRoute() as route:
-        await route.link("set", index=made.index, ifalias=ALIAS + tunnel)
+            made = await find(name)
+            if made is None:
+                raise DriverError(Cause.INTERFACE_FAILED, f"the XFRM interface {name} vanished")
+            await route.link("set", index=made.index, ifalias=ALIAS + tunnel)
 
 
 def _is_xfrm(message: Any, if_id: int) -> bool:
@@ -259,8 +258,8 @@ async def configure(name: str, addresses: Collection[IPInterface], mtu: int) -> 
     _set_reverse_path_filter(name)
     if any(address.version == 6 for address in addresses):
         _allow_ipv6(name)
-    async with AsyncIPRoute() as route:
-        try:
+    with attempt(f"the interface {name} cannot be set up"):
+        async with AsyncIPRoute() as route:
             await _no_link_local(route, link.index)
             if link.mtu != mtu:
                 await route.link("set", index=link.index, mtu=mtu)
@@ -268,20 +267,15 @@ async def configure(name: str, addresses: Collection[IPInterface], mtu: int) -> 
             if not link.up:
                 await route.link("set", index=link.index, state="up")
             await _set_addresses(route, link.index, addresses)
-        except NetlinkError as error:
-            raise failed(f"the interface {name} cannot be set up", error) from error
 
 
 async def _no_link_local(route: AsyncIPRoute, index: int) -> None:
     """No automatic IPv6 address: nobody there takes part in neighbour discovery."""
     mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _IN6_ADDR_GEN_MODE_NONE)]}
     spec = {"attrs": [("AF_INET6", mode)]}
-    try:
+    # Without IPv6 in the kernel, or on this interface, there is nothing to prevent.
+    with suppress_code(errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
         await route.link("set", index=index, IFLA_AF_SPEC=spec)
-    except NetlinkError as error:
-        # Without IPv6 in the kernel, or on this interface, there is nothing to prevent.
-        if error.code not in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
-            raise
 
 
 async def _set_addresses(route: AsyncIPRoute, index: int, wished: Collection[IPInterface]) -> None:
@@ -363,28 +357,21 @@ async def remove(links: Collection[Link]) -> None:
     """Remove interfaces of ours; that one is gone is no error. DriverError."""
     async with AsyncIPRoute() as route:
         for link in links:
-            try:
-                with suppress_code(errno.ENODEV):
-                    await route.link("del", index=link.index)
-            except NetlinkError as error:
-                raise failed(f"the interface {link.name} cannot be removed", error) from error
+            with attempt(f"the interface {link.name} cannot be removed"), suppress_code(errno.ENODEV):
+                await route.link("del", index=link.index)
 
 
 async def remove_rules(table: int) -> None:
     """Remove the policy rules that lead to a table; charons that were killed leave theirs. DriverError."""
-    async with AsyncIPRoute() as route:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            try:
-                rules = [rule async for rule in await route.rule("dump", family=family, table=table)]
-                for rule in rules:
-                    if rule.get_attr("FRA_TABLE") == table:
-                        with suppress_code(errno.ENOENT):
-                            await route.rule(
-                                "del", family=family, table=table, priority=rule.get_attr("FRA_PRIORITY")
-                            )
-            except NetlinkError as error:
-                if error.code != errno.EAFNOSUPPORT:
-                    raise failed(f"the policy rules of table {table} cannot be removed", error) from error
+    with attempt(f"the policy rules of table {table} cannot be removed"):
+        async with AsyncIPRoute() as route:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                with suppress_code(errno.EAFNOSUPPORT, errno.ENOENT):
+                    rules = [rule async for rule in await route.rule("dump", family=family, table=table)]
+                    for rule in rules:
+                        if rule.get_attr("FRA_TABLE") == table:
+                            priority = rule.get_attr("FRA_PRIORITY")
+                            await route.rule("del", family=family, table=table, priority=priority)
 
 
 async def remove_of(tunnel: SessionId) -> None:

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +25,6 @@ from bgpsvc.ipsec.charon import (
     TABLE,
     CharonProcess,
     Home,
-    Ports,
     can_have_own_run,
     find_program,
     plugins_of,
@@ -39,12 +36,11 @@ from bgpsvc.ipsec.instance import Instance, Launcher
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.mtu import tunnel_mtu
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
+from bgpsvc.ipsec.ports import free_ports, unused
 from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused, Message
 from bgpsvc.model import SessionId
 from bgpsvc.processes import write_private
 
-PORTS = range(10500, 30000, 2)
-"""First ports of the pairs: below what systems give to programs that ask for any port."""
 LARGEST_PACKET = 1400
 """What charon reads of its TUN at most, in bytes, whatever MTU that has later: the rest would be cut off."""
 FAREWELL_S = 1.0
@@ -176,6 +172,7 @@ class Userspace:
         (self._base / "secret").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._base.rmdir()
+        self._launcher = None
 
     # Charons --------------------------------------------------------------------------------
 
@@ -202,8 +199,9 @@ class Userspace:
         home = Home.of(self._base, ident)
         process = CharonProcess.adopt(home)
         ports = recorded_ports(home.read())
-        if ports is None or (process is None and not _unused(ports)):
-            ports = self._free_ports()
+        taken = {kept.instance.ports for kept in self._kept.values()}
+        if ports is None or (process is None and (ports in taken or not unused(ports))):
+            ports = free_ports(taken)
         if process is not None:
             log.info("adopted the charon of %s, pid %d", ident, process.pid)
         instance = Instance(
@@ -325,17 +323,7 @@ class Userspace:
             write_private(path, found.hex())
         return found
 
-    # Ports and firewall ---------------------------------------------------------------------
-
-    def _free_ports(self) -> Ports:
-        """A pair that no tunnel has, and nobody else uses now. DriverError if there is none."""
-        taken = {kept.instance.ports.ike for kept in self._kept.values()}
-        for first in PORTS:
-            ports = Ports(first, first + 1)
-            if first not in taken and _unused(ports):
-                return ports
-        text = f"all UDP ports from {PORTS.start} to {PORTS.stop - 1} are in use"
-        raise DriverError(Cause.CHARON_DOWN, text)
+    # Firewall -------------------------------------------------------------------------------
 
     def _refuse_ambiguous(self, kept: _Kept) -> None:
         """Behind a NAT our public address is not here, and packets are told apart by the peer's alone."""
@@ -400,16 +388,3 @@ def _cause(error: CharonError) -> Cause:
         return Cause.CHARON_DOWN
     refused = isinstance(error, CharonRefused) and "proposal" in error.reason
     return Cause.UNSUPPORTED_ALGORITHM if refused else Cause.OTHER
-
-
-def _unused(ports: Ports) -> bool:
-    """Whether UDP ports are free on all addresses of this namespace."""
-    try:
-        for port in (ports.ike, ports.nat):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-                probe.bind(("", port))
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        return False
-    return True

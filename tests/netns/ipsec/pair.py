@@ -54,6 +54,11 @@ def tunnel(side: Side, number: int, *, ike: dict[str, Any] | None = None, **more
     return IpsecTunnel(**{**fields, **more})
 
 
+def side_of(tunnel: IpsecTunnel) -> Side:
+    """Whose tunnel it is."""
+    return "left" if str(tunnel.local).startswith(PUBLIC["left"]) else "right"
+
+
 class Pair:
     """Use as a context manager. `wrapper`: runs the left side's driver; `nat`: the left is behind one."""
 
@@ -109,14 +114,27 @@ class Pair:
     def bring_up(self, *tunnels: IpsecTunnel) -> None:
         """Bring a tunnel up at the side that its local address is of."""
         for one in tunnels:
-            side: Side = "left" if str(one.local).startswith(PUBLIC["left"]) else "right"
-            self.nodes[side].bring_up(one)
+            self.nodes[side_of(one)].bring_up(one)
 
     def establish(self, number: int, **more: Any) -> None:
         """Bring a tunnel up at both sides and have the left one negotiate."""
         sides: tuple[Side, ...] = ("left", "right")
         self.bring_up(*(tunnel(side, number, **more) for side in sides))
         self.negotiate(number)
+
+    def recover(self, *tunnels: IpsecTunnel) -> None:
+        """Have these carry packets again, whatever was done to them: of each both sides."""
+        for side, node in self.nodes.items():
+            if node.process.poll() is not None:
+                node.restart()
+                node.call("start", [one for one in tunnels if side_of(one) == side])
+        for one in tunnels:
+            if self.nodes[side_of(one)].bring_up(one).renewed:
+                self.nodes[side_of(one)].call("terminate", one.id, True)
+        for number in sorted({one.number for one in tunnels}):
+            if not self.reaches(number):
+                self.negotiate(number)
+                self.wait_reaches(number)
 
     def negotiate(self, number: int) -> None:
         """Have the left side negotiate, until the child SA is there."""
@@ -135,4 +153,4 @@ class Pair:
         wait_until(lambda: self.reaches(number, family), f"tunnel {number} carries IPv{family}", SLOW)
 
 
-__all__ = ["IDS", "KEY", "OTHER", "PAIRS", "Pair", "SessionId", "Side", "replace", "tunnel"]
+__all__ = ["IDS", "KEY", "OTHER", "PAIRS", "Pair", "SessionId", "Side", "replace", "side_of", "tunnel"]
