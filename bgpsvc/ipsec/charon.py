@@ -44,7 +44,8 @@ TABLE = 0x2FFFFFFF
 PID_FILE = Path("/run/charon.pid")
 STOP_TIMEOUT_S = 5.0
 _NEVER_SET_MARK = 0x7FFFFFFE
-_NEEDED = ("random", "nonce", "hmac", "kernel-libipsec", "kernel-netlink", "socket-default", "vici")
+NEEDED_PLUGINS = ("random", "nonce", "hmac", "kernel-libipsec", "kernel-netlink", "socket-default", "vici")
+"""Without one of these nothing works."""
 _USED = (
     *("aesni", "openssl", "random", "nonce", "aes", "des", "sha1", "sha2", "md5", "hmac", "kdf", "gmp"),
     *("curve25519", "gcm", "ctr", "ccm", "cmac", "chapoly"),
@@ -124,7 +125,7 @@ def plugins_of(program: Path) -> tuple[str, ...]:
     if folder is None:
         return _USED
     present = [name for name in _USED if (folder / f"libstrongswan-{name}.so").exists()]
-    missing = [name for name in _NEEDED if name not in present]
+    missing = [name for name in NEEDED_PLUGINS if name not in present]
     if missing:
         text = f"strongSwan's plugins {', '.join(missing)} are missing in {folder}: install {PACKAGES}"
         raise DriverError(Cause.CHARON_DOWN, text)

@@ -38,7 +38,7 @@ _HEADERS4, _HEADERS6 = 40, 60
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Translation:
     """Whose packets go to which private ports. `local` None: to any address of this machine."""
 
@@ -62,7 +62,8 @@ def render(translations: Collection[Translation], clamps: Collection[Clamp]) -> 
     if translations or clamps:
         lines += [f"table {TABLE} {{"]
         if translations:
-            lines += [*_incoming(sorted(translations)), *_outgoing(sorted(translations))]
+            in_order = sorted(translations, key=lambda translation: translation.ike_port)
+            lines += [*_incoming(in_order), *_outgoing(in_order)]
         if clamps:
             lines += _clamping(sorted(clamps))
         lines += ["}"]
