@@ -501,7 +501,9 @@ class Engine:
         tunnel = self.tunnels.get(event.tunnel)
         if tunnel is None or not tunnel.settings.made:
             return
-        tunnel.ipsec_changed(event.up, event.reason, now)
+        # With BGP the session's own packets are the first; static routes have to lead there for any to come.
+        usable = event.up or (event.waiting and not tunnel.settings.bgp)
+        tunnel.ipsec_changed(usable, event.reason, now)
         self._reassess(tunnel.connection, now)
 
     # Propagation and policy -------------------------------------------------------------------

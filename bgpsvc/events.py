@@ -158,11 +158,15 @@ class HealthChanged:
 
 @dataclass(frozen=True, slots=True)
 class IpsecChanged:
-    """The IPsec SAs of a tunnel came up or went down; `reason` says why, in words. Moves traffic at once."""
+    """The IPsec SAs of a tunnel came up or went down; `reason` says why, in words. Moves traffic at once.
+
+    `waiting`: they are down, and the first packet is to bring them up.
+    """
 
     tunnel: SessionId
     up: bool
     reason: str
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class Tunnel:
             self.ipsec_up, self.ipsec_reason = False, "not negotiated yet"
 
     def ipsec_changed(self, up: bool, reason: str, now: float) -> None:
-        """Its IPsec SAs came up or went down."""
+        """Its IPsec SAs came up, or wait for the first packet, or went down."""
         if up and self.ipsec_up is False and (self.synced_at is not None or not self.settings.bgp):
             self.synced_at = now  # as for the link
         if not up:

@@ -66,6 +66,10 @@ class Keeper:
         """The SAs were read, or it is clear that there are none."""
         self._unknown_until: float | None = None
         self._told: bool | None = None
+        self._used = False
+        """It was up."""
+        self._waits = False
+        """It was told that only traffic is missing."""
         self._ending = False
         self._end_at: float | None = None
         self._packets: int | None = None
@@ -347,8 +351,13 @@ class Keeper:
 
     def _want(self, now: float) -> None:
         """It went down, or is to come up for the first time."""
-        if self._tunnel.immediately:
+        if self._sought:
             self._attempts.due(now if self._leads else now + YIELD_S)
+
+    @property
+    def _sought(self) -> bool:
+        """It is negotiated without traffic: always, or once it was up, as traffic leaves it when it fails."""
+        return self._tunnel.immediately or self._used
 
     @property
     def _leads(self) -> bool:
@@ -392,30 +401,34 @@ class Keeper:
         if self._told is False:
             self._established += 1
             self._outbox.append(self._log("ipsec.up", "info", f"established: {self._why}"))
-        self._told = True
+        self._told = self._used = True
+        self._waits = False
         self._complaints.recovered()
 
     def _down(self, now: float) -> None:
-        if self._told is not False:
-            was_up = self._told
+        was_up, news = self._told, self._told is not False
+        if news:
             self._explain(now)
             self._told = False
-            self._outbox.append(IpsecChanged(self._tunnel.id, False, self._why))
-            if was_up:
-                self._outbox.append(self._log("ipsec.down", "warning", f"down: {self._why}"))
             if self._may_negotiate:
                 self._want(now)
         self._keep_trying(now)
+        waits = self._may_negotiate and not self._sought and self._attempts.due_at is None
+        if news or waits is not self._waits:
+            self._waits = waits
+            self._outbox.append(IpsecChanged(self._tunnel.id, False, self._why, waits))
+        if was_up:
+            self._outbox.append(self._log("ipsec.down", "warning", f"down: {self._why}"))
 
     def _keep_trying(self, now: float) -> None:
         """Whatever happened: as long as it is down something is to happen."""
         if not self._may_negotiate or self._attempts.deadline is not None:
             return
-        if self._tunnel.immediately:
+        if self._sought:
             self._want(now)
         elif self._driver != "xfrm" and self._read_at is None:
             self._read_at = now  # where the kernel has no ESP nobody else notices the traffic
-        if not self._tunnel.immediately and self._complaints.last is None:
+        if not self._sought and self._complaints.last is None:
             self._why = "waits for traffic"
 
     def _explain(self, now: float) -> None:

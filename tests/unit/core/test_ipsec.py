@@ -148,6 +148,23 @@ def test_without_bgp_an_sa_that_failed_holds_its_tunnel_back() -> None:
     assert node.routes() == {STATIC: ONE}
 
 
+def test_static_routes_lead_into_a_tunnel_that_only_waits_for_their_packets() -> None:
+    node = made_node(Engine(without_bgp(), 0.0))
+    for session in (T1, T2):
+        node.engine.handle(IpsecChanged(session, False, "waits for traffic", waiting=True), 1)
+    node.settle()
+    assert node.routes() == {STATIC: ONE}
+    ipsec(node, T1, up=False, now=2, why="no answer")
+    node.settle()
+    assert node.routes() == {STATIC: TWO}
+
+
+def test_a_session_waits_for_an_sa_that_its_own_packets_bring_up() -> None:
+    node = both_up()
+    node.engine.handle(IpsecChanged(T1, False, "waits for traffic", waiting=True), 5)
+    assert node.engine.tunnels[T1].state is TunnelState.DOWN
+
+
 @pytest.mark.parametrize("is_up", [True, False])
 def test_what_is_known_of_the_sas_outlives_a_change_of_bgp(is_up: bool) -> None:
     node = both_up()

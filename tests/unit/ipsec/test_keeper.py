@@ -33,6 +33,7 @@ class Bench:
         self.now = 1000.0
         self.keeper = Keeper(self.tunnel, driver, self.now)
         self.told: list[bool] = []
+        self.waiting: list[bool] = []
         self.reasons: list[str] = []
         self.logs: list[Log] = []
 
@@ -43,6 +44,7 @@ class Bench:
             match output:
                 case IpsecChanged():
                     self.told.append(output.up)
+                    self.waiting.append(output.waiting)
                     self.reasons.append(output.reason)
                 case Log():
                     self.logs.append(output)
@@ -554,6 +556,26 @@ def test_packets_do_not_shorten_the_back_off() -> None:
     due = bench.keeper.state().retry_at
     bench.keeper.traffic(3, bench.now)
     assert bench.keeper.state().retry_at == due == bench.now + 1
+
+
+def test_that_only_traffic_is_missing_is_told_until_an_attempt_fails() -> None:
+    bench = Bench(immediately=False).made()
+    assert (bench.told, bench.waiting) == ([False], [True])
+    bench.at_deadline()
+    for packets in (1, 2):
+        bench.keeper.traffic(packets, bench.now)
+    assert Initiate() in bench.at_deadline()
+    assert bench.waiting == [True]
+    bench.say(REFUSED)
+    assert (bench.told, bench.waiting) == ([False, False], [True, False])
+
+
+def test_what_was_up_once_is_negotiated_without_traffic() -> None:
+    bench = Bench(immediately=False).made()
+    ike = bench.up()
+    bench.changed("ike", False, ike)
+    assert (bench.told, bench.waiting) == ([False, True, False], [True, False, False])
+    assert Initiate() in bench.after(YIELD_S)
 
 
 def test_kernel_tells_of_traffic_by_itself() -> None:
