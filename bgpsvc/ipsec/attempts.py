@@ -34,6 +34,11 @@ class Attempts:
         return self._deadline is not None
 
     @property
+    def failing(self) -> bool:
+        """The last one came to nothing."""
+        return self._failures > 0
+
+    @property
     def deadline(self) -> float | None:
         """When something is to be done: the next one begins, or the one under way has taken too long."""
         return self._deadline if self.under_way else self.due_at

@@ -413,7 +413,7 @@ class Keeper:
             if self._may_negotiate:
                 self._want(now)
         self._keep_trying(now)
-        waits = self._may_negotiate and not self._sought and self._attempts.due_at is None
+        waits = self._may_negotiate and not self._sought and not self._attempts.failing
         if news or waits is not self._waits:
             self._waits = waits
             self._outbox.append(IpsecChanged(self._tunnel.id, False, self._why, waits))
