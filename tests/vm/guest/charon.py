@@ -13,7 +13,7 @@ from tests.netns.namespaces import Namespace, wait_until
 
 CHARON = "/usr/lib/ipsec/charon"
 SWANCTL = "/usr/sbin/swanctl"
-LONG = 60.0
+LONG = 200.0
 
 
 class SystemCharon:

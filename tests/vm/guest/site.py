@@ -29,7 +29,7 @@ from tests.netns.namespaces import Namespace, wait_until
 from tests.netns.wan import Wan
 from tests.vm.guest.charon import SystemCharon
 
-LONG = 120.0
+LONG = 400.0
 """Deadline of what takes seconds: the machine's processors are emulated."""
 REPOSITORY = Path(__file__).resolve().parents[3]
 

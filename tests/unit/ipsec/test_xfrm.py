@@ -1,0 +1,231 @@
+"""The xfrm driver while charon comes and goes: what it loads, what it tells, what it says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bgpsvc.ipsec import xfrm
+from bgpsvc.ipsec.choose import Finding
+from bgpsvc.ipsec.model import Cause, IpsecTunnel
+from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Logged, Signal
+from bgpsvc.ipsec.vici import CharonLost
+from bgpsvc.ipsec.xfrm_links import XfrmLink
+from bgpsvc.model import SessionId
+from tests.unit.ipsec.support import tunnel
+from tests.unit.ipsec.test_shared_charon import FakeCharon
+
+ONE, TWO = tunnel(1), tunnel(2)
+
+
+class FakeSystem(FakeCharon):
+    """A charon that can be stopped and started. Stopped, it forgets everything and nobody reaches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = True
+        self._told: tuple[Callable[[str, dict[str, Any]], None], Callable[[str], None]] | None = None
+
+    def stop(self) -> None:
+        self.running = False
+        self.conns, self.keys, self.sas = {}, {}, {}
+        if self._told is not None:
+            self._told[1]("charon closed the connection")
+        self._told = None
+
+    def start(self) -> None:
+        self.running = True
+
+    def say(self, **message: str) -> None:
+        assert self._told is not None
+        self._told[0]("log", message)
+
+    async def listen(self, on_event: Any, on_lost: Any) -> None:
+        if not self.running:
+            raise CharonLost("charon's socket: Connection refused")
+        self._told = (on_event, on_lost)
+
+    async def close(self) -> None:
+        self._told = None
+
+    async def answers(self) -> Finding:
+        return Finding(self.running, "it answers" if self.running else "no charon answers: start strongSwan")
+
+
+class FakeLinks:
+    """Interfaces that are there."""
+
+    def __init__(self) -> None:
+        self.made: dict[SessionId, XfrmLink] = {}
+
+    async def start(self, wanted: Collection[SessionId]) -> None:
+        self.made = {ident: link for ident, link in self.made.items() if ident in wanted}
+
+    async def make(self, wished: IpsecTunnel) -> XfrmLink:
+        return self.made.setdefault(wished.id, XfrmLink(1000 + wished.number, 1422))
+
+    async def remove(self, ident: SessionId) -> None:
+        self.made.pop(ident, None)
+
+    async def check(self) -> None:
+        """Nothing removes them."""
+
+    async def stop(self) -> None:
+        self.made.clear()
+
+
+class Bench:
+    """The driver on its fakes, and what it told."""
+
+    def __init__(self, path: Path, charon: FakeSystem, links: FakeLinks) -> None:
+        self.charon, self.links = charon, links
+        self.told: list[Signal] = []
+        self._heard = asyncio.Event()
+        self.driver = xfrm.Xfrm(path / "charon.vici", path, self._on_signal)
+        self.driver._charon.vici = charon  # type: ignore[assignment]
+        self.driver._links = links  # type: ignore[assignment]
+
+    def _on_signal(self, signal: Signal) -> None:
+        self.told.append(signal)
+        self._heard.set()
+
+    async def until_told(self, kind: type[Signal]) -> Signal:
+        async with asyncio.timeout(20):
+            while not (found := [signal for signal in self.told if isinstance(signal, kind)]):
+                self._heard.clear()
+                await self._heard.wait()
+        return found[-1]
+
+
+Bencher = Callable[..., tuple[FakeSystem, FakeLinks]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bencher:
+    """Runs a body with a new driver and stops that; charon and interfaces stay from one run to the next."""
+    charon, links = FakeSystem(), FakeLinks()
+    monkeypatch.setattr(xfrm, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(xfrm, "RETRY_MOST_S", 0.001)
+
+    async def answers(asked: FakeSystem) -> Finding:
+        return await asked.answers()
+
+    monkeypatch.setattr(xfrm, "answers", answers)
+
+    def run(
+        body: Callable[[Bench], Awaitable[None]], *, running: bool = True, keep: bool = True
+    ) -> tuple[FakeSystem, FakeLinks]:
+        charon.running = running
+
+        async def life() -> None:
+            it = Bench(tmp_path, charon, links)
+            try:
+                await body(it)
+            finally:
+                await it.driver.stop(keep)
+
+        asyncio.run(life())
+        return charon, links
+
+    return run
+
+
+def ours(charon: FakeSystem) -> set[str]:
+    return {name for name in charon.conns if name.startswith("bgpsvc-")}
+
+
+def test_a_restarted_charon_is_given_its_connections_again(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE, TWO])
+        for item in (ONE, TWO):
+            made = await b.driver.bring_up(item)
+            assert (made.interface, made.mtu, made.renewed) == (item.interface, 1422, False)
+        b.told.clear()
+        b.charon.stop()
+        down = await b.until_told(CharonDown)
+        assert down == CharonDown((ONE.id, TWO.id), "charon closed the connection")
+        with pytest.raises(DriverError, match=r"charon closed the connection|start strongSwan") as raised:
+            await b.driver.bring_up(ONE)
+        assert raised.value.cause is Cause.CHARON_DOWN
+        assert await b.driver.sas() == {}
+        b.charon.start()
+        assert await b.until_told(CharonUp) == CharonUp((ONE.id, TWO.id))
+        assert ours(b.charon) == {"bgpsvc-conn1-tunnel1", "bgpsvc-conn1-tunnel2"}
+        assert b.charon.conns["bgpsvc-conn1-tunnel2"]["if_id_in"] == "1002"
+
+    bench(body)
+
+
+def test_a_charon_that_comes_later_is_waited_for(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE])  # returns though there is no charon
+        assert await b.until_told(CharonDown) == CharonDown((ONE.id,), "no charon answers: start strongSwan")
+        with pytest.raises(DriverError, match="start strongSwan"):
+            await b.driver.bring_up(ONE)
+        assert ONE.id in b.links.made
+        b.charon.start()
+        await b.until_told(CharonUp)
+        assert ours(b.charon) == {"bgpsvc-conn1-tunnel1"}
+        assert len([signal for signal in b.told if isinstance(signal, CharonDown)]) == 1
+
+    bench(body, running=False)
+
+
+def test_an_ordinary_end_removes_what_is_ours_and_a_keeping_one_nothing(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE, TWO])
+        for item in (ONE, TWO):
+            await b.driver.bring_up(item)
+        assert len(ours(b.charon)) == 2
+
+    charon, links = bench(body, keep=True)
+    assert len(ours(charon)) == len(links.made) == 2
+    charon, links = bench(body, keep=False)
+    assert (set(charon.conns), set(charon.keys), links.made) == ({"office"}, {"ike-office"}, {})
+
+
+def test_what_a_former_daemon_had_and_nobody_wants_is_removed(bench: Bencher) -> None:
+    async def both(b: Bench) -> None:
+        await b.driver.start([ONE, TWO])
+        for item in (ONE, TWO):
+            await b.driver.bring_up(item)
+
+    async def one(b: Bench) -> None:
+        await b.driver.start([ONE])
+
+    bench(both, keep=True)
+    charon, links = bench(one, keep=True)
+    assert ours(charon) == {"bgpsvc-conn1-tunnel1"}
+    assert list(links.made) == [ONE.id]
+
+
+def test_lines_of_others_are_not_told_and_those_of_a_peer_that_begins_are(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE])
+        b.told.clear()
+        b.charon.say(
+            **{"group": "IKE", "msg": "of the office", "ikesa-name": "office", "ikesa-uniqueid": "1"}
+        )
+        packet = "received packet: from 203.0.113.1[500] to 198.51.100.1[500] (464 bytes)"
+        b.charon.say(**{"group": "NET", "msg": packet, "ikesa-uniqueid": "2"})
+        b.charon.say(**{"group": "IKE", "msg": "no proposal chosen", "ikesa-uniqueid": "2"})
+        b.charon.say(**{"group": "IKE", "msg": "no proposal chosen", "ikesa-uniqueid": "3"})
+        lines = [Logged(ONE.id, "NET", packet, 2), Logged(ONE.id, "IKE", "no proposal chosen", 2)]
+        assert b.told == lines
+
+    bench(body)
+
+
+def test_without_a_key_nothing_is_made(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([])
+        with pytest.raises(DriverError) as raised:
+            await b.driver.bring_up(tunnel(1, ike={"pre_shared_key": None}))
+        assert raised.value.cause is Cause.NO_PRE_SHARED_KEY
+        assert not b.links.made
+
+    bench(body)
