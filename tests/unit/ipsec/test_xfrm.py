@@ -28,6 +28,7 @@ class FakeSystem(FakeCharon):
     def __init__(self) -> None:
         super().__init__()
         self.running = True
+        self.asked = 0
         self._told: tuple[Callable[[str, dict[str, Any]], None], Callable[[str], None]] | None = None
 
     def stop(self) -> None:
@@ -53,6 +54,7 @@ class FakeSystem(FakeCharon):
         self._told = None
 
     async def answers(self) -> Finding:
+        self.asked += 1
         return Finding(self.running, "it answers" if self.running else "no charon answers: start strongSwan")
 
 
@@ -167,6 +169,9 @@ def test_a_charon_that_comes_later_is_waited_for(bench: Bencher) -> None:
         with pytest.raises(DriverError, match="start strongSwan"):
             await b.driver.bring_up(ONE)
         assert ONE.id in b.links.made
+        async with asyncio.timeout(20):
+            while b.charon.asked < 4:
+                await asyncio.sleep(0.001)
         b.charon.start()
         await b.until_told(CharonUp)
         assert ours(b.charon) == {"bgpsvc-conn1-tunnel1"}
@@ -210,6 +215,7 @@ def test_lines_of_others_are_not_told_and_those_of_a_peer_that_begins_are(bench:
         b.charon.say(
             **{"group": "IKE", "msg": "of the office", "ikesa-name": "office", "ikesa-uniqueid": "1"}
         )
+        b.charon.say(**{"group": "IKE", "msg": "deleted", "ikesa-name": "bgpsvc-gone-tunnel1"})
         packet = "received packet: from 203.0.113.1[500] to 198.51.100.1[500] (464 bytes)"
         b.charon.say(**{"group": "NET", "msg": packet, "ikesa-uniqueid": "2"})
         b.charon.say(**{"group": "IKE", "msg": "no proposal chosen", "ikesa-uniqueid": "2"})
