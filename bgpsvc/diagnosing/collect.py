@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from bgpsvc.diagnosing import links, probes
@@ -22,11 +22,13 @@ from bgpsvc.diagnosing.evidence import (
     Largest,
     Link,
     Md5Counters,
+    Offer,
     Refusal,
     Reply,
     Routes,
     TcpAnswer,
 )
+from bgpsvc.diagnosing.negotiation import refused_without_reason
 from bgpsvc.diagnosing.reach import esp_established, ike_established
 from bgpsvc.engine import Engine
 from bgpsvc.fib.ops import METRIC_PRIMARY
@@ -42,6 +44,8 @@ from bgpsvc.tunnels import TunnelState
 
 BGP_PORT = 179
 NOTHING_COUNTED = Md5Counters()
+OFFER_EVERY = 60.0
+"""Seconds between offers to a peer: strongSwan ignores an address that has five half-open SAs."""
 LOOKED_AT = 2000
 """Refused prefixes that are looked at; there may be a million."""
 NAMED = 100
@@ -64,6 +68,8 @@ class Sources:
     ipsec: Callable[[SessionId], IpsecState | None]
     speaker: Callable[[Role], str | None]
     md5_before: Md5Counters
+    offers: dict[str, tuple[float, tuple[Offer, ...]]] = field(default_factory=dict)
+    """Tunnel to when it was asked what the peer would accept, and the answers."""
 
 
 class TunnelGone(LookupError):
@@ -77,7 +83,7 @@ async def collect(sources: Sources, ident: SessionId) -> Evidence:
     resource = _resource(sources.engine, ident)
     known = _known(sources, ident, resource)
     key = _md5_key(resource.bgp)
-    outside, inside = await asyncio.gather(_outside(known), _inside(sources, known, key))
+    outside, inside = await asyncio.gather(_outside(sources, known), _inside(sources, known, key))
     if ident not in sources.engine.tunnels:
         raise TunnelGone(ident)
     bgp, routes = _session(sources, ident, resource.bgp, inside)
@@ -86,6 +92,7 @@ async def collect(sources: Sources, ident: SessionId) -> Evidence:
         way=outside.way,
         udp500=outside.udp500,
         udp4500=outside.udp4500,
+        offers=outside.offers,
         link=inside.link,
         elsewhere=inside.elsewhere,
         echoes=inside.echoes,
@@ -166,7 +173,7 @@ def _addresses(bgp: BgpSettings | None) -> tuple[str, ...]:
 # Outside --------------------------------------------------------------------------------------
 
 
-async def _outside(known: Evidence) -> Evidence:
+async def _outside(sources: Sources, known: Evidence) -> Evidence:
     """The way to the peer's public address, and whether it speaks IKE."""
     if not known.made:
         return known
@@ -179,7 +186,22 @@ async def _outside(known: Evidence) -> Evidence:
         asked.append(probes.ike(known.local, known.remote, 4500, version))
     echo, *replies = await asyncio.gather(probes.ping(known.local, known.remote), *asked)
     udp4500: Reply | None = replies[1] if len(replies) > 1 else None
-    return replace(known, way=replace(way, echo=echo), udp500=replies[0], udp4500=udp4500)
+    offers = await _offers(sources, known) if replies[0].answer == "answered" else ()
+    return replace(known, way=replace(way, echo=echo), udp500=replies[0], udp4500=udp4500, offers=offers)
+
+
+async def _offers(sources: Sources, known: Evidence) -> tuple[Offer, ...]:
+    """What the peer would accept; the answers of the last minute are still good."""
+    if not refused_without_reason(known):
+        return ()
+    before = sources.offers.get(known.tunnel)
+    if before is not None and known.now - before[0] < OFFER_EVERY:
+        return before[1]
+    found = await asyncio.gather(
+        *(probes.offer(known.local, known.remote, version) for version in ("ikev2", "ikev1"))
+    )
+    sources.offers[known.tunnel] = (known.now, tuple(found))
+    return tuple(found)
 
 
 # Inside ---------------------------------------------------------------------------------------

@@ -61,6 +61,15 @@ class Ike:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What the peer made of an offer of all algorithms: what it chose, None if it refused all."""
+
+    version: str
+    answered: bool
+    accepted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A network interface as the kernel has it. `addresses` with their prefix lengths, `1.2.3.4/30`."""
 
@@ -236,6 +245,8 @@ class Evidence:
     way: Way | None = None
     udp500: Reply | None = None
     udp4500: Reply | None = None
+    offers: tuple[Offer, ...] = ()
+    """Of both versions of IKE, if the peer refused our proposal without saying why."""
     ike: Ike | None = None
     ipsec: IpsecState | None = None
     link: Link | None = None

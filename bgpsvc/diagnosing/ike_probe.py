@@ -9,6 +9,7 @@ IKE message with our SPI (cookie) is an answer.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEADER = struct.Struct("!8s8sBBBBII")
@@ -40,36 +41,46 @@ class IkeAnswer:
 
 def ikev2(spi: bytes, random: bytes) -> bytes:
     """IKE_SA_INIT. `spi`: 8 bytes; `random`: 288 for the key exchange and the nonce."""
-    transforms = (
-        _transform(3, 1, _PRIVATE_V2, struct.pack("!HH", 0x8000 | 14, 256))
-        + _transform(3, 2, 5)  # PRF_HMAC_SHA2_256
-        + _transform(3, 3, 12)  # AUTH_HMAC_SHA2_256_128
-        + _transform(0, 4, _MODP2048)
-    )
+    chain = [
+        transform(1, _PRIVATE_V2, struct.pack("!HH", 0x8000 | 14, 256)),
+        transform(2, 5),  # PRF_HMAC_SHA2_256
+        transform(3, 12),  # AUTH_HMAC_SHA2_256_128
+    ]
+    transforms = b"".join(b"\x03" + one[1:] for one in chain) + transform(4, _MODP2048)
     proposal = struct.pack("!BBHBBBB", 0, 0, 8 + len(transforms), 1, 1, 0, 4) + transforms
     # The first byte keeps the public value below the prime, which begins with 0xff.
     key = struct.pack("!HH", _MODP2048, 0) + b"\x01" + random[1:_MODP2048_BYTES]
     nonce = random[_MODP2048_BYTES : _MODP2048_BYTES + 32]
-    body = _payload(34, proposal) + _payload(40, key) + _payload(0, nonce)
-    return HEADER.pack(spi, b"\0" * 8, 33, 0x20, 34, 0x08, 0, HEADER.size + len(body)) + body
+    return with_header(spi, 0x20, 34, 0x08, [(33, proposal), (34, key), (40, nonce)])
 
 
 def ikev1(cookie: bytes) -> bytes:
     """The first message of main mode. `cookie`: 8 bytes."""
     values = ((1, _PRIVATE_V1), (2, _SHA256_V1), (3, _PSK_V1), (4, _MODP2048), (11, 1), (12, 28800))
     attributes = b"".join(struct.pack("!HH", 0x8000 | kind, value) for kind, value in values)
-    transform = struct.pack("!BBHBBH", 0, 0, 8 + len(attributes), 1, 1, 0) + attributes
-    proposal = struct.pack("!BBHBBBB", 0, 0, 8 + len(transform), 1, 1, 0, 1) + transform
-    body = _payload(0, struct.pack("!II", 1, 1) + proposal)  # DOI IPsec, SIT_IDENTITY_ONLY
-    return HEADER.pack(cookie, b"\0" * 8, 1, 0x10, 2, 0, 0, HEADER.size + len(body)) + body
+    only = struct.pack("!BBHBBH", 0, 0, 8 + len(attributes), 1, 1, 0) + attributes
+    proposal = struct.pack("!BBHBBBB", 0, 0, 8 + len(only), 1, 1, 0, 1) + only
+    # DOI IPsec, SIT_IDENTITY_ONLY
+    return with_header(cookie, 0x10, 2, 0, [(1, struct.pack("!II", 1, 1) + proposal)])
 
 
-def _transform(more: int, kind: int, ident: int, attributes: bytes = b"") -> bytes:
-    return struct.pack("!BBHBBH", more, 0, 8 + len(attributes), kind, 0, ident) + attributes
+def transform(kind: int, ident: int, attributes: bytes = b"") -> bytes:
+    """A transform of IKEv2 (RFC 7296 3.3.2), as the last of its proposal; 3 in its first byte: more
+    follow."""
+    return struct.pack("!BBHBBH", 0, 0, 8 + len(attributes), kind, 0, ident) + attributes
 
 
-def _payload(following: int, content: bytes) -> bytes:
-    return struct.pack("!BBH", following, 0, 4 + len(content)) + content
+def with_header(
+    spi: bytes, version: int, exchange: int, flags: int, payloads: Sequence[tuple[int, bytes]]
+) -> bytes:
+    """A message with these payloads, by kind."""
+    following = [kind for kind, _ in payloads[1:]] + [0]
+    body = b"".join(
+        struct.pack("!BBH", after, 0, 4 + len(content)) + content
+        for after, (_, content) in zip(following, payloads, strict=True)
+    )
+    length = HEADER.size + len(body)
+    return HEADER.pack(spi, b"\0" * 8, payloads[0][0], version, exchange, flags, 0, length) + body
 
 
 def read(packet: bytes, spi: bytes) -> IkeAnswer | None:

@@ -31,10 +31,9 @@ class _Fault:
     remedy: str
 
 
+_AUTHENTICATION = _Fault("authentication_failed", "authentication failed", SECRET_REMEDY)
 PHASE1: Mapping[Cause, _Fault] = {
-    Cause.AUTHENTICATION_FAILED: _Fault(
-        "authentication_failed", "authentication failed: the pre-shared keys differ", SECRET_REMEDY
-    ),
+    Cause.AUTHENTICATION_FAILED: _AUTHENTICATION,
     Cause.ID_MISMATCH: _Fault(
         "id_mismatch",
         "the identities do not match",
@@ -151,10 +150,36 @@ def phase1(e: Evidence) -> Check:
         # A side that refuses the child may end the IKE SA with it.
         return ok("phase1", "phase 1 succeeds, and phase 2 does not")
     if error is not None:
+        error = _asked(e, error) if refused_without_reason(e) else error
         return _failed("phase1", PHASE1.get(error.cause, _IKE_FAILED), e, error)
     if not e.ike.has_key:
         return _failed("phase1", PHASE1[Cause.NO_PRE_SHARED_KEY], e, None)
     return _not_begun("phase1", "ike", e)
+
+
+def refused_without_reason(e: Evidence) -> bool:
+    """The peer accepts nothing that we propose for phase 1, and does not say why."""
+    error = None if e.ipsec is None else e.ipsec.last_error
+    return error is not None and error.cause is Cause.IKE_PROPOSAL_MISMATCH and error.remote is None
+
+
+def _asked(e: Evidence, error: IpsecError) -> IpsecError:
+    """The same with what the peer made of an offer of all algorithms."""
+    assert e.ike is not None
+    ours = e.ike.version
+    answers = {offer.version: offer for offer in e.offers if offer.answered}
+    mine = answers.get(ours)
+    other = next((offer for version, offer in answers.items() if version != ours), None)
+    if mine is not None and mine.accepted is not None:
+        text = f"the IKE algorithms differ: ours are {e.ike.offer}, the peer accepts {mine.accepted}"
+        return replace(error, text=text, local=e.ike.offer, remote=mine.accepted)
+    if mine is None or other is None:
+        return error
+    if other.accepted is not None:
+        text = f"the peer speaks {other.version} with us, and not {ours}"
+        return replace(error, cause=Cause.IKE_VERSION_MISMATCH, text=text, local=ours, remote=other.version)
+    text = f"the peer refuses whatever is proposed: it has nothing configured for our address {e.local}"
+    return replace(error, cause=Cause.UNKNOWN_PEER, text=text, local=e.local, remote=e.remote)
 
 
 _PASSED = (IpsecStatus.IKE_SA_ESTABLISHED, IpsecStatus.IPSEC_SA_NOT_ESTABLISHED)
@@ -218,16 +243,17 @@ def _failed(layer: Layer, fault: _Fault, e: Evidence, error: IpsecError | None) 
         "local_id": e.ike.local_id,
         "version": e.ike.version,
     }
-    facts: list[Fact | None] = []
+    facts = [_side_by_side(fault.code, e, error)]
+    summary = fault.summary.format(**words)
     if error is not None:
-        facts.append(Fact("charon", error.text))
-        facts.append(Fact("time", f"{max(0, e.now - error.time):.0f} s ago"))
-    facts.append(_side_by_side(fault.code, e, error))
+        # What charon said is more exact.
+        summary = f"authentication failed: {error.text}" if fault is _AUTHENTICATION else error.text
+        facts.append(Fact("last attempt", f"{max(0, e.now - error.time):.0f} s ago"))
     return check(
         layer,
         "failed",
         fault.code,
-        fault.summary.format(**words),
+        summary,
         fault.remedy.format(**words),
         *facts,
     )

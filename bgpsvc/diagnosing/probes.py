@@ -16,9 +16,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bgpsvc.diagnosing import ike_probe, syn
+from bgpsvc.diagnosing import ike_offer, ike_probe, syn
 from bgpsvc.diagnosing.counters import NETSTAT, md5_counters
-from bgpsvc.diagnosing.evidence import Md5Counters, Reply, TcpAnswer
+from bgpsvc.diagnosing.evidence import Md5Counters, Offer, Reply, TcpAnswer
 from bgpsvc.health.icmp import Echo, reply, request
 
 TIMEOUT = 3.5
@@ -66,6 +66,43 @@ async def ike(local: str, remote: str, port: int, version: str) -> Reply:
             return await _ask(sock, [(delay, marker + message) for delay in RESEND], read, TIMEOUT)
     except OSError as error:
         return Reply("failed", error.strerror or str(error))
+
+
+async def offer(local: str, remote: str, version: str) -> Offer:
+    """Offer the peer every algorithm, on UDP 500. Leaves a half-open SA there: ask seldom."""
+    group = 14
+    try:
+        choice = await _offer(local, remote, version, group)
+        wanted = None if choice is None else choice.group
+        if wanted in ike_offer.KEY_BYTES and wanted != group:
+            # It takes the algorithms, but wants the key for another of the groups.
+            choice = await _offer(local, remote, version, wanted)
+    except OSError:
+        return Offer(version, answered=False)
+    if choice is None:
+        return Offer(version, answered=False)
+    return Offer(version, True, choice.algorithms or (f"group{choice.group}" if choice.group else None))
+
+
+async def _offer(local: str, remote: str, version: str, group: int) -> ike_offer.Choice | None:
+    spi = os.urandom(8)
+    size = ike_offer.KEY_BYTES[group] + 32
+    v1 = version == "ikev1"
+    message = ike_offer.ikev1(spi) if v1 else ike_offer.ikev2(spi, group, os.urandom(size))
+    found: list[ike_offer.Choice] = []
+
+    def read(packet: bytes) -> str | None:
+        choice = ike_offer.read(packet, spi)
+        if choice is None:
+            return None
+        found.append(choice)
+        return "answered"
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        _prepare(sock, local)
+        sock.connect((remote, 500))
+        await _ask(sock, [(delay, message) for delay in RESEND], read, INSIDE_TIMEOUT)
+    return found[0] if found else None
 
 
 async def ping(source: str, destination: str) -> Reply:

@@ -139,6 +139,10 @@ class World:
         """Switch automatic propagation."""
         self.ours.rest.write("PATCH", "/v1/vpn-gateways/gw", {"auto_propagate": on})
 
+    def peer_begins(self) -> None:
+        """Have the device negotiate: who is asked sees more than who is refused."""
+        self.swan.swanctl("--initiate", "--child", "net", "--timeout", "5", check=False)
+
     def restart(self) -> None:
         """Negotiate tunnel 1 anew."""
         answer = self.ours.rest.http.post("/v1/tunnels/conn1-tunnel1/restart")
@@ -359,6 +363,7 @@ def test_import_refuses_a_part(world: World) -> None:
 
 def test_prefixes_are_shed_by_the_limit(world: World) -> None:
     world.apply(bgp2={"max_prefixes": 2})
+    world.route_daemon(2)  # what is there stays
     try:
         check = world.until(2, "prefix_limit")
         assert "more than 2 prefixes: 1 are shed" in check["summary"]
@@ -492,17 +497,22 @@ def test_the_ike_proposals_differ(world: World) -> None:
     world.peer(ike="aes128-sha1-modp1024")
     check = world.until(1, "ike_proposal_mismatch")
     values = next(f for f in check["evidence"] if f["local"])
-    assert "aes256-sha256-group14" in values["local"]
+    assert (values["local"], values["remote"]) == ("aes256-sha256-group14", "aes128-sha1-group2")
 
 
 def test_the_peer_has_another_identity(world: World) -> None:
     world.peer(local_id="id = dc.example.com")
-    world.until(1, "id_mismatch")
+    world.peer_begins()
+    check = world.until(1, "id_mismatch")
+    assert fact(check, "identity")["remote"] == "dc.example.com"
+    world.peer()
+    world.until_well(1)  # what was found out once explains later refusals
 
 
 def test_the_versions_of_ike_differ(world: World) -> None:
     world.peer(version=1)
-    world.until(1, "ike_version_mismatch")
+    check = world.until(1, "ike_version_mismatch")
+    assert (fact(check, "IKE version")["local"], fact(check, "IKE version")["remote"]) == ("ikev2", "ikev1")
 
 
 def test_the_peer_does_not_know_us(world: World) -> None:
@@ -526,7 +536,11 @@ def test_the_groups_of_phase_2_differ(world: World) -> None:
     world.apply(ike={"version": "ikev1"}, ipsec={"pfs": "group5"})
     world.peer(version=1)
     try:
-        world.until(1, "pfs_mismatch")
+        world.until(1, "esp_proposal_mismatch")  # all that a refused initiator can know
+        world.peer_begins()
+        check = world.until(1, "pfs_mismatch")
+        assert "group5" in check["summary"]
+        assert "group14" in check["summary"]
     finally:
         world.apply()
         world.peer()
