@@ -56,6 +56,10 @@ class Complaints:
         data = {"cause": error.cause.value, "local": error.local, "remote": error.remote}
         return Log("ipsec.error", "error", self._tunnel, error.text, data)
 
+    def explained(self, error: IpsecError) -> None:
+        """Something that was told already has this reason."""
+        self.last = error
+
     def hint(self, error: IpsecError) -> None:
         """It is an error only if the tunnel goes down now."""
         self._hint = error

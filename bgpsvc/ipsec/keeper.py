@@ -20,7 +20,7 @@ from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.actions import BringUp, Initiate, Output, Poll, ReadTraffic, Terminate
 from bgpsvc.ipsec.attempts import ANSWER_S, BACKOFF_MOST_S, YIELD_S, Attempts
 from bgpsvc.ipsec.causes import CauseReader
-from bgpsvc.ipsec.complaints import PHASE_2, Complaints
+from bgpsvc.ipsec.complaints import PHASE_2, RELATED_S, Complaints
 from bgpsvc.ipsec.model import (
     Cause,
     DriverName,
@@ -66,6 +66,8 @@ class Keeper:
         """The SAs were read, or it is clear that there are none."""
         self._unknown_until: float | None = None
         self._told: bool | None = None
+        self._down_at = -RELATED_S
+        """When it last went down."""
         self._used = False
         """It was up."""
         self._waits = False
@@ -97,6 +99,11 @@ class Keeper:
     def told(self) -> bool | None:
         """What was told last: up or down; None if nothing was yet."""
         return self._told
+
+    @property
+    def waits(self) -> bool:
+        """It was told to be down only for lack of traffic."""
+        return self._waits
 
     @property
     def busy(self) -> bool:
@@ -255,8 +262,9 @@ class Keeper:
         self._settle(now)
 
     def _line(self, line: Logged, now: float) -> None:
-        if self._sas.line(line.message, now):
-            self._attempts.sign_of_life(now)
+        if self._sas.line(line.message, line.ike_id, now):
+            if self._attempts.concerned(line.ike_id):
+                self._attempts.sign_of_life(now)
         elif line.message.startswith(_BEGINS):
             self._attempts.identify(line.ike_id)
         found = self._reader.feed(line, now)
@@ -266,6 +274,11 @@ class Keeper:
         if error.cause is Cause.DELETED_BY_PEER and self._is_up:
             # Peers delete what a rekey has replaced too: it only counts if the tunnel goes down.
             self._complaints.hint(error)
+            return
+        if error.cause is Cause.DELETED_BY_PEER and now - self._down_at <= RELATED_S:
+            # charon's events overtake its log: this is why the tunnel just went down, and that was told.
+            self._complaints.explained(error)
+            self._why = error.text
             return
         if error.cause is Cause.PEER_NOT_RESPONDING and self._sas.established:
             error = IpsecError(now, Cause.DPD_TIMEOUT, f"the peer fell silent: {error.text}")
@@ -409,6 +422,8 @@ class Keeper:
         was_up, news = self._told, self._told is not False
         if news:
             self._explain(now)
+            if was_up:
+                self._down_at = now
             self._told = False
             if self._may_negotiate:
                 self._want(now)
@@ -439,7 +454,7 @@ class Keeper:
         if explained is not None:
             self._why = explained.text
         elif self._told:
-            self._why = "the SA ended"
+            self._why = "the peer ended the SA, or somebody did in charon"
 
     def _complain(self, error: IpsecError, vague: bool = False) -> None:
         log = self._complaints.note(error, vague)

@@ -170,10 +170,12 @@ class Tunnels:
         """Tell whether these are up, as to somebody who made the record of them anew."""
         for ident in tunnels:
             kept = self._kept.get(ident)
-            told = None if kept is None else kept.keeper.told
             state = self.state(ident)
-            if state is not None and (told is not None or self._driver is None):
-                self._on_change(IpsecChanged(ident, bool(told), state.reason))
+            if kept is None and state is not None:
+                self._on_change(IpsecChanged(ident, False, state.reason))
+            elif kept is not None and kept.keeper.told is not None:
+                reason = kept.keeper.state().reason
+                self._on_change(IpsecChanged(ident, kept.keeper.told, reason, kept.keeper.waits))
 
     def hear(self, signal: Signal) -> None:
         """A signal of the driver. What it means for traffic is told before this returns."""

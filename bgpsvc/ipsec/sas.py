@@ -33,7 +33,8 @@ class Sas:
         self._ended_up_to = 0
         """SAs with a unique id up to this are not to be counted any more; charon numbers them upwards."""
         self._ended_at = 0.0
-        self._silent_since: float | None = None
+        self._asked: dict[int | None, float] = {}
+        """Since when the peer owes an answer on an IKE SA."""
         self._several_since: float | None = None
 
     # Levels -------------------------------------------------------------------------------------
@@ -65,11 +66,14 @@ class Sas:
     def dead_at(self, dpd: DpdSettings) -> float | None:
         """When a peer that does not answer counts as dead.
 
-        It is asked after a third of the timeout, during which nothing came from it.
+        It is asked after a third of the timeout, during which nothing came from it. What it says elsewhere,
+        where it may just begin anew, does not help the SA that packets take.
         """
-        if self._silent_since is None or not dpd.enabled or not self.established:
+        best = self.best
+        if best is None or not best.established or not dpd.enabled:
             return None
-        return self._silent_since + dpd.timeout - max(dpd.timeout // 3, 1)
+        since = self._asked.get(best.unique_id, self._asked.get(None))
+        return None if since is None else since + dpd.timeout - max(dpd.timeout // 3, 1)
 
     def surplus_at(self, leads: bool) -> float | None:
         """When `surplus` is to be ended."""
@@ -82,6 +86,8 @@ class Sas:
     def read(self, sas: IkeSas, now: float) -> tuple[int, ...]:
         """The SAs as they are; returns unique ids of those that should be gone long since."""
         self.all = tuple(ike for ike in sas if ike.unique_id > self._ended_up_to)
+        there = {ike.unique_id for ike in sas}
+        self._asked = {ike: since for ike, since in self._asked.items() if ike is None or ike in there}
         self._count(now)
         if len(self.all) == len(sas) or now < self._ended_at + UNDEAD_S:
             return ()
@@ -102,18 +108,19 @@ class Sas:
         """One went (`whole`), or the children of it that the event names."""
         gone = {child.unique_id for child in went.children}
         if whole:
+            self._asked.pop(went.unique_id, None)
             self.all = tuple(ike for ike in self.all if ike.unique_id != went.unique_id)
         else:
             self.all = tuple(replace(ike, children=_without(ike, gone)) for ike in self.all)
         self._count(now)
 
-    def line(self, message: str, now: float) -> bool:
-        """A line of the log; true if it is a sign of life of the peer."""
+    def line(self, message: str, ike_id: int | None, now: float) -> bool:
+        """A line of the log about an IKE SA; true if it is a sign of life of the peer."""
         if message.startswith(_SIGNS_OF_LIFE):
-            self._silent_since = None
+            self._asked.pop(ike_id, None)
             return True
-        if message.startswith(_QUESTIONS) and self._silent_since is None:
-            self._silent_since = now
+        if message.startswith(_QUESTIONS):
+            self._asked.setdefault(ike_id, now)
         return False
 
     def ended(self, now: float) -> None:
@@ -133,7 +140,8 @@ class Sas:
 
     def _forget(self) -> None:
         self.all = ()
-        self._silent_since = self._several_since = None
+        self._asked.clear()
+        self._several_since = None
 
     def _count(self, now: float) -> None:
         if not self.surplus():

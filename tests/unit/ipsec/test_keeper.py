@@ -331,6 +331,18 @@ def test_deleted_by_the_peer() -> None:
     assert Initiate() in bench.at_deadline()
 
 
+def test_events_of_charon_overtake_its_log() -> None:
+    bench = Bench().made()
+    ike = bench.up()
+    bench.changed("ike", False, ike)
+    assert bench.told_last() is False
+    bench.say("received DELETE for IKE_SA bgpsvc-conn1-tunnel1[1]", 1)
+    state = bench.keeper.state()
+    assert state.last_error is not None
+    assert (state.last_error.cause, state.reason) == (Cause.DELETED_BY_PEER, "the peer ended the IKE SA")
+    assert bench.kinds() == ["ipsec.up", "ipsec.down"]
+
+
 def test_child_deleted_below_a_living_ike_sa() -> None:
     bench = Bench(**HIGHER).made()
     ike = bench.up()
@@ -400,6 +412,16 @@ def test_peer_that_answers_is_not_dead() -> None:
     bench.now += 15
     bench.say("received packet: from 203.0.113.1[4500] to 198.51.100.1[4500] (80 bytes)", 1)
     assert bench.keeper.deadline is None
+
+
+def test_what_the_peer_says_elsewhere_is_no_answer() -> None:
+    """It begins anew, as it lost the SA, or somebody sends packets in its name."""
+    bench = Bench(dpd=DpdSettings(timeout=30)).made()
+    bench.up(1)
+    bench.say("sending DPD request", 1)
+    bench.now += 15
+    bench.say("received packet: from 203.0.113.1[500] to 198.51.100.1[500] (464 bytes)", 2)
+    assert bench.keeper.deadline == 1000.0 + 20
 
 
 def test_without_detection_nobody_is_dead() -> None:
