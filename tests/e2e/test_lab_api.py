@@ -30,7 +30,7 @@ def lab() -> Iterator[LabCommand]:
     """One lab for all tests: to make it takes longer than they do."""
     command = LabCommand()
     try:
-        up = command("up", "--via-api", "--peer", "bird")
+        up = command("up", "--via-api", "--peer", "bird", "--tunnels", "vxlan")
         assert up.returncode == 0, up.stderr
         assert "ok    PATCH /v1/vpn-gateways at gw1" in up.stderr
         yield command

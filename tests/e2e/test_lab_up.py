@@ -85,7 +85,7 @@ def test_a_lab_whose_gateway_dies_at_the_start_is_shown_and_removed(lab: LabComm
 
 def test_two_labs_have_their_own_ports(lab: LabCommand) -> None:
     for name in ("one", "two"):
-        assert lab("up", "--peer", "bird", "--name", name).returncode == 0
+        assert lab("up", "--peer", "bird", "--tunnels", "vxlan", "--name", name).returncode == 0
     urls = {re.findall(r"http\S+", lab("status", "--name", name).stdout)[0] for name in ("one", "two")}
     assert len(urls) == 2
     assert lab("down", "--name", "one").returncode == 0
