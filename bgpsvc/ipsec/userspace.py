@@ -297,8 +297,12 @@ class Userspace:
     async def _end(self, kept: _Kept) -> None:
         instance, ident = kept.instance, kept.tunnel.id
         if instance.up:
-            with contextlib.suppress(CharonError):
-                await instance.charon.terminate(ike=codec.connection_name(ident), force=True, wait=FAREWELL_S)
+            # One that does not answer is ended all the same.
+            with contextlib.suppress(CharonError, TimeoutError):
+                async with asyncio.timeout(3 * FAREWELL_S):
+                    await instance.charon.terminate(
+                        ike=codec.connection_name(ident), force=True, wait=FAREWELL_S
+                    )
         await instance.stop()
         await interfaces.remove_of(ident)
         instance.home.remove()

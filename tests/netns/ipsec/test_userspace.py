@@ -117,6 +117,8 @@ def test_a_killed_daemon_leaves_tunnels_that_its_successor_adopts(connected: Pai
     left = connected.nodes["left"]
     before = {number: left.sas(IDS[number])[0].spi_initiator for number in (1, 2)}
     running = charons(connected)
+    # A closed terminal, or whoever ends the daemon's process group, does not reach them.
+    assert all(os.getsid(pid) == pid for pid in running.values())
     wanted = TUNNELS[0], TUNNELS[2]
     with (
         pinging(connected.spaces["left"], "169.254.11.2") as one,
