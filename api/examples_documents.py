@@ -156,6 +156,7 @@ PLANNED_EFFECT: Json = {
 }
 PLAN: Json = {
     "resources": [PLANNED_RESOURCE],
+    "tunnels": [],
     "sessions": [],
     "kernel": [{"action": "add", "subject": "table 1001", "detail": "learned prefixes", "count": 3}],
     "peers": [PLANNED_EFFECT],

@@ -62,15 +62,15 @@ class PlannedResource(BaseModel):
 
 
 class PlannedEffect(BaseModel):
-    """What happens to a session, to the kernel, or to what a peer hears."""
+    """What happens to a tunnel, to a session, to the kernel, or to what a peer hears."""
 
     model_config = shown(examples.PLANNED_EFFECT)
 
     action: Literal["add", "remove", "reset", "update", "move", "announce", "withdraw", "change"] = Field(
-        description="Sessions: add, remove, reset (goes down and comes back), update (stays up); kernel: "
-        "add, remove, move; peers: announce, withdraw, change."
+        description="Tunnels and sessions: add, remove, reset (goes down and comes back), update (stays up); "
+        "kernel: add, remove, move; peers: announce, withdraw, change."
     )
-    subject: str = Field(description="The session, rule, table or prefixes.")
+    subject: str = Field(description="The tunnel, session, rule, table or prefixes.")
     detail: str = Field(description="What exactly.")
     count: int = Field(description="How many prefixes or rules this stands for.")
 
@@ -81,6 +81,7 @@ class Plan(BaseModel):
     model_config = shown(examples.PLAN)
 
     resources: list[PlannedResource] = Field(description="Resources that change.")
+    tunnels: list[PlannedEffect] = Field(description="Tunnels of the service's own that it touches.")
     sessions: list[PlannedEffect] = Field(description="BGP sessions that it touches.")
     kernel: list[PlannedEffect] = Field(description="Routes and rules that change.")
     peers: list[PlannedEffect] = Field(description="What peers hear of it.")

@@ -91,11 +91,11 @@ class PlannedResource:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEffect:
-    """What happens to a session, to the kernel, or to what a peer hears.
+    """What happens to a tunnel, a session, to the kernel, or to what a peer hears.
 
-    `action`: for sessions add, remove, reset (goes down and comes back), update (stays up); for the kernel
-    add, remove, move; for peers announce, withdraw, change. `subject` names the session, rule, table or
-    prefixes; `count` how many prefixes or rules it stands for.
+    `action`: for tunnels and sessions add, remove, reset (goes down and comes back), update (stays up); for
+    the kernel add, remove, move; for peers announce, withdraw, change. `subject` names the tunnel, session,
+    rule, table or prefixes; `count` how many prefixes or rules it stands for.
     """
 
     action: Literal["add", "remove", "reset", "update", "move", "announce", "withdraw", "change"]
@@ -109,6 +109,7 @@ class Plan:
     """What a write does, or would do. All empty: nothing."""
 
     resources: tuple[PlannedResource, ...] = ()
+    tunnels: tuple[PlannedEffect, ...] = ()
     sessions: tuple[PlannedEffect, ...] = ()
     kernel: tuple[PlannedEffect, ...] = ()
     peers: tuple[PlannedEffect, ...] = ()

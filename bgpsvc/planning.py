@@ -19,6 +19,7 @@ from bgpsvc.resources.index import Ref
 from bgpsvc.resources.problems import path_text
 from bgpsvc.route_plan import kernel_effects, learned_effects, peer_effects, shared_rules
 from bgpsvc.session_plan import session_effects
+from bgpsvc.tunnel_plan import tunnel_effects
 
 _SHARED = {"customer_gateways", "vpn_gateways", "vpc_routes"}
 """Kinds on which the rules depend that all VPCs share."""
@@ -33,9 +34,11 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
     old, new = _part(before, vpcs), _part(after, vpcs)
     names = dict.fromkeys(g.name for intent in (old, new) for g in intent.vpn_gateways)
     supposed = {name: suppose(engine, new, name) for name in names}
+    tunnels = tunnel_effects(old, new)
     sessions = session_effects(old, new, engine, supposed)
     return Plan(
         resources=resources,
+        tunnels=tunnels,
         sessions=sessions,
         kernel=(
             *(shared_rules(before, after) if _SHARED & {r.kind for r in resources} else ()),
@@ -43,7 +46,7 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
             *(effect for name in names for effect in learned_effects(engine, name, supposed[name])),
         ),
         peers=tuple(effect for name in names for effect in peer_effects(engine, name, supposed[name])),
-        warnings=(*_interruptions(sessions, engine), *_new_warnings(before, after, resources)),
+        warnings=(*_interruptions((*tunnels, *sessions), engine), *_new_warnings(before, after, resources)),
     )
 
 
@@ -97,9 +100,9 @@ def _part(intent: Intent, vpcs: set[str]) -> Intent:
 # Warnings ---------------------------------------------------------------------------------------
 
 
-def _interruptions(sessions: Iterable[PlannedEffect], engine: Engine) -> Iterator[str]:
+def _interruptions(effects: Iterable[PlannedEffect], engine: Engine) -> Iterator[str]:
     """Connections that lose all their established sessions at once, where one after the other would do."""
-    reset = {SessionId(effect.subject) for effect in sessions if effect.action == "reset"}
+    reset = {SessionId(effect.subject) for effect in effects if effect.action == "reset"}
     connections = {i: s.settings.connection for i, s in engine.sessions.items() if s.established}
     for connection in dict.fromkeys(connections[ident] for ident in sorted(reset) if ident in connections):
         if all(ident in reset for ident, name in connections.items() if name == connection):

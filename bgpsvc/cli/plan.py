@@ -11,7 +11,7 @@ from bgpsvc.cli.kinds import label_of
 from bgpsvc.cli.output import GREEN, RED, YELLOW
 
 SIGNS = {"create": ("+", GREEN), "update": ("~", YELLOW), "delete": ("-", RED)}
-EFFECTS = (("sessions", "BGP sessions"), ("kernel", "Kernel"), ("peers", "Peers"))
+EFFECTS = (("tunnels", "Tunnels"), ("sessions", "BGP sessions"), ("kernel", "Kernel"), ("peers", "Peers"))
 COLOURS = {
     "add": GREEN,
     "announce": GREEN,
@@ -27,7 +27,7 @@ RESET = "\x1b[0m"
 
 def is_empty(plan: Json) -> bool:
     """True if a plan changes nothing; it may still warn."""
-    return not any(plan[part] for part in ("resources", "sessions", "kernel", "peers"))
+    return not any(plan[part] for part in ("resources", *(part for part, _ in EFFECTS)))
 
 
 def lines(plan: Json, colour: bool) -> Iterator[str]:

@@ -6,7 +6,9 @@ from typing import Any
 
 from bgpsvc.cli import plan
 
-EMPTY: dict[str, Any] = {"resources": [], "sessions": [], "kernel": [], "peers": [], "warnings": []}
+EMPTY: dict[str, Any] = {
+    part: [] for part in ("resources", "tunnels", "sessions", "kernel", "peers", "warnings")
+}
 NEW = {"pointer": "/local_asn", "old": None, "new": 65530}
 """Of what is new, the whole document changes: that is not worth listing."""
 FULL: dict[str, Any] = {
@@ -24,6 +26,7 @@ FULL: dict[str, Any] = {
         },
         {"action": "delete", "kind": "customer_gateways", "name": "cgw9", "fields": []},
     ],
+    "tunnels": [{"action": "reset", "subject": "conn1-tunnel1", "detail": "the key", "count": 1}],
     "sessions": [
         {"action": "add", "subject": "conn1-tunnel1", "detail": "169.254.10.2, AS 65500", "count": 1},
         {"action": "reset", "subject": "conn1-tunnel2", "detail": "hold time", "count": 1},
@@ -42,6 +45,8 @@ def test_a_plan_without_colour() -> None:
         '    advertise: [] -> ["20.0.0.0/24"]',
         "    import_policy: strict -> (none)",
         "- customer gateway cgw9",
+        "Tunnels:",
+        "  reset  conn1-tunnel1: the key",
         "BGP sessions:",
         "  add    conn1-tunnel1: 169.254.10.2, AS 65500",
         "  reset  conn1-tunnel2: hold time",
