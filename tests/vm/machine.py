@@ -25,6 +25,10 @@ TEST_PACKAGES = ("iniconfig", "packaging", "pluggy", "pygments", "pytest", "pyte
 LIMIT_S = 1800
 """The checks themselves end sooner; a machine that is busy with other things takes longer."""
 
+TIME_OVER = 124
+BUILDS = 3
+"""The first time the tool downloads a whole base system; one lost package must not decide on a change."""
+
 
 def tool() -> Path:
     """The command that boots the machine; BGPSVC_KERNEL_VM names another."""
@@ -58,18 +62,21 @@ def run(directory: Path) -> dict[str, Outcome]:
     command = [str(tool()), "-r", str(requirements), "-d", str(work), "-o", str(out), "-t", str(LIMIT_S)]
     if PACKAGES:
         command += ["-p", PACKAGES]
-    done = subprocess.run(
-        [*command, "--", "bash", str(GUEST / "run")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    print(done.stdout)
     report = out / "report.xml"
-    assert report.exists(), f"{command[0]} ended with {done.returncode} and no report:\n{done.stdout[-4000:]}"
+    for _ in range(BUILDS):
+        done = subprocess.run(
+            [*command, "--", "bash", str(GUEST / "run")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        print(done.stdout)
+        if report.exists() or done.returncode == TIME_OVER:
+            break
+    assert report.exists(), f"{command[0]} ended with {done.returncode} and no report:\n{done.stdout[-8000:]}"
     return dict(_outcomes(report))
 
 
