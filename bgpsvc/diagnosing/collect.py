@@ -44,8 +44,8 @@ from bgpsvc.tunnels import TunnelState
 
 BGP_PORT = 179
 NOTHING_COUNTED = Md5Counters()
-OFFER_EVERY = 60.0
-"""Seconds between offers to a peer: strongSwan ignores an address that has five half-open SAs."""
+OFFER_EVERY = 15.0
+"""Seconds between offers that a peer takes: each is a half-open SA for 30 s, and strongSwan bears four."""
 LOOKED_AT = 2000
 """Refused prefixes that are looked at; there may be a million."""
 NAMED = 100
@@ -178,6 +178,8 @@ async def _outside(sources: Sources, known: Evidence) -> Evidence:
     if not known.made:
         return known
     way = await links.way(known.local, known.remote)
+    if ike_established(known):
+        sources.offers.pop(known.tunnel, None)
     if ike_established(known) or not way.local_present or way.error is not None or known.ike is None:
         return replace(known, way=way)
     version = known.ike.version
@@ -191,16 +193,18 @@ async def _outside(sources: Sources, known: Evidence) -> Evidence:
 
 
 async def _offers(sources: Sources, known: Evidence) -> tuple[Offer, ...]:
-    """What the peer would accept; the answers of the last minute are still good."""
+    """What the peer would accept; an answer that cost it something is still good for a while."""
+    before = sources.offers.pop(known.tunnel, None)
     if not refused_without_reason(known):
         return ()
-    before = sources.offers.get(known.tunnel)
     if before is not None and known.now - before[0] < OFFER_EVERY:
+        sources.offers[known.tunnel] = before
         return before[1]
     found = await asyncio.gather(
         *(probes.offer(known.local, known.remote, version) for version in ("ikev2", "ikev1"))
     )
-    sources.offers[known.tunnel] = (known.now, tuple(found))
+    if any(offer.accepted is not None for offer in found):
+        sources.offers[known.tunnel] = (known.now, tuple(found))
     return tuple(found)
 
 
