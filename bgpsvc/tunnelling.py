@@ -14,6 +14,7 @@ from pathlib import Path
 from bgpsvc.effects import Log
 from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.choose import Choice, Wish, choose
+from bgpsvc.ipsec.leftovers import dismantle
 from bgpsvc.ipsec.manager import Tunnels
 from bgpsvc.ipsec.model import IpsecState
 from bgpsvc.ipsec.port import Driver, DriverError, OnSignal
@@ -56,6 +57,7 @@ class Tunnelling:
         note: Callable[[Log], None],
     ) -> None:
         self.choice = choice
+        self._state_dir = state_dir
         driver = _driver(choice, charon_socket, state_dir, lambda signal: self._tunnels.hear(signal))
         self._tunnels = Tunnels(driver, on_change, note)
         self._note = note
@@ -72,6 +74,8 @@ class Tunnelling:
     async def _start(self, intent: Callable[[], Intent]) -> None:
         while not self._started.is_set():
             try:
+                if self.choice.name != "userspace":
+                    await dismantle(self._state_dir)
                 await self._tunnels.start(ipsec_tunnels(intent()))
             except (OSError, DriverError) as error:
                 self._problem = f"cannot be begun, tried again: {error}"

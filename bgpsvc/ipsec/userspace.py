@@ -29,10 +29,10 @@ from bgpsvc.ipsec.charon import (
     find_program,
     plugins_of,
     recorded_ports,
-    recorded_tunnel,
 )
 from bgpsvc.ipsec.firewall import IKE_PORT, Clamp, Firewall, Translation
 from bgpsvc.ipsec.instance import Instance, Launcher
+from bgpsvc.ipsec.leftovers import sweep
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.mtu import tunnel_mtu
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
@@ -356,24 +356,6 @@ class Userspace:
         for kept in self._kept.values():
             if kept.mtu is not None:
                 yield Clamp(kept.tunnel.interface, kept.mtu)
-
-
-async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
-    """Remove the charons and interfaces that a former daemon left of tunnels other than these.
-
-    DriverError, OSError.
-    """
-    base = state_dir / "ipsec"
-    for path in sorted(base.iterdir()) if base.is_dir() else ():
-        home = Home(path)
-        if path.is_dir() and recorded_tunnel(home.read()) not in keep:
-            process = CharonProcess.adopt(home)
-            if process is not None:
-                await process.stop()
-            home.remove()
-    await interfaces.remove([link for link in await interfaces.ours() if link.tunnel not in keep])
-    if not keep:
-        await interfaces.remove_rules(TABLE)
 
 
 async def _mtu(tunnel: IpsecTunnel) -> int:

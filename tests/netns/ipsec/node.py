@@ -1,7 +1,8 @@
 """A process that holds a tunnel driver in a namespace: called by a test, killed if the test wants to.
 
 `python -m tests.netns.ipsec.node STATE_DIR` reads calls from standard input and writes answers and signals to
-standard output, both pickled. The driver's methods are called by name; what they raise is answered too.
+standard output, both pickled. The driver's methods are called by name, and `dismantle`; what they raise is
+answered too.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bgpsvc.ipsec.leftovers import dismantle
 from bgpsvc.ipsec.model import IkeSa, IpsecTunnel
 from bgpsvc.ipsec.port import CharonUp, Made, SaChanged, Signal
 from bgpsvc.ipsec.userspace import Userspace
@@ -38,7 +41,8 @@ async def serve(state_dir: Path, calls: BinaryIO, answers: BinaryIO) -> None:
 
     async def work(number: int, method: str, arguments: Sequence[Any]) -> None:
         try:
-            say("result", number, await getattr(driver, method)(*arguments))
+            called = partial(dismantle, state_dir) if method == "dismantle" else getattr(driver, method)
+            say("result", number, await called(*arguments))
         except Exception as error:  # noqa: BLE001  # the test judges it
             say("error", number, f"{type(error).__name__}: {error}")
 

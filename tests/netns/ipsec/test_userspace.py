@@ -247,6 +247,19 @@ def test_the_key_is_nowhere_to_be_read(connected: Pair) -> None:
     assert KEY not in (left.state_dir.parent / "left.log").read_text()
 
 
+def test_another_driver_finds_nothing_of_this_one(connected: Pair) -> None:
+    left, space = connected.nodes["left"], connected.spaces["left"]
+    pids = charons(connected).values()
+    left.restart()
+    left.call("dismantle")
+    assert not any(map(runs, pids))
+    assert links(space) == {"lo", "wire1", "wire2"}
+    assert not space.run("nft", "list", "tables")
+    assert "fwmark" not in space.ip("rule show") + space.ip("-6 rule show")
+    assert not list(left.state_dir.rglob("*"))
+    left.call("dismantle")
+
+
 def test_what_somebody_removed_is_made_anew(connected: Pair) -> None:
     left, space = connected.nodes["left"], connected.spaces["left"]
     space.run("nft", "flush", "ruleset")

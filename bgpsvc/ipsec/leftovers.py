@@ -1,0 +1,51 @@
+"""What charons of the `userspace` driver were left running by a former daemon, and nobody wants any more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from bgpsvc.ipsec import interfaces
+from bgpsvc.ipsec.charon import TABLE, CharonProcess, Home, recorded_tunnel
+from bgpsvc.ipsec.firewall import Firewall
+from bgpsvc.model import SessionId
+
+
+async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
+    """Remove the charons and interfaces that a former daemon left of tunnels other than these.
+
+    DriverError, OSError.
+    """
+    for home in _homes(state_dir):
+        if recorded_tunnel(home.read()) not in keep:
+            await _end_charon(home)
+    await interfaces.remove([link for link in await interfaces.ours() if link.tunnel not in keep])
+    if not keep:
+        await interfaces.remove_rules(TABLE)
+
+
+async def dismantle(state_dir: Path) -> None:
+    """Remove everything that this driver left, for another one to make the tunnels. DriverError, OSError."""
+    base = state_dir / "ipsec"
+    if not base.is_dir():
+        return
+    for home in _homes(state_dir):
+        await _end_charon(home)
+    # The TUNs of the charons have gone with them; whatever else is ours is the other driver's.
+    await interfaces.remove([link for link in await interfaces.ours() if link.placeholder])
+    await interfaces.remove_rules(TABLE)
+    await Firewall().remove()
+    shutil.rmtree(base)
+
+
+def _homes(state_dir: Path) -> list[Home]:
+    base = state_dir / "ipsec"
+    return [Home(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
+
+
+async def _end_charon(home: Home) -> None:
+    process = CharonProcess.adopt(home)
+    if process is not None:
+        await process.stop()
+    home.remove()
