@@ -15,8 +15,6 @@ is kept; the side with the lower address ends the other, and the higher one if t
 
 from __future__ import annotations
 
-from bgpsvc.effects import Log
-from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.actions import BringUp, Initiate, Output, Poll, ReadTraffic, Terminate
 from bgpsvc.ipsec.attempts import ANSWER_S, BACKOFF_MOST_S, YIELD_S, Attempts
 from bgpsvc.ipsec.causes import CauseReader
@@ -32,6 +30,7 @@ from bgpsvc.ipsec.model import (
 )
 from bgpsvc.ipsec.port import CharonDown, CharonUp, Logged, Made, SaChanged, SaRekeyed, Signal
 from bgpsvc.ipsec.sas import Sas
+from bgpsvc.ipsec.standing import Standing
 
 CHARON_RETRY_S = BACKOFF_MOST_S
 """After which charon is tried again though nobody said that it is back."""
@@ -65,23 +64,12 @@ class Keeper:
         self._known = False
         """The SAs were read, or it is clear that there are none."""
         self._unknown_until: float | None = None
-        self._told: bool | None = None
-        self._down_at = -RELATED_S
-        """When it last went down."""
-        self._used = False
-        """It was up."""
-        self._waits = False
-        """It was told that only traffic is missing."""
+        self._standing = Standing(tunnel.id, tunnel.interface, now)
         self._ending = False
         self._end_at: float | None = None
         self._packets: int | None = None
         self._read_at: float | None = None
-        self._status = IpsecStatus.IKE_SA_NOT_ESTABLISHED
-        self._since = now
-        self._why = "not negotiated yet"
         self._phase_2_failed = False
-        self._established = 0
-        self._rekeyed = 0
 
     # What it tells ------------------------------------------------------------------------------
 
@@ -98,12 +86,12 @@ class Keeper:
     @property
     def told(self) -> bool | None:
         """What was told last: up or down; None if nothing was yet."""
-        return self._told
+        return self._standing.up
 
     @property
     def waits(self) -> bool:
         """It was told to be down only for lack of traffic."""
-        return self._waits
+        return self._standing.waits
 
     @property
     def busy(self) -> bool:
@@ -126,20 +114,21 @@ class Keeper:
 
     def state(self) -> IpsecState:
         """All that is known."""
+        standing = self._standing
         return IpsecState(
             tunnel=self._tunnel.id,
             driver=self._driver,
             interface=self._tunnel.interface,
-            status=self._status,
-            reason=self._why,
-            since=self._since,
+            status=standing.status,
+            reason=standing.why,
+            since=standing.since,
             seen_at=self._seen_at,
             ike=self._sas.best,
             last_error=self._complaints.last,
             retry_at=self._bring_at if self._bring_at is not None else self._attempts.due_at,
             mtu=None if self._made is None else self._made.mtu,
-            established_count=self._established,
-            rekey_count=self._rekeyed,
+            established_count=standing.established,
+            rekey_count=standing.rekeyed,
         )
 
     # What it hears: the driver --------------------------------------------------------------------
@@ -169,7 +158,7 @@ class Keeper:
         self._outbox.append(Poll())
         if made.renewed:
             text = "the settings changed; it is negotiated anew"
-            if self._told:
+            if self._standing.up:
                 self._complaints.note(IpsecError(now, Cause.SETTINGS_CHANGED, text))
             self._end(text)
         self._settle(now)
@@ -230,8 +219,7 @@ class Keeper:
                 self._changed(signal, now)
             case SaRekeyed(what=what):
                 self.version += 1
-                self._rekeyed += 1
-                self._outbox += (Poll(), self._rekey_log(what))
+                self._outbox += (Poll(), self._standing.rekey(what))
             case CharonDown(reason=reason):
                 self.version += 1
                 self._charon_down(reason, now)
@@ -249,7 +237,7 @@ class Keeper:
         if self._bring_at is not None and now >= self._bring_at:
             self._bring_up()
         if self._end_at is not None and now >= self._end_at:
-            self._end(self._why)
+            self._end(self._standing.why)
         if self._unknown_until is not None and now >= self._unknown_until:
             self._learned()
         if not self._ending:
@@ -275,10 +263,10 @@ class Keeper:
             # Peers delete what a rekey has replaced too: it only counts if the tunnel goes down.
             self._complaints.hint(error)
             return
-        if error.cause is Cause.DELETED_BY_PEER and now - self._down_at <= RELATED_S:
+        if error.cause is Cause.DELETED_BY_PEER and self._just_fell(now):
             # charon's events overtake its log: this is why the tunnel just went down, and that was told.
             self._complaints.explained(error)
-            self._why = error.text
+            self._standing.why = error.text
             return
         if error.cause is Cause.PEER_NOT_RESPONDING and self._sas.established:
             error = IpsecError(now, Cause.DPD_TIMEOUT, f"the peer fell silent: {error.text}")
@@ -333,7 +321,7 @@ class Keeper:
     def _end(self, why: str) -> None:
         """End all SAs, whatever state they are in, and negotiate anew."""
         self.version += 1
-        self._why = why
+        self._standing.why = why
         self._ending, self._end_at = True, None
         self._attempts.stop()
         self._outbox.append(Terminate())
@@ -357,7 +345,7 @@ class Keeper:
             silent = f"no answer from {self._tunnel.remote} (UDP 500 and 4500) for {ANSWER_S:g} s"
             cause = Cause.OTHER if attempts.heard else Cause.PEER_NOT_RESPONDING
             self._complain(IpsecError(now, cause, heard if attempts.heard else silent))
-            self._end(self._why)
+            self._end(self._standing.why)
         elif attempts.due_at is not None and now >= attempts.due_at:
             attempts.begin(now)
             self._outbox += (Initiate(), Poll())
@@ -370,7 +358,12 @@ class Keeper:
     @property
     def _sought(self) -> bool:
         """It is negotiated without traffic: always, or once it was up, as traffic leaves it when it fails."""
-        return self._tunnel.immediately or self._used
+        return self._tunnel.immediately or self._standing.used
+
+    def _just_fell(self, now: float) -> bool:
+        """It just went down."""
+        at = self._standing.down_at
+        return at is not None and now - at <= RELATED_S
 
     @property
     def _leads(self) -> bool:
@@ -405,35 +398,21 @@ class Keeper:
         self._attempts.succeeded()
         self._phase_2_failed = False
         self._packets = self._read_at = None
-        if self._told:
+        if self._standing.up:
             return
         ike = self._sas.best
         assert ike is not None, "up means that there is one"
-        self._why = f"{ike.version} with {ike.remote_address}"
-        self._outbox.append(IpsecChanged(self._tunnel.id, True, self._why))
-        if self._told is False:
-            self._established += 1
-            self._outbox.append(self._log("ipsec.up", "info", f"established: {self._why}"))
-        self._told = self._used = True
-        self._waits = False
+        self._outbox += self._standing.rise(ike)
         self._complaints.recovered()
 
     def _down(self, now: float) -> None:
-        was_up, news = self._told, self._told is not False
-        if news:
+        if self._standing.up is not False:
             self._explain(now)
-            if was_up:
-                self._down_at = now
-            self._told = False
             if self._may_negotiate:
                 self._want(now)
         self._keep_trying(now)
         waits = self._may_negotiate and not self._sought and not self._attempts.failing
-        if news or waits is not self._waits:
-            self._waits = waits
-            self._outbox.append(IpsecChanged(self._tunnel.id, False, self._why, waits))
-        if was_up:
-            self._outbox.append(self._log("ipsec.down", "warning", f"down: {self._why}"))
+        self._outbox += self._standing.fall(waits, now)
 
     def _keep_trying(self, now: float) -> None:
         """Whatever happened: as long as it is down something is to happen."""
@@ -444,7 +423,7 @@ class Keeper:
         elif self._driver != "xfrm" and self._read_at is None:
             self._read_at = now  # where the kernel has no ESP nobody else notices the traffic
         if not self._sought and self._complaints.last is None:
-            self._why = "waits for traffic"
+            self._standing.why = "waits for traffic"
 
     def _explain(self, now: float) -> None:
         """Why it goes down: what was said just now, if anything."""
@@ -452,16 +431,16 @@ class Keeper:
         if self._ending:
             return
         if explained is not None:
-            self._why = explained.text
-        elif self._told:
-            self._why = "the peer ended the SA, or somebody did in charon"
+            self._standing.why = explained.text
+        elif self._standing.up:
+            self._standing.why = "the peer ended the SA, or somebody did in charon"
 
     def _complain(self, error: IpsecError, vague: bool = False) -> None:
         log = self._complaints.note(error, vague)
         if error.cause in PHASE_2:
             self._phase_2_failed = True
         if not self._is_up and self._complaints.last is not None:
-            self._why = self._complaints.last.text
+            self._standing.why = self._complaints.last.text
         if log is not None:
             self._outbox.append(log)
 
@@ -475,12 +454,4 @@ class Keeper:
             status = IpsecStatus.IPSEC_SA_NOT_ESTABLISHED
         else:
             status = IpsecStatus.IKE_SA_ESTABLISHED
-        if status is not self._status:
-            self._status, self._since = status, now
-
-    def _rekey_log(self, what: str) -> Log:
-        which = "IKE" if what == "ike" else "child"
-        return self._log("ipsec.rekeyed", "info", f"the {which} SA was replaced by a fresh one")
-
-    def _log(self, kind: str, severity: str, message: str) -> Log:
-        return Log(kind, severity, self._tunnel.id, message, {"interface": self._tunnel.interface})  # type: ignore[arg-type]
+        self._standing.enter(status, now)
