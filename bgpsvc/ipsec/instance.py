@@ -28,6 +28,9 @@ BACKOFF_MOST_S = 30.0
 HEALTHY_AFTER_S = 60.0
 START_TIMEOUT_S = 60.0
 SILENT_TIMEOUT_S = 10.0
+"""How long a charon may take to answer before it counts as one that hangs."""
+PULSE_S = 5.0
+"""How often it is asked for a sign of life."""
 _POLL_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -209,10 +212,16 @@ class Instance:
                 try:
                     await self.charon.listen(self._on_event, lost.set_result)
                 except (CharonLost, CharonRefused) as error:
-                    return await self._silent(process, str(error))
+                    return await self._silent(process, str(error), SILENT_TIMEOUT_S)
                 self._told_up()
                 gone: list[asyncio.Future[Any]] = [ended, lost]
-                await asyncio.wait(gone, return_when=asyncio.FIRST_COMPLETED)
+                while not (await asyncio.wait(gone, timeout=PULSE_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    patience = time.monotonic() + SILENT_TIMEOUT_S
+                    try:
+                        await self.charon.request("version", limit=SILENT_TIMEOUT_S)
+                    except CharonLost as error:
+                        # One that stands still forwards nothing, and the peer's answers do not tell us.
+                        return await self._silent(process, str(error), patience - time.monotonic())
                 if not ended.done():
                     # The connection is lost before the process has ended, or it was the connection alone.
                     await asyncio.wait([ended], timeout=1)
@@ -221,10 +230,10 @@ class Instance:
             ended.cancel()
             await self.charon.close()
 
-    async def _silent(self, process: CharonProcess, reason: str) -> str:
-        """It does not answer: nobody can use it, so it is ended unless it is ending."""
+    async def _silent(self, process: CharonProcess, reason: str, patience: float) -> str:
+        """It does not answer: nobody can use it, so it is ended unless it ends within `patience` seconds."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SILENT_TIMEOUT_S):
+            async with asyncio.timeout(max(patience, 0)):
                 await process.wait()
         if not process.running:
             return process.exit_reason()
