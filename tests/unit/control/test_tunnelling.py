@@ -125,6 +125,31 @@ def test_the_rest_of_the_daemon_does_not_wait_for_ever_but_a_change_does(
     run(monkeypatch, story)
 
 
+def test_what_was_not_begun_is_not_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(rig: Rig) -> None:
+        await rig.tunnels.stop(keep=False)
+        assert rig.driver.stopped is None, "another daemon may have it"
+        await rig.tunnels.start(made_intent)
+        await rig.tunnels.stop(keep=False)
+        assert rig.driver.stopped is False
+
+    run(monkeypatch, story)
+
+
+def test_a_stop_that_leaves_something_behind_is_still_a_stop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(keep: bool) -> None:
+        raise DriverError(Cause.INTERFACE_FAILED, "the interface is busy")
+
+    async def story(rig: Rig) -> None:
+        await rig.tunnels.start(made_intent)
+        rig.driver.stop = refuse  # type: ignore[method-assign]
+
+    run(monkeypatch, story)
+    assert "not every tunnel could be taken down: the interface is busy" in caplog.text
+
+
 def test_a_daemon_that_makes_no_tunnels_says_so_where_some_are_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
