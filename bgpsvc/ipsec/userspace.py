@@ -166,13 +166,17 @@ class Userspace:
         if keep:
             await asyncio.gather(*(kept.instance.release() for kept in all_kept))
             return
-        await asyncio.gather(*(self._end(kept) for kept in all_kept))
+        ended = await asyncio.gather(*(self._end(kept) for kept in all_kept), return_exceptions=True)
         await interfaces.remove_rules(TABLE)
         await self._firewall.remove()
         (self._base / "secret").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._base.rmdir()
         self._launcher = None
+        for error in ended:
+            # One that could not be removed kept none of the others.
+            if error is not None:
+                raise error
 
     # Charons --------------------------------------------------------------------------------
 
