@@ -365,7 +365,10 @@ _LINES: tuple[tuple[re.Pattern[str], _Tell, bool], ...] = tuple(
         (r"received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built", _R._child_refused),
         (r"received NO_PROPOSAL_CHOSEN ", _R._proposal_refused),
         (r"peer didn't accept (?:DH group|key exchange method) (\S+), it requested (\S+)", _R._other_group),
-        (r".* not supported(?: by kernel)?!?$", _R._unsupported),
+        (
+            r"(?:(?:configured )?DH group|key exchange method|algorithm|[A-Z]+_ALGORITHM) .*not supported",
+            _R._unsupported,
+        ),
         # Phase 2.
         (r"traffic selectors (.*) === (.*) unacceptable", _R._selectors_unacceptable),
         (r"no matching CHILD_SA config found for (.*) === (.*)", _R._selectors_unknown),
