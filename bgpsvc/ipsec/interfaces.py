@@ -263,8 +263,10 @@ async def configure(name: str, addresses: Collection[IPInterface], mtu: int) -> 
             await _no_link_local(route, link.index)
             if link.mtu != mtu:
                 await route.link("set", index=link.index, mtu=mtu)
-            # IPv6 addresses can't be put on an interface that was never up.
             if not link.up:
+                # As soon as it is up routes are led there, which need our address. That of IPv6 can't be put
+                # on an interface that was never up.
+                await _set_addresses(route, link.index, [a for a in addresses if a.version == 4])
                 await route.link("set", index=link.index, state="up")
             await _set_addresses(route, link.index, addresses)
 
