@@ -35,3 +35,10 @@ def test_a_small_benchmark_prints_its_table(module: str) -> None:
     (row,) = [row for row in rows if row[:2] == ["100", "bgpsvc"]]
     assert float(row[2]) >= 0
     assert any(row[0] == "prefixes" for row in rows), "the table's heading"
+
+
+def test_the_benchmark_of_tunnels_prints_its_table() -> None:
+    rows = {row[0]: row for row in table("tunnel", "--seconds", "0.2", "--only", "plain,userspace")}
+    for name in ("plain", "userspace"):
+        assert len(rows[name]) == 7
+        assert all(float(number.replace(",", "")) > 0 for number in rows[name][1:])

@@ -15,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -95,8 +96,8 @@ def running(request: pytest.FixtureRequest) -> Iterator[Pair]:
         wan = stack.enter_context(Wan())
         near = stack.enter_context(VpnGateway(wan, NEAR, FAR))
         far = stack.enter_context(VpnGateway(wan, FAR, NEAR))
-        started(near, FAR)
-        started(far, NEAR)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(started, (near, far), (FAR, NEAR)))
         probes = stack.enter_context(Probes(near.host, FAR.host, INTERVAL))
         pair = Pair(wan, near, far, probes)
         pair.until_whole()
