@@ -23,8 +23,8 @@ _LOAD = (
     "random nonce aes sha1 sha2 hmac kdf pem pkcs1 x509 pubkey gmp openssl "
     "kernel-libipsec kernel-netlink socket-default vici updown"
 )
-SETTINGS, SOCKET = "strongswan.conf", "charon.vici"
-"""Names in a charon's directory."""
+SETTINGS, SOCKET = "charon.conf", "charon.vici"
+"""Names in a charon's directory, its /run: there AppArmor's usual profile lets it have what begins so."""
 _NFT_TABLE = "plain"
 
 
@@ -68,11 +68,14 @@ def start(programs: Mapping[str, str], directory: PurePosixPath) -> tuple[str, .
 def load(programs: Mapping[str, str], directory: PurePosixPath) -> tuple[str, ...]:
     """The command that gives a charon the connections which it reads from standard input.
 
-    swanctl wants a regular file: it is the lab's own user's alone, and gone when the command ends.
+    swanctl wants a file, and AppArmor wants that in /etc/swanctl: one that only this command ever sees.
     """
-    script = 'umask 077; trap \'rm -f "$2"\' EXIT; cat > "$2"; "$1" --load-all --uri "unix://$3" --file "$2"'
-    arguments = (programs["swanctl"], str(directory / "swanctl.conf"), str(directory / SOCKET))
-    return ("/bin/sh", "-ec", script, "sh", *arguments)
+    script = (
+        '"$1" --bind "$2" /run; "$1" -t tmpfs -o mode=700 lab /etc/swanctl; '
+        f'cat > /etc/swanctl/swanctl.conf; exec "$3" --load-all --uri unix:///run/{SOCKET}'
+    )
+    arguments = (programs["mount"], str(directory), programs["swanctl"])
+    return (programs["unshare"], "--mount", "/bin/sh", "-ec", script, "sh", *arguments)
 
 
 def addresses(tunnel: int) -> list[str]:

@@ -67,7 +67,8 @@ class Walk:
 
     def run(self, topology_seconds: float) -> Report:
         """Runs the steps in order; after the first that does not hold, the rest is not run."""
-        topology = StepResult("topology", "hosts, links and tunnels made", "held", topology_seconds)
+        made = "hosts and links" if self._lab.spec.tunnels is TunnelKind.IPSEC else "hosts, links and tunnels"
+        topology = StepResult("topology", f"{made} made", "held", topology_seconds)
         report = Report(
             peer=str(self._lab.spec.peer),
             tunnels=str(self._lab.spec.tunnels),

@@ -26,7 +26,7 @@ def test_every_tunnel_has_a_charon_that_starts_before_its_routing_daemon() -> No
     for tunnel, daemon in zip(TUNNELS, daemons(SPEC)[1:3], strict=True):
         home = charon_directory(tunnel)
         assert daemon.ready == f"{home}/charon.vici"
-        assert f"{home}/strongswan.conf" in daemon.files
+        assert f"{home}/charon.conf" in daemon.files
         addressed = [" ".join(command) for command in daemon.after]
         assert f"/sbin/ip address add {GW2.inside[tunnel - 1]}/30 dev ipsec{tunnel - 1}" in addressed
         assert SPEC.interface(GW2, tunnel) == f"ipsec{tunnel - 1}"
@@ -56,5 +56,7 @@ def test_a_key_goes_to_charon_alone(tunnel: int) -> None:
     text = strongswan.connection(tunnel, "a-Key_1")
     assert f'id = {GW1.public[tunnel - 1]}\n    secret = "a-Key_1"' in text
     assert text.count("{") == text.count("}")
-    assert "umask 077" in " ".join(strongswan.load(SPEC.programs, charon_directory(tunnel)))
+    assert "tmpfs -o mode=700 lab /etc/swanctl" in " ".join(
+        strongswan.load(SPEC.programs, charon_directory(tunnel))
+    )
     assert not [d for d in daemons(SPEC) if "a-Key_1" in f"{d.argv} {d.files}"]
