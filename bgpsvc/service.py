@@ -56,6 +56,14 @@ class BgpService:
             runtime.engine, runtime.wall, lambda ident: self.tunnel(ident).ipsec, self._speaker_problem
         )
 
+    def start(self) -> None:
+        """In the running loop: hear what diagnoses need to know."""
+        self._diagnoser.start()
+
+    def stop(self) -> None:
+        """The opposite."""
+        self._diagnoser.stop()
+
     @property
     def engine(self) -> Engine:
         """The decision core."""

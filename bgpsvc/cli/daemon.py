@@ -105,6 +105,8 @@ class Daemon:
             store = await Store.open(self._database, self._state_dir)
             stack.push_async_callback(_in_time, "the database was left as it was", store.close)
             await self._compose(store)
+            self._service.start()
+            stack.callback(self._service.stop)
             await self._run(store)
 
     async def _compose(self, store: Store) -> None:

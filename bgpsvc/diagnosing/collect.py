@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Literal
 
-from bgpsvc.diagnosing import links, probes
+from bgpsvc.diagnosing import links, probes, syn
 from bgpsvc.diagnosing.evidence import (
     Bgp,
     BgpError,
@@ -44,6 +45,8 @@ from bgpsvc.tunnels import TunnelState
 
 BGP_PORT = 179
 NOTHING_COUNTED = Md5Counters()
+CALLED_LATELY = 150.0
+"""Seconds: peers try again every two minutes at the latest."""
 OFFER_EVERY = 15.0
 """Seconds between offers that a peer takes: each is a half-open SA for 30 s, and strongSwan bears four."""
 LOOKED_AT = 2000
@@ -68,6 +71,7 @@ class Sources:
     ipsec: Callable[[SessionId], IpsecState | None]
     speaker: Callable[[Role], str | None]
     md5_before: Md5Counters
+    heard: Callable[[str], tuple[float, bytes] | None]
     offers: dict[str, tuple[float, tuple[Offer, ...]]] = field(default_factory=dict)
     """Tunnel to when it was asked what the peer would accept, and the answers."""
 
@@ -299,8 +303,20 @@ def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Ins
         plain=inside.plain,
         signed=inside.signed,
         md5=inside.md5,
+        calls=_calls(sources, format_address(settings.peer_address), _md5_key(resource)),
         flaps=session.flap_count,
     )
+
+
+def _calls(
+    sources: Sources, peer: str, key: bytes | None
+) -> Literal["unsigned", "signed", "signed_with_our_key"] | None:
+    heard = sources.heard(peer)
+    if heard is None or sources.clock() - heard[0] > CALLED_LATELY:
+        return None
+    if syn.signature(heard[1]) is None:
+        return "unsigned"
+    return "signed_with_our_key" if key is not None and syn.signed_with(heard[1], key) else "signed"
 
 
 def _error(error: LastError | None, wall: float) -> BgpError | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from bgpsvc.diagnosing.collect import Sources, collect
 from bgpsvc.diagnosing.evidence import Evidence
 from bgpsvc.diagnosing.examine import examine, summarize
+from bgpsvc.diagnosing.hearing import Hearing
 from bgpsvc.diagnosing.probes import count_md5
 from bgpsvc.diagnosis import Diagnosis
 from bgpsvc.engine import Engine
@@ -27,8 +28,17 @@ class Diagnoser:
         ipsec: Callable[[SessionId], IpsecState | None],
         speaker: Callable[[Role], str | None],
     ) -> None:
-        self._sources = Sources(engine, wall, time.time, ipsec, speaker, count_md5())
+        self._hearing = Hearing()
+        self._sources = Sources(engine, wall, time.time, ipsec, speaker, count_md5(), self._hearing.last)
         self._running: dict[tuple[str, int | None], asyncio.Task[Diagnosis]] = {}
+
+    def start(self) -> None:
+        """Hear from now on what peers do by themselves."""
+        self._hearing.start()
+
+    def stop(self) -> None:
+        """Not any more."""
+        self._hearing.stop()
 
     async def diagnose(self, connection: str, number: int | None) -> Diagnosis:
         """Of a connection that exists, or of one of its tunnels that exists (1 or 2)."""

@@ -144,6 +144,8 @@ class Bgp:
     plain: TcpAnswer | None = None
     signed: TcpAnswer | None = None
     md5: Md5Counters = Md5Counters()
+    calls: Literal["unsigned", "signed", "signed_with_our_key"] | None = None
+    """How the peer's own attempts to connect arrive; None if none was heard lately."""
     flaps: int = 0
 
     @property

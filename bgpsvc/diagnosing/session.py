@@ -141,8 +141,10 @@ def _transport(e: Evidence, session: Bgp) -> Check | None:
 
 def _silence(e: Evidence, session: Bgp) -> Check:
     plain_open = session.password and session.plain is not None and session.plain.answer == "open"
-    if plain_open or session.md5.total:
-        return _md5(e, session, plain_open)
+    if plain_open or session.calls == ("unsigned" if session.password else "signed"):
+        return _md5(e, session)
+    if session.password and session.calls == "signed":
+        return _md5(e, session)
     if e.echoes is not None and e.echoes.error is None and not e.echoes.replies:
         return check(
             "bgp",
@@ -155,9 +157,8 @@ def _silence(e: Evidence, session: Bgp) -> Check:
             *_facts(e, session),
         )
     password = (
-        "If its session has another TCP MD5 password, that looks the same."
-        if session.password
-        else "A peer that wants a TCP MD5 password looks the same."
+        "A peer with another TCP MD5 password, or with one where the other side has none, does not answer "
+        "either, and was not heard to call."
     )
     return check(
         "bgp",
@@ -170,16 +171,17 @@ def _silence(e: Evidence, session: Bgp) -> Check:
     )
 
 
-def _md5(e: Evidence, session: Bgp, plain_open: bool) -> Check:
-    if plain_open:
-        summary = "this side signs with a TCP MD5 password, and the peer has none"
-        remedy = "Give the peer's session the same password, or remove `bgp.password` here."
-    elif session.password:
+def _md5(e: Evidence, session: Bgp) -> Check:
+    if not session.password:
+        summary = "the peer signs with a TCP MD5 password, and this side has none"
+        remedy = "Set `bgp.password` of the tunnel to the peer's, or remove it there."
+    elif session.calls == "signed":
         summary = "the TCP MD5 passwords differ"
         remedy = "Give both sides the same `bgp.password`."
     else:
-        summary = "the peer signs with a TCP MD5 password, and this side has none"
-        remedy = "Set `bgp.password` of the tunnel to the peer's, or remove it there."
+        summary = "this side signs with a TCP MD5 password, and the peer has none"
+        remedy = "Give the peer's session the same password, or remove `bgp.password` here."
+    theirs = {"unsigned": "none", "signed": "set"}.get(session.calls or "")
     counted = session.md5
     return check(
         "bgp",
@@ -187,7 +189,7 @@ def _md5(e: Evidence, session: Bgp, plain_open: bool) -> Check:
         "bgp_md5_mismatch",
         summary,
         remedy,
-        Fact("TCP MD5 password", local="set" if session.password else "none"),
+        Fact("TCP MD5 password", local="set" if session.password else "none", remote=theirs),
         Fact(
             "segments that the kernel refused",
             f"{counted.wrong} wrongly signed, {counted.missing} not signed, {counted.unexpected} signed "

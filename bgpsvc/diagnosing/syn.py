@@ -17,6 +17,7 @@ from bgpsvc.health.icmp import checksum
 _HEADER = struct.Struct("!HHIIBBHHH")
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _MSS = struct.pack("!BBH", 2, 4, 536)
+_NO_OPERATION = 1
 _MD5_KIND, _MD5_LENGTH = 19, 18
 _WINDOW = 1024
 _TCP = 6
@@ -73,3 +74,32 @@ def read(packet: bytes, syn: Syn) -> SynAnswer | None:
     if flags & _RST:
         return SynAnswer("refused", packet[8])
     return SynAnswer("open", packet[8]) if flags & _SYN else None
+
+
+def signature(packet: bytes) -> bytes | None:
+    """The MD5 signature of a segment in an IPv4 packet (RFC 2385 2.0); None if it has none."""
+    start = (packet[0] & 15) * 4
+    end = start + (packet[start + 12] >> 4) * 4
+    at = start + _HEADER.size
+    while at + 1 < min(end, len(packet)):
+        kind, length = packet[at], packet[at + 1]
+        if kind == _NO_OPERATION:
+            at += 1
+        elif kind == _MD5_KIND and length == _MD5_LENGTH:
+            return packet[at + 2 : at + length]
+        elif kind == 0 or length < 2:
+            return None
+        else:
+            at += length
+    return None
+
+
+def signed_with(packet: bytes, key: bytes) -> bool:
+    """The segment of an IPv4 packet is signed, and with this key."""
+    start = (packet[0] & 15) * 4
+    length = len(packet) - start
+    offset = (packet[start + 12] >> 4) * 4
+    header = packet[start : start + 16] + b"\0\0" + packet[start + 18 : start + 20]
+    pseudo = packet[12:20] + struct.pack("!BBH", 0, _TCP, length)
+    digest = hashlib.md5(pseudo + header + packet[start + offset :] + key, usedforsecurity=False)
+    return signature(packet) == digest.digest()

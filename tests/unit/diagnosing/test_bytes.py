@@ -116,6 +116,16 @@ def test_a_syn_has_its_checksum(key: bytes | None) -> None:
     assert made[13] == 2, "SYN"
 
 
+def test_signatures_are_recognized() -> None:
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 64, 0, 0, 63, 6, 0, ASKED.source, ASKED.destination)
+    signed, plain = ip + syn.encode(ASKED, b"key"), ip + syn.encode(ASKED)
+    assert syn.signature(plain) is None
+    assert len(syn.signature(signed) or b"") == 16
+    assert syn.signed_with(signed, b"key")
+    assert not syn.signed_with(signed, b"other")
+    assert not syn.signed_with(plain, b"key")
+
+
 def test_answers_to_a_syn() -> None:
     assert syn.read(segment(0x12), ASKED) == syn.SynAnswer("open", 63)
     assert syn.read(segment(0x14), ASKED) == syn.SynAnswer("refused", 63)
