@@ -65,7 +65,7 @@ def switches(site: Site) -> list[int]:
     return [gateway.rest.connection("conn")["switchovers"] for gateway in site.gateways]
 
 
-def downs(site: Site) -> list[int]:
+def ups(site: Site) -> list[int]:
     """How often SAs and sessions came up, of all tunnels at both ends."""
     return [
         count
@@ -193,36 +193,10 @@ def test_a_restarted_charon_has_its_tunnels_again_by_itself(site: Site) -> None:
     assert foreign(left) == UNTOUCHED
 
 
-def test_rekeying_loses_no_packet(site: Site) -> None:
-    left = site.left
-    for gateway in site.gateways:
-        gateway.change_tunnel(2, ike={"lifetime": 45}, ipsec={"lifetime": 30})
-    site.until_up()
-    counted = left.ipsec(2)["rekey_count"]
-    came_up = left.ipsec(2)["established_count"]
-    spis, ike = children(left, 2), left.ipsec(2)["ike"]["spi_initiator"]
-    with across(site, 2) as pings:
-        site.until(lambda: left.ipsec(2)["ike"]["spi_initiator"] != ike, "the IKE SA is a fresh one")
-        site.until(lambda: not children(left, 2) & spis, "so is the child SA")
-        site.until(lambda: left.ipsec(2)["rekey_count"] >= counted + 2, "both are told")
-        seen = pings.answered
-        site.until(lambda: pings.answered > seen, "pings go on")
-    assert pings.lost == 0
-    assert left.ipsec(2)["established_count"] == came_up
-    for gateway in site.gateways:
-        gateway.change_tunnel(2, ike={"lifetime": 86400}, ipsec={"lifetime": 86400})
-    site.until_up()
-
-
-def children(gateway: Gateway, number: int) -> set[str]:
-    """SPIs of a tunnel's child SAs, as REST shows them."""
-    ike: dict[str, Any] = gateway.ipsec(number)["ike"] or {"children": []}
-    return {child["spi_out"] for child in ike["children"]}
-
-
 def test_delay_jitter_and_loss_cause_no_switch(site: Site) -> None:
     """80 ms each way with 10 ms of jitter, and 1 % of all packets lost, for a minute."""
-    before, came_up = switches(site), downs(site)
+    site.until_up()
+    before, came_up = switches(site), ups(site)
     uplinks = [name for name in site.wan.inet.ip("-br link").split() if name.startswith("up")]
     uplinks = sorted({name.partition("@")[0] for name in uplinks})
     assert len(uplinks) == 4
@@ -236,18 +210,35 @@ def test_delay_jitter_and_loss_cause_no_switch(site: Site) -> None:
             site.wan.inet.run(*f"tc qdisc del dev {name} root".split())
     print(f"80 ms and 1 % each way: {pings.lost} of {pings.sent} pings lost")
     assert switches(site) == before
-    assert downs(site) == came_up
+    assert ups(site) == came_up
     assert pings.answered > 0
     assert pings.lost < pings.sent / 5
 
 
-def test_on_traffic_the_first_packet_brings_it_up(site: Site) -> None:
-    left, right = site.gateways
+def test_rekeying_loses_no_packet(site: Site) -> None:
+    left = site.left
     for gateway in site.gateways:
-        gateway.rest.write("PATCH", "/v1/vpn-connections/conn", {"effect_immediately": False})
-    site.until_up()  # BGP's own packets are the first ones
-    logs = left.charon.log_path.read_text() + right.charon.log_path.read_text()
-    assert "creating acquire job for policy" in logs
+        former = children(left, 2)
+        gateway.change_tunnel(2, ike={"lifetime": 45}, ipsec={"lifetime": 30})
+        site.until(lambda f=former: not children(left, 2) & f, "the new lifetimes are negotiated")
+        site.until_up()
+    counted = left.ipsec(2)["rekey_count"]
+    came_up = left.ipsec(2)["established_count"]
+    spis, ike = children(left, 2), left.ipsec(2)["ike"]["spi_initiator"]
+    with across(site, 2) as pings:
+        site.until(lambda: left.ipsec(2)["ike"]["spi_initiator"] != ike, "the IKE SA is a fresh one")
+        site.until(lambda: not children(left, 2) & spis, "so is the child SA")
+        site.until(lambda: left.ipsec(2)["rekey_count"] >= counted + 2, "both are told")
+        seen = pings.answered
+        site.until(lambda: pings.answered > seen, "pings go on")
+    assert pings.lost == 0
+    assert left.ipsec(2)["established_count"] == came_up
+
+
+def children(gateway: Gateway, number: int) -> set[str]:
+    """SPIs of a tunnel's child SAs, as REST shows them."""
+    ike: dict[str, Any] = gateway.ipsec(number)["ike"] or {"children": []}
+    return {child["spi_out"] for child in ike["children"]}
 
 
 def test_an_ordinary_end_leaves_nothing_of_ours_and_all_of_others(site: Site) -> None:
@@ -260,3 +251,20 @@ def test_an_ordinary_end_leaves_nothing_of_ours_and_all_of_others(site: Site) ->
     assert not [name for name in left.links() if name.startswith("conn-")]
     assert "bgpsvc" not in left.namespace.run("nft", "list", "tables")
     site.until(lambda: not site.right.established(1), "the peer was told")
+
+
+def test_on_traffic_the_first_packet_brings_it_up(site: Site) -> None:
+    """The left gateway begins anew, with nothing; its own BGP is who wants to send first."""
+    left, right = site.gateways
+    assert "creating acquire job" not in left.charon.log_path.read_text() + right.charon.log_path.read_text()
+    right.rest.write("PATCH", "/v1/vpn-connections/conn", {"effect_immediately": False})
+    left.start()
+    left.until_alive()
+    left.rest.write("PATCH", "/v1/vpn-connections/conn", {"effect_immediately": False})
+    site.until_up()
+    left.stop(signal.SIGTERM)
+    site.until(lambda: not right.established(1) and not right.established(2), "all SAs are gone")
+    left.start()
+    left.until_alive()
+    site.until_up()
+    assert "creating acquire job" in left.charon.log_path.read_text() + right.charon.log_path.read_text()

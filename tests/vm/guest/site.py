@@ -166,6 +166,12 @@ class Gateway:
         """Both SAs of a tunnel are up, as REST says."""
         return self.ipsec(number).get("status") == "ipsec_sa_established"
 
+    def settled(self, number: int) -> bool:
+        """They are up, and no second IKE SA, which both sides began at once, is still to be ended."""
+        name = f"bgpsvc-conn-tunnel{number}: #"
+        sas = self.charon.swanctl("--list-sas").splitlines()
+        return self.established(number) and sum(line.startswith(name) for line in sas) == 1
+
     def session(self, number: int) -> dict[str, Any]:
         """The BGP session of a tunnel."""
         return dict(self.rest.session(number, "conn"))
@@ -252,7 +258,7 @@ class Site:
         """Until both tunnels carry, both sessions are up and ecs1 reaches ecs3."""
         for number in (1, 2):
             for gateway in self.gateways:
-                self.until(lambda g=gateway, n=number: g.established(n), f"IPsec {number} is up")
+                self.until(lambda g=gateway, n=number: g.settled(n), f"IPsec {number} is up")
                 self.until(
                     lambda g=gateway, n=number: g.session(n)["state"] == "established",
                     f"session {number} of {gateway.side.name} is up",
