@@ -87,7 +87,7 @@ def data_path(e: Evidence) -> Check:
         return check("data_path", "unknown", "echo_not_sent", text)
     facts = (*_counted(e, echoes),)
     if echoes.replies == echoes.requests:
-        took = "" if echoes.seconds is None else f" in {echoes.seconds * 1000:.1f} ms"
+        took = "" if echoes.seconds is None else f" in {echoes.seconds * 1000:.2f} ms"
         return ok("data_path", f"{e.inside_peer} replies{took}", *facts)
     if echoes.replies:
         return check(

@@ -16,9 +16,10 @@ from bgpsvc.diagnosis import Check, Fact, Layer
 from bgpsvc.ipsec.model import Cause, IkeSa, IpsecError, IpsecStatus
 
 SECRET_REMEDY = (
-    "Give both sides the same pre-shared key (`bgpsvc reveal vpn-connection CONNECTION` shows ours); look "
-    "for a space or a line end that was copied with it, and check that the peer selects the key by our "
-    "identity."
+    "Give both sides the same pre-shared key (`bgpsvc reveal vpn-connection {connection}` shows ours); look "
+    "for a space or a line end that was copied with it. If they are the same, the identities differ: ours is "
+    "{local_id}, "
+    "and the peer must have its key for that and be {remote_id}."
 )
 
 
@@ -241,6 +242,8 @@ def _failed(layer: Layer, fault: _Fault, e: Evidence, error: IpsecError | None) 
         "remote": e.remote,
         "interface": e.interface,
         "local_id": e.ike.local_id,
+        "remote_id": e.ike.remote_id,
+        "connection": e.tunnel.rpartition("-tunnel")[0],
         "version": e.ike.version,
     }
     facts = [_side_by_side(fault.code, e, error)]
@@ -294,7 +297,8 @@ def _sa(ike: IkeSa) -> tuple[Fact, ...]:
         Fact("identity", local=ike.local_id, remote=ike.remote_id),
         Fact(
             "address",
-            local=f"{ike.local_address}:{ike.local_port}",
+            # Not the port: charon's own differs from the one on the wire where ports are translated.
+            local=ike.local_address,
             remote=f"{ike.remote_address}:{ike.remote_port}",
         ),
     )

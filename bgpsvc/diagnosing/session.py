@@ -295,6 +295,8 @@ def _cease_remedy(subcode: int | None) -> str:
 def _facts(e: Evidence, session: Bgp) -> tuple[Fact | None, ...]:
     tcp = session.tcp
     note, last = session.notification, session.last_error
+    if session.established:
+        last = None  # of a former life
     return (
         Fact("address", local=e.inside_local, remote=e.inside_peer),
         Fact("state", session.state.value),

@@ -84,6 +84,13 @@ def test_the_connection_in_one_sentence() -> None:
     )
 
 
+def test_remedies_name_what_they_are_about() -> None:
+    (check,) = [c for c in examine(without_ike(Cause.AUTHENTICATION_FAILED)).checks if c.layer == "phase1"]
+    assert check.remedy is not None
+    assert "`bgpsvc reveal vpn-connection c`" in check.remedy
+    assert "{" not in check.remedy
+
+
 def test_values_stand_side_by_side() -> None:
     state = failed(Cause.ESP_PROPOSAL_MISMATCH, local="aes256-sha256", remote="aes128-sha1")
     (check,) = [c for c in examine(replace(WORKS, ipsec=state)).checks if c.layer == "phase2"]
