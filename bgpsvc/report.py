@@ -28,8 +28,8 @@ from bgpsvc.views import (
     TunnelState as TunnelStateView,
 )
 
-IpsecOf = Callable[[SessionId], IpsecState | None]
-"""What is known of the IPsec of a tunnel that the service makes."""
+IpsecOf = Callable[[SessionId, str], IpsecState]
+"""What is known of the IPsec of a tunnel that the service makes, over that interface."""
 
 _TUNNEL_STATES: dict[TunnelState, TunnelStateView] = {
     TunnelState.DOWN: "down",
@@ -149,7 +149,7 @@ def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float, ipsec: IpsecOf) -> 
         remote_address=settings.remote_address,
         health=None if tunnel.healthy is None else "healthy" if tunnel.healthy else "unhealthy",
         health_reason=tunnel.health_reason,
-        ipsec=ipsec(settings.id) if settings.made else None,
+        ipsec=ipsec(settings.id, settings.interface) if settings.made else None,
     )
 
 

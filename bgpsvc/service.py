@@ -226,11 +226,11 @@ class BgpService:
         """Negotiate a tunnel anew."""
         view = self.tunnel(tunnel)
         if view.ipsec is None:
-            made = self.engine.tunnels[SessionId(tunnel)].settings.made
-            why = "is not made yet" if made else f"is external: somebody else makes {view.interface}"
-            raise NotMade(f"the tunnel {tunnel} {why}")
+            raise NotMade(f"the tunnel {tunnel} is external: somebody else makes {view.interface}")
         try:
             await self._runtime.tunnelling.restart(SessionId(tunnel))
+        except KeyError:
+            raise NotMade(f"the tunnel {tunnel} is not made yet") from None
         except DriverError as error:
             raise NotMade(str(error)) from error
         return self.tunnel(tunnel)

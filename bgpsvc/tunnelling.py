@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.choose import Choice, Wish, choose
 from bgpsvc.ipsec.leftovers import dismantle
 from bgpsvc.ipsec.manager import Tunnels
-from bgpsvc.ipsec.model import IpsecState
+from bgpsvc.ipsec.model import IpsecState, IpsecStatus
 from bgpsvc.ipsec.port import Driver, DriverError, OnSignal
 from bgpsvc.ipsec.probe import examine
 from bgpsvc.ipsec.userspace import Userspace
@@ -62,6 +63,7 @@ class Tunnelling:
         self._tunnels = Tunnels(driver, on_change, note)
         self._note = note
         self._problem: str | None = "being begun"
+        self._since = time.time()
         self._started = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
 
@@ -99,9 +101,17 @@ class Tunnelling:
         """End the SAs of a tunnel and negotiate anew. KeyError, DriverError."""
         await self._tunnels.restart(tunnel)
 
-    def state(self, tunnel: SessionId) -> IpsecState | None:
-        """All that is known of a tunnel's IPsec; None if somebody else makes it."""
-        return self._tunnels.state(tunnel)
+    def state(self, tunnel: SessionId, interface: str) -> IpsecState:
+        """All that is known of the IPsec of a tunnel that the service makes, also before it has begun to."""
+        return self._tunnels.state(tunnel) or IpsecState(
+            tunnel=tunnel,
+            driver=self.choice.name,
+            interface=interface,
+            status=IpsecStatus.IKE_SA_NOT_ESTABLISHED,
+            reason="not made yet",
+            since=self._since,
+            seen_at=self._since,
+        )
 
     def states(self) -> Mapping[SessionId, IpsecState]:
         """The same of all."""

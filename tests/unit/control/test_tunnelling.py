@@ -118,6 +118,8 @@ def test_the_rest_of_the_daemon_does_not_wait_for_ever_but_a_change_does(
         await rig.tunnels.start(made_intent)
         assert clock() - began == STARTED_SECONDS
         assert rig.tunnels.ready(made_intent()) == (False, "userspace: it is there; being begun")
+        state = rig.tunnels.state(T1, "conn1-tunnel1")
+        assert (state.driver, state.interface, state.reason) == ("userspace", "conn1-tunnel1", "not made yet")
         await rig.tunnels.follow(NOTHING)
         assert clock() - began >= 60
         assert rig.driver.made == {}
@@ -157,9 +159,7 @@ def test_a_daemon_that_makes_no_tunnels_says_so_where_some_are_wanted(
         await rig.tunnels.start(made_intent)
         assert rig.tunnels.ready(made_intent()) == (False, "external: no charon")
         assert rig.tunnels.ready(intent()) == (True, "external: no charon")
-        state = rig.tunnels.state(T1)
-        assert state is not None
-        assert state.driver == "external"
+        assert rig.tunnels.state(T1, "conn1-tunnel1").driver == "external"
         assert rig.tunnels.leaving(intent()) == {"conn1-tunnel1", "conn1-tunnel2"}
         await rig.tunnels.follow(intent())
         assert rig.tunnels.states() == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -423,13 +423,18 @@ def test_tables_of_what_was_removed_while_the_daemon_was_down_are_emptied(plain:
     assert again.engine.fib.tables == {}
 
 
+def unasked(tunnel: str, interface: str) -> NoReturn:
+    """An external tunnel has no IPsec that could be known."""
+    raise AssertionError(f"{tunnel} over {interface} is none that the service makes")
+
+
 def test_views_of_tunnels_without_bgp() -> None:
     node = begin(single(CHECK))
-    (view,) = connection_view(node.engine, "conn1", 1000, lambda _: None).tunnels
+    (view,) = connection_view(node.engine, "conn1", 1000, unasked).tunnels
     assert (view.session_state, view.local_address, view.peer_address) == (None, None, None)
     assert (view.state, view.carrying, view.health, view.health_reason) == ("live", True, None, None)
     node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
-    (view,) = connection_view(node.engine, "conn1", 1000, lambda _: None).tunnels
+    (view,) = connection_view(node.engine, "conn1", 1000, unasked).tunnels
     assert (view.state, view.carrying, view.health, view.health_reason) == (
         "down",
         False,
