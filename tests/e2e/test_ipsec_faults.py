@@ -243,7 +243,7 @@ def test_proposals_that_do_not_match(pair: Pair) -> None:
         )
 
     try:
-        wait_until(told, "both name what does not match", 60)
+        wait_until(told, "both name what does not match", 120)
     except AssertionError:
         raise AssertionError([gateway.ipsec(1) for gateway in (pair.near, pair.far)]) from None
     assert pair.near.ipsec(1)["status"] == "ike_sa_not_established"

@@ -24,10 +24,12 @@ import yaml
 
 from bgpsvc.lab.pings import Outage, Series
 from tests.e2e.marked import marked, new_mark
-from tests.e2e.service import LONG, REPOSITORY, Rest
+from tests.e2e.service import REPOSITORY, Rest
 from tests.netns.namespaces import Namespace, wait_until
 from tests.netns.wan import Wan
 
+PATIENCE = 120.0
+"""Deadline of what takes some seconds: a machine may be busy, or emulated."""
 SETTLE_SECONDS = 1.0
 """A request older than this without an answer is lost."""
 
@@ -181,7 +183,7 @@ class VpnGateway:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._alive, "REST answers", LONG)
+        wait_until(self._alive, "REST answers", PATIENCE)
 
     def apply(self, content: Mapping[str, Any]) -> None:
         """Have a daemon without a file take these resources."""
@@ -227,7 +229,7 @@ class VpnGateway:
         name = self.rest.get(f"/v1/vpn-connections/{self.side.connection}")["carrying"]
         return None if name is None else int(name[-1])
 
-    def until_up(self, *numbers: int, seconds: float = 60) -> None:
+    def until_up(self, *numbers: int, seconds: float = PATIENCE) -> None:
         """Until these tunnels (both, by default) are live: SAs, session and routes."""
         for number in numbers or (1, 2):
             try:
@@ -237,7 +239,7 @@ class VpnGateway:
                 name = f"{self.side.connection}-tunnel{number}"
                 raise AssertionError(f"{name} is not live in {seconds} s: {state}\n{self.log()}") from None
 
-    def until_carrying(self, number: int | None, seconds: float = 60) -> None:
+    def until_carrying(self, number: int | None, seconds: float = PATIENCE) -> None:
         """Until traffic takes this tunnel."""
         wait_until(
             lambda: self.carrying() == number, f"traffic of {self.side.connection} over {number}", seconds
@@ -294,7 +296,7 @@ class Probes:
         with self._lock:
             return self._series.outage(since, time.monotonic() - SETTLE_SECONDS)
 
-    def until_flowing(self, seconds: float = 60) -> None:
+    def until_flowing(self, seconds: float = PATIENCE) -> None:
         """Until every request of a second was answered, all of them sent after this call."""
         began = time.monotonic()
 

@@ -107,7 +107,7 @@ class DataCentre:
         told = self.core.ip(f"route show {network}")
         return next((n for n in (1, 2) if f"dev d{n}" in told), None)
 
-    def until_uses(self, network: str, number: int, seconds: float = 60) -> None:
+    def until_uses(self, network: str, number: int, seconds: float = 120) -> None:
         """Until the core sends over this device."""
         wait_until(
             lambda: self.uses(network) == number, f"the core sends to {network} over {number}", seconds

@@ -15,7 +15,7 @@ from tests.netns.namespaces import Namespace, wait_until
 
 CHARON = "/usr/lib/ipsec/charon"
 SWANCTL = "/usr/sbin/swanctl"
-LONG = 40.0
+LONG = 120.0
 
 # The TUN takes what is routed to it. charon's own routes go to a table that no packet is looked up in:
 # BGP and the tunnel's /30 say what the peer reaches through it, as with any route-based VPN.

@@ -180,7 +180,7 @@ class Both:
     def until_whole(self) -> None:
         """Until both tunnels are live, have routes, and traffic takes the first, both ways."""
         self.ours.until_up()
-        wait_until(lambda: self.paths() == ["conn1-tunnel1", "conn1-tunnel2"], "routes over both", 60)
+        wait_until(lambda: self.paths() == ["conn1-tunnel1", "conn1-tunnel2"], "routes over both", 120)
         self.ours.until_carrying(1)
         self.theirs.until_uses(NEAR.network, 1)
 
@@ -201,7 +201,7 @@ class Both:
             ike = self.ours.ipsec(1)["ike"]
             return bool(ike and ike["children"]) and self.sa(what) != former
 
-        wait_until(renewed, f"the {what} SA is replaced", 90)
+        wait_until(renewed, f"the {what} SA is replaced", 120)
 
     def rekey(self, what: str) -> None:
         """Have the peer renew it."""
