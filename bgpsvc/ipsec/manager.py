@@ -243,8 +243,8 @@ class Tunnels:
                 action = kept.queue.popleft()
                 try:
                     answer = await self._carry_out(ident, kept, action)
-                except DriverError as error:
-                    answer = partial(kept.keeper.failed, action, error.cause, str(error))
+                except (DriverError, OSError) as error:
+                    answer = partial(kept.keeper.failed, action, _cause(error), str(error))
                 answer(self._clock())
                 if self._kept.get(ident) is not kept:
                     return  # it is being removed
@@ -274,6 +274,8 @@ class Tunnels:
     async def _remove(self, ident: SessionId) -> None:
         kept = self._kept.pop(ident)
         kept.queue.clear()
+        # Whoever wants it again by now was told what it was before.
+        self._on_change(IpsecChanged(ident, False, "not negotiated yet"))
         if kept.worker is not None:
             # What is half done cannot be undone safely: it ends, and then all of it is taken down.
             await kept.free.wait()
@@ -283,10 +285,15 @@ class Tunnels:
         assert self._driver is not None, "without a driver there is nothing to take down"
         try:
             await self._driver.take_down(ident)
-        except DriverError as error:
+        except (DriverError, OSError) as error:
             self._leaving[ident] = self._clock() + TAKE_DOWN_RETRY_S
             text = f"could not be taken down, tried again: {error}"
-            self._note(Log("ipsec.error", "error", ident, text, {"cause": error.cause.value}))
+            self._note(Log("ipsec.error", "error", ident, text, {"cause": _cause(error).value}))
+
+    async def _take_down_again(self, ident: SessionId) -> None:
+        async with self._changing:
+            if ident not in self._kept:
+                await self._take_down(ident)
 
     async def _run(self) -> None:
         while True:
@@ -299,7 +306,7 @@ class Tunnels:
                     self._drain(ident, kept)
             for ident in [ident for ident, at in self._leaving.items() if now >= at]:
                 del self._leaving[ident]
-                self._spawn(self._take_down(ident))
+                self._spawn(self._take_down_again(ident))
             if now >= self._poll_at and not self._reading:
                 self._spawn(self._poll())
 
@@ -323,6 +330,9 @@ class Tunnels:
         self._poll_at = self._polled_at + POLL_S
         try:
             found = await self._driver.sas()
+        except OSError as error:
+            log.warning("the SAs cannot be read: %s", error)
+            return
         finally:
             self._reading = False
             self._wake.set()
@@ -351,6 +361,11 @@ class Tunnels:
         if self._error is None:
             self._error = error
             self._broken.set()
+
+
+def _cause(error: DriverError | OSError) -> Cause:
+    """A full disk, or no more processes or descriptors, has no cause of its own, and is no defect."""
+    return error.cause if isinstance(error, DriverError) else Cause.OTHER
 
 
 def _unmade(tunnel: IpsecTunnel, now: float) -> IpsecState:

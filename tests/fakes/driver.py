@@ -79,9 +79,9 @@ class FakeDriver:
         self.held: dict[SessionId, tuple[IkeSa, ...]] = {}
         self.peers: dict[SessionId, str] = {}
         """`answers` (the default), `silent`, or a line of the log with which it refuses."""
-        self.broken: dict[SessionId, DriverError] = {}
+        self.broken: dict[SessionId, DriverError | OSError] = {}
         """What `bring_up` says of them."""
-        self.undead: dict[SessionId, DriverError] = {}
+        self.undead: dict[SessionId, DriverError | OSError] = {}
         """What `take_down` says of them."""
         self.down: set[SessionId] = set()
         """Tunnels whose charon is down."""
@@ -89,6 +89,7 @@ class FakeDriver:
         self.calls: list[tuple[float, str, SessionId | None]] = []
         self.stopped: bool | None = None
         self.slow_read: asyncio.Event | None = None
+        self.slow_end: asyncio.Event | None = None
         self._ids = itertools.count(1)
         self._timers: dict[SessionId, list[asyncio.TimerHandle]] = {}
 
@@ -118,6 +119,8 @@ class FakeDriver:
         self._called("take_down", tunnel)
         if tunnel in self.undead:
             raise self.undead[tunnel]
+        if self.slow_end is not None:
+            await self.slow_end.wait()
         self._end(tunnel, None)
         self.made.pop(tunnel, None)
 

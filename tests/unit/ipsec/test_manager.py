@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -141,6 +142,57 @@ async def test_a_tunnel_that_cannot_be_taken_down_is_tried_again(rig: Rig) -> No
     del rig.driver.undead[T1.id]
     await asyncio.sleep(TAKE_DOWN_RETRY_S + 1)
     assert set(rig.driver.made) == {T2.id}
+
+
+@simulated
+async def test_a_full_disk_or_no_more_processes_end_nothing(rig: Rig) -> None:
+    await rig.start()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    rig.driver.broken[T1.id] = rig.driver.undead[T2.id] = full
+    await rig.tunnels.apply({T1.id: replace(T1, mtu=1300)})
+    state = rig.tunnels.state(T1.id)
+    assert state is not None
+    assert state.last_error is not None
+    assert "No space left" in state.last_error.text
+    assert [log.subject for log in rig.logs if log.kind == "ipsec.error"] == [T2.id, T1.id]
+    sas = rig.driver.sas
+
+    async def no_more() -> dict[SessionId, tuple[IkeSa, ...]]:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    rig.driver.sas = no_more  # type: ignore[method-assign]
+    await asyncio.sleep(POLL_S * 2)
+    rig.driver.sas = sas  # type: ignore[method-assign]
+    rig.driver.broken.clear()
+    rig.driver.undead.clear()
+    await asyncio.sleep(TAKE_DOWN_RETRY_S * 2)
+    assert rig.driver.made == {T1.id: replace(T1, mtu=1300)}
+
+
+@simulated
+async def test_a_tunnel_that_comes_back_while_it_is_taken_down_again_is_made_after_that(rig: Rig) -> None:
+    await rig.start()
+    rig.driver.undead[T1.id] = DriverError(Cause.CHARON_DOWN, "charon does not answer")
+    await rig.tunnels.apply({T2.id: T2})
+    del rig.driver.undead[T1.id]
+    rig.driver.slow_end = asyncio.Event()
+    await asyncio.sleep(TAKE_DOWN_RETRY_S + 1)
+    wanting = asyncio.create_task(rig.tunnels.apply(BOTH))
+    await asyncio.sleep(1)
+    rig.driver.slow_end.set()
+    await wanting
+    assert set(rig.driver.made) == set(BOTH)
+
+
+@simulated
+async def test_a_removed_tunnel_is_told_to_be_down_and_one_that_comes_back_to_be_up_again(rig: Rig) -> None:
+    await rig.start()
+    await rig.tunnels.apply({T2.id: T2})
+    assert rig.told(T1.id) == [False, True, False]
+    await rig.tunnels.apply(BOTH)
+    await rig.until(lambda: rig.up(T1.id))
+    assert rig.told(T1.id)[-1]
+    assert all(rig.told(T2.id)[1:])
 
 
 @simulated
