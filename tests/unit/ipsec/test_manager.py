@@ -181,6 +181,7 @@ async def test_a_tunnel_that_comes_back_while_it_is_taken_down_again_is_made_aft
     await asyncio.sleep(1)
     rig.driver.slow_end.set()
     await wanting
+    await asyncio.sleep(1)
     assert set(rig.driver.made) == set(BOTH)
 
 
