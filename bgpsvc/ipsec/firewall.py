@@ -152,7 +152,8 @@ class Firewall:
     async def restore(self) -> None:
         """Make the table anew if somebody flushed it. DriverError."""
         async with self._busy:
-            if self._applied is not None and not await _exists():
+            # Without a tunnel there is no table, and none is missing.
+            if self._applied not in (None, render((), ())) and not await _exists():
                 log.warning("the nft table %s was gone; making it anew", TABLE)
                 await _nft("-f", "-", text=self._applied)
 
