@@ -30,7 +30,7 @@ def lab() -> Iterator[LabCommand]:
     """One lab for all tests: to make it takes longer than they do."""
     command = LabCommand()
     try:
-        up = command("up", "--via-api", "--peer", "bird", "--tunnels", "vxlan")
+        up = command("up", "--peer", "bird")
         assert up.returncode == 0, up.stderr
         assert "ok    PATCH /v1/vpn-gateways at gw1" in up.stderr
         yield command
@@ -124,6 +124,7 @@ def test_mistakes_that_only_the_daemon_can_find_have_their_line(cli: Cli, tmp_pa
 def test_secrets_come_from_files_and_are_only_revealed(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "all.yaml"
     cli("export", "-o", str(path))
+    former = cli("reveal", "vpn-connection", "conn1").stdout.splitlines()[1].split()[1]
     document = yaml.safe_load(path.read_text())
     ike = document["vpn_connections"][0]["tunnels"][0]["ike"]
     del ike["pre_shared_key"]
@@ -142,6 +143,9 @@ def test_secrets_come_from_files_and_are_only_revealed(cli: Cli, tmp_path: Path)
         "conn1",
         "-",
     ]
+    # The peer has the former one.
+    (tmp_path / "key").write_text(former)
+    cli("apply", "-f", str(path), "--yes")
 
 
 def test_a_token_is_of_use_until_it_is_revoked(cli: Cli, tmp_path: Path) -> None:
@@ -170,9 +174,8 @@ def test_the_health_check_of_the_containers_asks_over_the_socket(lab: LabCommand
         script = str(REPOSITORY / "containers" / "lab" / "healthy")
         return lab("exec", "gw1", "--", *where, sys.executable, "-P", script)
 
-    done = healthy()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "{'conn1-tunnel1': 'established', 'conn1-tunnel2': 'established'}\n"
+    wait_until(lambda: healthy().returncode == 0, "both sessions are up, whatever another test did to them")
+    assert healthy().stdout == "{'conn1-tunnel1': 'established', 'conn1-tunnel2': 'established'}\n"
     lab("fail", "1")
     try:
         wait_until(lambda: healthy().returncode == 1, "a session is down")
