@@ -100,6 +100,12 @@ class Gateway:
         self.charon = SystemCharon(self.namespace, directory / "charon")
         self.log_path = directory / "daemon.log"
         self.rest = Rest(directory / "state" / "api.sock")
+        # A connection for each request: on a slow machine the daemon may just be closing an idle one.
+        transport = httpx.HTTPTransport(
+            uds=str(directory / "state" / "api.sock"), limits=httpx.Limits(max_keepalive_connections=0)
+        )
+        self.rest.http.close()
+        self.rest.http = httpx.Client(transport=transport, base_url="http://bgpsvc", timeout=60)
         self._daemon: subprocess.Popen[bytes] | None = None
         self.namespace.veth("vpc", self.host, "eth0", [f"{side.inner}/16"])
         self.host.ip(f"address add {side.host}/16 dev eth0")
