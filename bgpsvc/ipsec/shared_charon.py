@@ -37,6 +37,7 @@ class SharedCharon:
         self._secret, self._loaded = _read(record)
         self._owners: dict[SessionId, tuple[str, ...]] = {}
         self._keys = asyncio.Lock()
+        self._saving = asyncio.Lock()
 
     async def survey(self, wanted: Collection[SessionId]) -> None:
         """Find out what charon has of ours; end and remove what is of no wanted tunnel. CharonError."""
@@ -51,7 +52,10 @@ class SharedCharon:
         self._loaded = {tunnel: known if names[tunnel] in keys else "" for tunnel, known in loaded.items()}
         for tunnel in ours.difference(wanted):
             log.info("removing what charon has of %s, which is no tunnel of ours any more", tunnel)
-            await self.remove(tunnel)
+            try:
+                await self.remove(tunnel)
+            except CharonRefused as error:
+                log.warning("what charon has of %s stays: %s", tunnel, error)  # the others need not wait
 
     async def load(
         self, tunnel: IpsecTunnel, placing: codec.Placing, all_tunnels: Collection[IpsecTunnel]
@@ -65,7 +69,7 @@ class SharedCharon:
             name = codec.connection_name(tunnel.id)
             await self.vici.load_conn(name, codec.connection(tunnel, placing))
             self._loaded[tunnel.id] = fingerprint
-            await asyncio.to_thread(self._save)
+            await self._save()
         return known is not None and known != fingerprint
 
     async def share_keys(self, tunnels: Iterable[IpsecTunnel]) -> None:
@@ -83,12 +87,14 @@ class SharedCharon:
         # The connection first: with it goes what makes charon negotiate anew when there is traffic.
         with suppress(CharonRefused):
             await self.vici.unload_conn(name)
-        await self.end(tunnel, wait=True)
-        with suppress(CharonRefused):
-            await self.vici.unload_shared(name)
-        self._owners.pop(tunnel, None)
-        if self._loaded.pop(tunnel, None) is not None:
-            await asyncio.to_thread(self._save)
+        try:
+            await self.end(tunnel, wait=True)
+        finally:
+            with suppress(CharonRefused):
+                await self.vici.unload_shared(name)
+            self._owners.pop(tunnel, None)
+            if self._loaded.pop(tunnel, None) is not None:
+                await self._save()
 
     async def end(self, tunnel: SessionId, *, wait: bool, ike_id: int | None = None) -> None:
         """End a tunnel's IKE SAs, or one. `wait`: give the peer time to confirm. CharonError."""
@@ -96,9 +102,11 @@ class SharedCharon:
         patience = GOODBYE_S if wait else 0
         await self.vici.terminate(ike=name, ike_id=ike_id, force=True, wait=patience)
 
-    def _save(self) -> None:
-        content = {"secret": self._secret.hex(), "loaded": self._loaded}
-        write_private(self._record, json.dumps(content, sort_keys=True))
+    async def _save(self) -> None:
+        # One after the other: each writes the same file, by way of the same other one.
+        async with self._saving:
+            content = {"secret": self._secret.hex(), "loaded": self._loaded}
+            await asyncio.to_thread(write_private, self._record, json.dumps(content, sort_keys=True))
 
 
 def _read(record: Path) -> tuple[bytes, dict[SessionId, str]]:

@@ -202,6 +202,7 @@ class Charon:
                 raise CharonLost("charon did not confirm the subscription to its events") from None
             raise
         self._listening = asyncio.create_task(_deliver(connection, early, on_event, on_lost))
+        self._listening.add_done_callback(lambda task: _ended(task, on_lost))
 
     async def close(self) -> None:
         """Close all connections; commands under way fail with CharonLost."""
@@ -226,6 +227,13 @@ async def _deliver(
         on_lost(str(error))
     finally:
         connection.abort()
+
+
+def _ended(task: asyncio.Task[None], on_lost: OnLost) -> None:
+    """A listener's defect ends the stream as well: then somebody has to listen anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("charon's events are not listened to any more", exc_info=error)
+        on_lost(f"an event of charon was not understood: {error!r}")
 
 
 class _Connection:

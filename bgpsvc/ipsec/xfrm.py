@@ -99,10 +99,14 @@ class Xfrm:
             self._wanted.pop(tunnel, None)
             self._placed.pop(tunnel, None)
             self._ascriber.set_tunnels(tuple(self._wanted.values()))
-            with contextlib.suppress(CharonLost):  # what it still has is removed when it answers
-                await self._charon.remove(tunnel)
-                await self._charon.share_keys(self._wanted.values())
-            await self._links.remove(tunnel)
+            try:
+                with contextlib.suppress(CharonLost):  # what it still has is removed when it answers
+                    await self._charon.remove(tunnel)
+                    await self._charon.share_keys(self._wanted.values())
+            except CharonRefused as error:
+                raise _error(error) from error
+            finally:
+                await self._links.remove(tunnel)
         self._locks.pop(tunnel, None)
 
     async def initiate(self, tunnel: SessionId) -> None:
@@ -142,10 +146,16 @@ class Xfrm:
             self._attending.cancel()
             await asyncio.gather(self._attending, return_exceptions=True)
             self._attending = None
+        problems: list[BaseException | None] = []
         if not keep:
-            await asyncio.gather(*(self.take_down(tunnel) for tunnel in tuple(self._wanted)))
+            tunnels = tuple(self._wanted)
+            problems += await asyncio.gather(*map(self.take_down, tunnels), return_exceptions=True)
             await self._links.stop()
         await self._charon.vici.close()
+        for problem in problems:
+            # One that could not be removed kept none of the others.
+            if problem is not None:
+                raise problem
 
     def _want(self, tunnel: IpsecTunnel) -> None:
         self._wanted[tunnel.id] = tunnel
@@ -221,7 +231,12 @@ class Xfrm:
 
     def _heard(self, event: str, message: Mapping[str, Any]) -> None:
         mine = self._ascriber.tunnel_of(message) if event == "log" else None
-        for signal in codec.signals(event, message, time.time(), mine):
+        try:
+            signals = codec.signals(event, message, time.time(), mine)
+        except (KeyError, ValueError) as error:
+            log.warning("an event %s of charon was not understood: %r", event, error)
+            return
+        for signal in signals:
             if not isinstance(signal, CharonUp | CharonDown) and signal.tunnel in self._wanted:
                 self._on_signal(signal)
 

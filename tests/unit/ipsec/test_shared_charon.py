@@ -29,6 +29,8 @@ class FakeCharon:
         self.keys: dict[str, tuple[str, tuple[str, ...]]] = {"ike-office": ("x", ())}
         self.sas = {"office": 1}
         self.writes: list[str] = []
+        self.immortal: set[str] = set()
+        """Connections whose SAs go while charon ends them, once."""
 
     async def list_conns(self) -> list[dict[str, Any]]:
         return [{name: {}} for name in self.conns]
@@ -63,6 +65,9 @@ class FakeCharon:
     ) -> int:
         assert ike is not None
         assert ike not in self.conns or not wait, "with its connection it could begin anew"
+        if ike in self.immortal:
+            self.immortal.discard(ike)
+            raise CharonRefused("terminate", "not all matching SAs could be terminated")
         return self.sas.pop(ike, 0)
 
 
@@ -87,6 +92,18 @@ def test_a_restarted_daemon_loads_nothing_that_is_there(tmp_path: Path) -> None:
     fake.writes.clear()
     assert asyncio.run(load(shared(tmp_path, fake), tunnel(1), tunnel(2))) == [False, False]
     assert fake.writes == []
+
+
+def test_tunnels_that_change_at_once_are_all_remembered(tmp_path: Path) -> None:
+    many = [tunnel(1, id=SessionId(f"conn{number}-tunnel1")) for number in range(40)]
+
+    async def work() -> None:
+        charon = shared(tmp_path, FakeCharon())
+        await asyncio.gather(*(charon.load(item, PLACING, many) for item in many))
+        await asyncio.gather(*(charon.remove(item.id) for item in many[1:]))
+
+    asyncio.run(work())
+    assert list(json.loads((tmp_path / "xfrm.json").read_text())["loaded"]) == [many[0].id]
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,20 @@ def test_events_come_in_order_and_the_loss_is_told_once(tmp_path: Path) -> None:
     with_charon(tmp_path, lambda *_: {}, scenario)
 
 
+def test_a_listener_that_fails_leaves_nobody_believing_in_its_stream(tmp_path: Path) -> None:
+    def on_event(_name: str, _content: Mapping[str, Any]) -> None:
+        raise ZeroDivisionError
+
+    async def scenario(fake: FakeCharon, client: Charon) -> None:
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        await client.listen(on_event, lost.set_result)
+        fake.tell("log", {"msg": "one"})
+        assert "ZeroDivisionError" in await asyncio.wait_for(lost, 10)
+        await client.listen(lambda *_: None, lambda _reason: None)
+
+    with_charon(tmp_path, lambda *_: {}, scenario)
+
+
 def test_closing_is_no_loss(tmp_path: Path) -> None:
     async def scenario(_fake: FakeCharon, client: Charon) -> None:
         lost: list[str] = []

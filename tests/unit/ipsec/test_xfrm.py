@@ -43,8 +43,11 @@ class FakeSystem(FakeCharon):
         self.running = True
 
     def say(self, **message: str) -> None:
+        self.tell("log", message)
+
+    def tell(self, event: str, message: dict[str, Any]) -> None:
         assert self._told is not None
-        self._told[0]("log", message)
+        self._told[0](event, message)
 
     async def listen(self, on_event: Any, on_lost: Any) -> None:
         if not self.running:
@@ -207,6 +210,52 @@ def test_what_a_former_daemon_had_and_nobody_wants_is_removed(bench: Bencher) ->
     charon, links = bench(one, keep=True)
     assert ours(charon) == {"bgpsvc-conn1-tunnel1"}
     assert list(links.made) == [ONE.id]
+
+
+def test_what_charon_refuses_to_end_is_said_and_keeps_nothing_else(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE, TWO])
+        for item in (ONE, TWO):
+            await b.driver.bring_up(item)
+        b.charon.immortal = {"bgpsvc-conn1-tunnel1"}
+        with pytest.raises(DriverError, match="not all matching SAs could be terminated"):
+            await b.driver.take_down(ONE.id)
+        assert list(b.links.made) == [TWO.id]
+        await b.driver.take_down(ONE.id)  # what was in its way is gone by now
+        await b.driver.bring_up(ONE)
+        b.charon.immortal = {"bgpsvc-conn1-tunnel1"}
+        with pytest.raises(DriverError, match="not all matching SAs could be terminated"):
+            await b.driver.stop(keep=False)
+        assert not b.links.made
+        assert not ours(b.charon)
+        assert set(b.charon.keys) == {"ike-office"}
+
+    bench(body)
+
+
+def test_an_sa_that_nobody_wants_and_charon_keeps_delays_no_tunnel(bench: Bencher) -> None:
+    async def one(b: Bench) -> None:
+        await b.driver.start([ONE])
+        await b.driver.bring_up(ONE)
+
+    async def other(b: Bench) -> None:
+        b.charon.immortal = {"bgpsvc-conn1-tunnel1"}
+        await b.driver.start([TWO])
+        await b.driver.bring_up(TWO)
+
+    bench(one, keep=True)
+    charon, _ = bench(other, keep=True)
+    assert "bgpsvc-conn1-tunnel2" in ours(charon)
+
+
+def test_an_event_that_is_not_understood_ends_nothing(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE])
+        b.charon.tell("ike-updown", {"up": "yes", "bgpsvc-conn1-tunnel1": {"uniqueid": "x"}})
+        b.charon.say(**{"group": "IKE", "msg": "heard", "ikesa-name": "bgpsvc-conn1-tunnel1"})
+        assert Logged(ONE.id, "IKE", "heard") in b.told
+
+    bench(body)
 
 
 def test_lines_of_others_are_not_told_and_those_of_a_peer_that_begins_are(bench: Bencher) -> None:
