@@ -149,8 +149,8 @@ class Side:
         return [name for name in names if name.startswith(OURS)]
 
     def processes(self, word: str) -> list[int]:
-        """The daemon's descendants with this word in their command line."""
-        return sorted(pid for pid, command in marked(self.mark).items() if word in command)
+        """Processes of the gateway with this word in their command line, whoever started them."""
+        return sorted(pid for pid, command in self.gateway.processes().items() if word in command)
 
     def patch_tunnel(self, number: int, **ike: Any) -> None:
         """Change the IKE section of a tunnel; its secrets stay unless they are given."""
@@ -163,6 +163,8 @@ class Side:
         for pid in marked(self.mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # The charons too, which outlive the daemon, before the folders go that tell of them.
+        self.gateway.end_processes()
         if self._daemon is not None:
             self._daemon.wait()
 

@@ -145,24 +145,12 @@ class VpnGateway:
 
     def _end_processes(self) -> None:
         """Everything that descends from the daemon; charons too, which take whatever end they get."""
-        while found := self._inside():
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+        for pid in marked(self._mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.namespace.end_processes()
         if self.daemon is not None:
             self.daemon.wait()
-
-    def _inside(self) -> set[int]:
-        """Living processes that the daemon started, or that are in the gateway's namespace."""
-        here = os.fstat(self.namespace.fd).st_ino
-        found = set(marked(self._mark))
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if (entry / "ns/net").stat().st_ino == here:
-                        found.add(int(entry.name))
-        return {pid for pid in found if _runs(pid)}
 
     # The daemon -------------------------------------------------------------------------------
 
@@ -205,7 +193,7 @@ class VpnGateway:
     def charon(self, number: int) -> int:
         """Pid of the charon of a tunnel: the one that holds the TUN behind the tunnel's interface."""
         name = self.tunnel(number)["interface"]
-        for pid in self._inside():
+        for pid in self.namespace.processes():
             with contextlib.suppress(OSError):
                 for info in Path(f"/proc/{pid}/fdinfo").iterdir():
                     if f"iff:\t{name}\n" in info.read_text():
@@ -244,14 +232,6 @@ class VpnGateway:
         wait_until(
             lambda: self.carrying() == number, f"traffic of {self.side.connection} over {number}", seconds
         )
-
-
-def _runs(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 class Probes:

@@ -1,19 +1,23 @@
 """Anonymous network namespaces for tests: held by a file descriptor, gone with it, whatever happens.
 
 No name, no mount, no holder process: the kernel drops a namespace, its links and its routes when the
-last descriptor and process in it are gone, also if the test run is killed.
+last descriptor and process in it are gone, also if the test run is killed. Whoever lets go of one ends what
+still runs in it: charons of a daemon that was killed would keep it for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Self
 
 # The kernel tells of a lost carrier at once if a veth's ends have different interface indexes, and
@@ -58,8 +62,29 @@ class Namespace:
             raise
 
     def close(self) -> None:
-        """Let go of the namespace."""
+        """End what still runs in the namespace, and let go of it."""
+        self.end_processes()
         os.close(self.fd)
+
+    def processes(self) -> dict[int, str]:
+        """Living processes that are in the namespace: pid to command line."""
+        here = os.fstat(self.fd).st_ino
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    if (entry / "ns/net").stat().st_ino == here and _runs(entry):
+                        text = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                        found[int(entry.name)] = text.decode(errors="replace").strip()
+        return found
+
+    def end_processes(self) -> None:
+        """End all of them by force, those too that they start meanwhile."""
+        while found := self.processes().keys() - {os.getpid()}:
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +133,10 @@ class Namespace:
             self.ip(f"addr add {address} dev {name} {'nodad' if ':' in address else ''}")
         other.ip(f"link set {other_name} up")
         self.ip(f"link set {name} up")
+
+
+def _runs(process: Path) -> bool:
+    return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
