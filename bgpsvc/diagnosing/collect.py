@@ -288,6 +288,7 @@ def _session(
 def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Inside) -> Bgp:
     settings = session.settings
     hops = resource.ttl_security
+    heard = _heard_lately(sources, format_address(settings.peer_address))
     return Bgp(
         state=session.state,
         since=session.since + sources.wall,
@@ -303,20 +304,25 @@ def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Ins
         plain=inside.plain,
         signed=inside.signed,
         md5=inside.md5,
-        calls=_calls(sources, format_address(settings.peer_address), _md5_key(resource)),
+        calls=_calls(heard, _md5_key(resource)),
+        calls_ttl=None if heard is None else heard[8],
         flaps=session.flap_count,
     )
 
 
 def _calls(
-    sources: Sources, peer: str, key: bytes | None
+    heard: bytes | None, key: bytes | None
 ) -> Literal["unsigned", "signed", "signed_with_our_key"] | None:
-    heard = sources.heard(peer)
-    if heard is None or sources.clock() - heard[0] > CALLED_LATELY:
+    if heard is None:
         return None
-    if syn.signature(heard[1]) is None:
+    if syn.signature(heard) is None:
         return "unsigned"
-    return "signed_with_our_key" if key is not None and syn.signed_with(heard[1], key) else "signed"
+    return "signed_with_our_key" if key is not None and syn.signed_with(heard, key) else "signed"
+
+
+def _heard_lately(sources: Sources, peer: str) -> bytes | None:
+    heard = sources.heard(peer)
+    return None if heard is None or sources.clock() - heard[0] > CALLED_LATELY else heard[1]
 
 
 def _error(error: LastError | None, wall: float) -> BgpError | None:

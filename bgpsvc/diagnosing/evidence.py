@@ -146,6 +146,8 @@ class Bgp:
     md5: Md5Counters = Md5Counters()
     calls: Literal["unsigned", "signed", "signed_with_our_key"] | None = None
     """How the peer's own attempts to connect arrive; None if none was heard lately."""
+    calls_ttl: int | None = None
+    """And with which TTL."""
     flaps: int = 0
 
     @property

@@ -17,6 +17,7 @@ from bgpsvc.diagnosis import Check, Fact
 
 OPEN_ERROR, HOLD_TIMER, FSM_ERROR, CEASE = 2, 4, 5, 6
 BAD_PEER_AS = 2
+MAXIMUM_PREFIXES = 1
 LASTING = 600.0
 """Seconds for which an error about OPEN explains a session that is down: peers wait minutes before the
 next."""
@@ -111,10 +112,9 @@ def _about_open(e: Evidence, session: Bgp, note: BgpError) -> Check:
 def _transport(e: Evidence, session: Bgp) -> Check | None:
     """What the answer to a SYN says; None if the port is open."""
     tcp = session.tcp
+    if _too_far(session) is not None:
+        return _ttl(e, session)
     if tcp is None or tcp.answer in ("open", "failed"):
-        too_far = session.min_ttl is not None and tcp is not None and tcp.ttl is not None
-        if too_far and tcp.ttl < session.min_ttl:  # type: ignore[union-attr,operator]  # said by too_far
-            return _ttl(e, session)
         return None
     if tcp.answer == "refused":
         return check(
@@ -199,15 +199,24 @@ def _md5(e: Evidence, session: Bgp) -> Check:
     )
 
 
+def _too_far(session: Bgp) -> int | None:
+    """The TTL of the peer's packets, if TTL security drops them. A port may answer with another than its
+    daemon."""
+    if session.min_ttl is None:
+        return None
+    ttls = [session.calls_ttl, None if session.tcp is None else session.tcp.ttl]
+    return next((ttl for ttl in ttls if ttl is not None and ttl < session.min_ttl), None)
+
+
 def _ttl(e: Evidence, session: Bgp) -> Check:
-    assert session.tcp is not None
+    ttl = _too_far(session)
     return check(
         "bgp",
         "failed",
         "bgp_ttl_security",
-        f"the peer's packets arrive with TTL {session.tcp.ttl}, TTL security wants {session.min_ttl} or more",
+        f"the peer's packets arrive with TTL {ttl}, TTL security wants {session.min_ttl} or more",
         "Set TTL security at the peer too, so that it sends with TTL 255, or remove `bgp.ttl_security` here.",
-        Fact("TTL", local=f"{session.min_ttl} or more", remote=str(session.tcp.ttl)),
+        Fact("TTL", local=f"{session.min_ttl} or more", remote=str(ttl)),
         *_facts(e, session),
     )
 
@@ -218,6 +227,8 @@ def _ttl(e: Evidence, session: Bgp) -> Check:
 def _conversation(e: Evidence, session: Bgp) -> Check:
     """TCP works: what was said, or not."""
     note = session.notification
+    if note is not None and note.code == CEASE and note.sent and note.subcode != MAXIMUM_PREFIXES:
+        note = None  # our own doing, after which the session comes back
     if note is not None and note.code == HOLD_TIMER:
         who = "this side heard nothing" if note.sent else "the peer heard nothing from us"
         return check(
@@ -229,6 +240,9 @@ def _conversation(e: Evidence, session: Bgp) -> Check:
             "mtu).",
             *_facts(e, session),
         )
+    listens = session.tcp is not None and session.tcp.answer == "open"
+    if note is not None and _ceased(note) and session.passive and listens:
+        return _without_a_word(e, session)  # it is back since, and nobody calls
     if note is not None and _ceased(note):
         why = CEASES.get(note.subcode or 0, "without a reason")
         return check(

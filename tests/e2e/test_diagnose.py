@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,11 +84,14 @@ def document(**changes: Any) -> Json:
     }
     second: Json = {"interface": "t2"}
     bgp = [changes.pop("bgp1", {}), changes.pop("bgp2", {})]
-    policies = changes.pop("routing_policies", [])
+    others: Json = {}
+    for kind in ("routing_policies", "destination_routes"):
+        if kind in changes:
+            others[kind] = changes.pop(kind)
     made = configuration(NEAR, FAR, first, second, hold_time=HOLD_TIME, **changes)
     for tunnel, more in zip(made["vpn_connections"][0]["tunnels"], bgp, strict=True):
         tunnel["bgp"] = {**tunnel["bgp"], **more}
-    return {**copy.deepcopy(made), **({"routing_policies": policies} if policies else {})}
+    return {**copy.deepcopy(made), **others}
 
 
 class World:
@@ -153,6 +157,11 @@ class World:
         found = self.ours.rest.write("POST", "/v1/vpn-connections/conn1/diagnose", {"tunnel": number})
         (tunnel,) = found["tunnels"]
         return {**tunnel, "summary": found["summary"], "seconds": found["seconds"]}
+
+    def lives(self) -> list[int]:
+        """How often SAs and sessions were established."""
+        sessions = [self.ours.rest.get(f"/v1/bgp-sessions/conn1-tunnel{n}") for n in (1, 2)]
+        return [self.ours.ipsec(1)["established_count"], *(s["established_count"] for s in sessions)]
 
     def until(self, number: int, code: str, layer: str | None = None) -> Json:
         """Until a check has this code: the check. `layer` None: it is the first that fails."""
@@ -226,6 +235,18 @@ def test_nothing_is_wrong(world: World) -> None:
 
 
 # Tunnel 2: BGP, routes, interface ---------------------------------------------------------------
+
+
+def test_a_diagnosis_disturbs_nothing(world: World) -> None:
+    """Also not many of them, and at the same time."""
+    world.until_well(1)
+    world.until_well(2)
+    before = world.lives()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            found = list(pool.map(world.diagnose, (1, 2, 1, 2)))
+            assert [f["fault"] for f in found] == [None] * 4
+    assert world.lives() == before
 
 
 def test_the_command_line_says_the_same(world: World) -> None:
@@ -321,6 +342,15 @@ def test_tcp_md5_does_not_fit(world: World, ours: str | None, theirs: str | None
         world.route_daemon(2)
 
 
+def test_the_peer_does_not_know_of_ttl_security(world: World) -> None:
+    world.apply(bgp2={"ttl_security": 1})
+    try:
+        check = world.until(2, "bgp_ttl_security")
+        assert fact(check, "TTL")["local"] == "255 or more"
+    finally:
+        world.apply()
+
+
 def test_both_sides_are_passive(world: World) -> None:
     world.apply(bgp2={"passive": True})
     world.route_daemon(2, options="passive yes;")
@@ -394,6 +424,21 @@ def test_echo_requests_are_not_answered(world: World) -> None:
     with world.dropping("iifname t2 icmp type echo-request drop"):
         check = world.until(2, "echo_filtered", "data_path")
         assert check["outcome"] == "warning"
+
+
+def test_nothing_returns_through_a_tunnel_without_bgp(world: World) -> None:
+    world.apply(enable_bgp=False)
+    world.until(2, "no_static_routes")
+    route = {"name": "dc", "vpn_gateway": "gw", "destination": "60.0.0.0/8", "vpn_connection": "conn1"}
+    world.apply(enable_bgp=False, destination_routes=[route])
+    try:
+        world.until_well(2)
+        with world.dropping("iifname t2 icmp type echo-request drop"):
+            check = world.until(2, "no_reply")
+        assert fact(check, "echo requests")["value"] == "3 sent, 0 answered"
+    finally:
+        world.ours.rest.write("DELETE", "/v1/destination-routes/dc", status=202)
+        world.apply()
 
 
 def test_large_packets_do_not_pass(world: World) -> None:

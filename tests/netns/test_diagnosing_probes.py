@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bgpsvc.diagnosing import links, probes
+from bgpsvc.diagnosing import links, probes, syn
 from bgpsvc.diagnosing.evidence import Md5Counters
+from bgpsvc.diagnosing.hearing import Hearing
 from tests.netns.namespaces import Namespace
 
 HERE, THERE = "10.1.0.1", "10.1.0.2"
@@ -141,3 +142,27 @@ def test_links_addresses_and_ways(cable: Cable) -> None:
 
     with cable.here.entered():
         asyncio.run(look())
+
+
+def test_only_calls_from_tunnel_networks_to_bgp_are_heard(cable: Cable) -> None:
+    async def listen() -> None:
+        hearing = Hearing()
+        hearing.start()
+        try:
+            with cable.there.entered():
+                others = [
+                    probes.tcp_syn("t1", THERE, HERE, 179),
+                    probes.tcp_syn("t1", "169.254.9.2", "169.254.9.1", 180),
+                ]
+                await asyncio.gather(*others, probes.tcp_syn("t1", "169.254.9.2", "169.254.9.1", 179, b"key"))
+            assert hearing.last(THERE) is None
+            heard = hearing.last("169.254.9.2")
+            assert heard is not None
+            assert syn.signed_with(heard[1], b"key")
+        finally:
+            hearing.stop()
+
+    cable.here.ip("addr add 169.254.9.1/30 dev t1")
+    cable.there.ip("addr add 169.254.9.2/30 dev t1")
+    with cable.here.entered():
+        asyncio.run(listen())

@@ -273,6 +273,12 @@ CASES = (
     ),
     Case("bgp_ttl_security", "bgp", session(min_ttl=255), words="TTL 64"),
     Case(
+        "bgp_ttl_security",
+        "bgp",
+        session(min_ttl=255, plain=replace(OPEN, ttl=255), calls_ttl=1),
+        words="TTL 1,",
+    ),
+    Case(
         "bgp_wrong_asn",
         "bgp",
         session(
@@ -300,6 +306,9 @@ CASES = (
     Case("bgp_peer_silent", "bgp", session(notification=said(5, 1))),
     Case("bgp_peer_silent", "bgp", session()),
     Case("bgp_passive", "bgp", session(passive=True)),
+    Case("bgp_passive", "bgp", session(passive=True, notification=said(6, 3))),
+    Case("bgp_notification", "bgp", session(notification=said(6, 1)), words="(6,1)"),
+    Case("bgp_passive", "bgp", session(passive=True, notification=said(6, 2, sent=False))),
     Case(
         "bgp_not_established",
         "bgp",
