@@ -35,6 +35,8 @@ class SharedCharon:
         self.vici = Charon(charon_socket)
         self._record = record
         self._secret, self._loaded = _read(record)
+        self._outdated: set[SessionId] = set()
+        """Tunnels that may have SAs of former settings: in the file they count as unknown until those end."""
         self._owners: dict[SessionId, tuple[str, ...]] = {}
         self._keys = asyncio.Lock()
         self._saving = asyncio.Lock()
@@ -50,6 +52,7 @@ class SharedCharon:
         # "": it has a connection, of which it is not known what it says.
         loaded = {tunnel: self._loaded.get(tunnel, "") for tunnel in ours if names[tunnel] in held}
         self._loaded = {tunnel: known if names[tunnel] in keys else "" for tunnel, known in loaded.items()}
+        self._outdated &= self._loaded.keys()
         for tunnel in ours.difference(wanted):
             log.info("removing what charon has of %s, which is no tunnel of ours any more", tunnel)
             try:
@@ -60,7 +63,10 @@ class SharedCharon:
     async def load(
         self, tunnel: IpsecTunnel, placing: codec.Placing, all_tunnels: Collection[IpsecTunnel]
     ) -> bool:
-        """Give charon a tunnel's key and connection; True if there was one that said something else."""
+        """Give charon a tunnel's key and connection; True if there was one that said something else.
+
+        That is so until all its SAs were ended, whatever happens before that is done.
+        """
         fingerprint = codec.fingerprint(tunnel, placing, self._secret)
         known = self._loaded.get(tunnel.id)
         if known != fingerprint:
@@ -69,8 +75,10 @@ class SharedCharon:
             name = codec.connection_name(tunnel.id)
             await self.vici.load_conn(name, codec.connection(tunnel, placing))
             self._loaded[tunnel.id] = fingerprint
+            if known is not None:
+                self._outdated.add(tunnel.id)
             await self._save()
-        return known is not None and known != fingerprint
+        return tunnel.id in self._outdated
 
     async def share_keys(self, tunnels: Iterable[IpsecTunnel]) -> None:
         """Give charon the keys that it does not have, and those whose owners are others now. CharonError."""
@@ -93,6 +101,7 @@ class SharedCharon:
             with suppress(CharonRefused):
                 await self.vici.unload_shared(name)
             self._owners.pop(tunnel, None)
+            self._outdated.discard(tunnel)
             if self._loaded.pop(tunnel, None) is not None:
                 await self._save()
 
@@ -101,11 +110,15 @@ class SharedCharon:
         name = codec.connection_name(tunnel)
         patience = GOODBYE_S if wait else 0
         await self.vici.terminate(ike=name, ike_id=ike_id, force=True, wait=patience)
+        if ike_id is None and tunnel in self._outdated:
+            self._outdated.discard(tunnel)
+            await self._save()
 
     async def _save(self) -> None:
         # One after the other: each writes the same file, by way of the same other one.
         async with self._saving:
-            content = {"secret": self._secret.hex(), "loaded": self._loaded}
+            loaded = {ident: "" if ident in self._outdated else it for ident, it in self._loaded.items()}
+            content = {"secret": self._secret.hex(), "loaded": loaded}
             await asyncio.to_thread(write_private, self._record, json.dumps(content, sort_keys=True))
 
 

@@ -121,6 +121,23 @@ def test_what_was_changed_meanwhile_is_loaded_anew_and_told(tmp_path: Path, chan
     assert fake.keys[names(1)][0] == key.get_secret_value()
 
 
+def test_a_tunnel_counts_as_changed_until_its_sas_were_ended_whoever_is_killed_before(tmp_path: Path) -> None:
+    fake, changed = FakeCharon(), tunnel(1, ike={"pre_shared_key": "Another-Key-7"})
+    asyncio.run(load(shared(tmp_path, fake), tunnel(1)))
+    assert asyncio.run(load(shared(tmp_path, fake), changed)) == [True]
+
+    async def successor() -> list[bool]:
+        charon = shared(tmp_path, fake)
+        told = await load(charon, changed)
+        await charon.end(changed.id, wait=False, ike_id=7)
+        told += await load(charon, changed)
+        await charon.end(changed.id, wait=False)
+        return told + await load(charon, changed)
+
+    assert asyncio.run(successor()) == [True, True, False]
+    assert asyncio.run(load(shared(tmp_path, fake), changed)) == [False]
+
+
 def test_a_restarted_charon_is_given_everything_and_nothing_counts_as_changed(tmp_path: Path) -> None:
     asyncio.run(load(shared(tmp_path, FakeCharon()), tunnel(1), tunnel(2)))
     fresh = FakeCharon()
