@@ -125,7 +125,7 @@ def connection_tunnels(connection: Draft) -> Iterator[Fault]:
 
 
 def connection_traffic(connection: Draft) -> Iterator[Fault]:
-    """CIDR pairs belong to interesting-traffic mode, and several of them need IKEv2."""
+    """CIDR pairs belong to interesting-traffic mode, and several pairs of selectors need IKEv2."""
     mode = connection.get("routing_mode", str)
     local, remote = connection.count("local_cidrs"), connection.count("remote_cidrs")
     if mode is None or local is None or remote is None:
@@ -140,6 +140,19 @@ def connection_traffic(connection: Draft) -> Iterator[Fault]:
             )
     if mode == "interesting_traffic":
         yield from _traffic_pairs(connection)
+    else:
+        yield from _both_families(connection)
+
+
+def _both_families(connection: Draft) -> Iterator[Fault]:
+    """In destination mode each family has a pair of selectors (`ipsec.wanted`), and IKEv1 agrees on one."""
+    for tunnel in connection.sections("tunnels"):
+        ike, bgp = tunnel.section("ike"), tunnel.section("bgp")
+        if ike is None or ike.get("version", str) != "ikev1" or not tunnel.absent("interface"):
+            continue
+        if bgp is not None and not bgp.absent("ipv6"):
+            detail = "IPv4 and IPv6 are two pairs of selectors, and several need IKEv2"
+            yield Fault(ike.at("version"), detail, "ikev2, or no bgp.ipv6")
 
 
 def _traffic_pairs(connection: Draft) -> Iterator[Fault]:

@@ -145,6 +145,21 @@ def test_bgp_beside_interesting_traffic_is_a_second_pair_of_selectors() -> None:
     )
 
 
+def test_both_families_are_two_pairs_of_selectors() -> None:
+    inside = "bgp: {tunnel_cidr: 169.254.10.0/30, local_ip: 169.254.10.1, ipv6: {tunnel_cidr: 'fd00::/126', "
+    inside += "local_ip: 'fd00::1'}}"
+    tunnel = f"customer_gateway: peer1, {OLD}, {inside}"
+    assert problems(connection("conn1", tunnel, more="enable_bgp: true,")) == [
+        (
+            "vpn_connections[0].tunnels[0].ike.version",
+            "IPv4 and IPv6 are two pairs of selectors, and several need IKEv2",
+        )
+    ]
+    newer = f"customer_gateway: peer1, {KEY}, {inside}"
+    for accepted in (newer, f"{tunnel}, interface: t1", f"customer_gateway: peer1, {OLD}, {bgp(10)}"):
+        assert problems(connection("conn1", accepted, more="enable_bgp: true,")) == []
+
+
 def test_the_addresses_of_the_tunnel_are_a_pair_of_selectors() -> None:
     tunnel = f"customer_gateway: peer1, {KEY}, {bgp(10)}"
     text = HEAD + connection("conn1", tunnel, more=f"{TRAFFIC} enable_bgp: true,")
