@@ -16,7 +16,7 @@ from bgpsvc.effects import Log
 from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.choose import Choice, Wish, choose
 from bgpsvc.ipsec.leftovers import dismantle
-from bgpsvc.ipsec.manager import Tunnels
+from bgpsvc.ipsec.manager import NO_DRIVER, Tunnels
 from bgpsvc.ipsec.model import IpsecState, IpsecStatus
 from bgpsvc.ipsec.port import Driver, DriverError, OnSignal
 from bgpsvc.ipsec.probe import examine
@@ -60,7 +60,9 @@ class Tunnelling:
         self.choice = choice
         self._state_dir = state_dir
         driver = _driver(choice, charon_socket, state_dir, lambda signal: self._tunnels.hear(signal))
-        self._tunnels = Tunnels(driver, on_change, note)
+        # What was asked for needs no other reason than that.
+        why = choice.why if choice.missing else NO_DRIVER
+        self._tunnels = Tunnels(driver, on_change, note, no_driver=why)
         self._note = note
         self._problem: str | None = "being begun"
         self._since = time.time()

@@ -65,11 +65,14 @@ class Tunnels:
         on_change: OnChange,
         note: Note,
         clock: Callable[[], float] | None = None,
+        no_driver: str = NO_DRIVER,
     ) -> None:
+        """`no_driver`: why there is none, if there is none."""
         self._driver = None if driver is None or driver.name == "external" else driver
         self._on_change = on_change
         self._note = note
         self._clock = clock or steady_clock()
+        self._no_driver = no_driver
         self._kept: dict[SessionId, _Kept] = {}
         self._unmade: dict[SessionId, IpsecState] = {}
         """The tunnels, where there is no driver."""
@@ -133,7 +136,7 @@ class Tunnels:
         KeyError if there is no such tunnel, DriverError if there is no driver.
         """
         if self._driver is None:
-            raise DriverError(Cause.NO_DRIVER, NO_DRIVER)
+            raise DriverError(Cause.NO_DRIVER, self._no_driver)
         kept = self._kept[tunnel]
         kept.keeper.restart(self._clock())
         self._drain(tunnel, kept)
@@ -195,9 +198,9 @@ class Tunnels:
         before, self._unmade = self._unmade, {}
         for ident, tunnel in tunnels.items():
             known = before.get(ident)
-            self._unmade[ident] = known or _unmade(tunnel, now)
+            self._unmade[ident] = known or _unmade(tunnel, self._no_driver, now)
             if known is None:
-                self._on_change(IpsecChanged(ident, False, NO_DRIVER))
+                self._on_change(IpsecChanged(ident, False, self._no_driver))
 
     def _configure(
         self, ident: SessionId, tunnel: IpsecTunnel, driver: DriverName, now: float
@@ -368,16 +371,16 @@ def _cause(error: DriverError | OSError) -> Cause:
     return error.cause if isinstance(error, DriverError) else Cause.OTHER
 
 
-def _unmade(tunnel: IpsecTunnel, now: float) -> IpsecState:
+def _unmade(tunnel: IpsecTunnel, why: str, now: float) -> IpsecState:
     return IpsecState(
         tunnel=tunnel.id,
         driver="external",
         interface=tunnel.interface,
         status=IpsecStatus.IKE_SA_NOT_ESTABLISHED,
-        reason=NO_DRIVER,
+        reason=why,
         since=now,
         seen_at=now,
-        last_error=IpsecError(now, Cause.NO_DRIVER, NO_DRIVER),
+        last_error=IpsecError(now, Cause.NO_DRIVER, why),
     )
 
 

@@ -164,7 +164,22 @@ def test_a_daemon_that_makes_no_tunnels_says_so_where_some_are_wanted(
         await rig.tunnels.follow(intent())
         assert rig.tunnels.states() == {}
 
-    run(monkeypatch, story, choice=Choice("external", "no charon"))
+    run(monkeypatch, story, choice=Choice("external", "no charon", ("no charon",)))
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        (Choice("external", "asked for"), "it was started with --ipsec external"),
+        (Choice("external", "no tunnel can be made here: no charon", ("no charon",)), "here: no charon"),
+    ],
+)
+def test_who_makes_no_tunnels_says_why(monkeypatch: pytest.MonkeyPatch, choice: Choice, reason: str) -> None:
+    async def story(rig: Rig) -> None:
+        await rig.tunnels.start(made_intent)
+        assert rig.tunnels.state(T1, "conn1-tunnel1").reason.endswith(reason)
+
+    run(monkeypatch, story, choice=choice)
 
 
 def test_metrics_of_the_tunnels(monkeypatch: pytest.MonkeyPatch) -> None:

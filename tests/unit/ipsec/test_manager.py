@@ -391,7 +391,8 @@ def test_stop(keep: bool) -> None:
 def test_without_driver_every_tunnel_says_so(driver: FakeDriver | None) -> None:
     async def work() -> None:
         changes: list[IpsecChanged] = []
-        tunnels = Tunnels(driver, changes.append, lambda log: None, clock)
+        why = "no tunnel can be made here: no /dev/net/tun"
+        tunnels = Tunnels(driver, changes.append, lambda log: None, clock, why)
         await tunnels.start({T1.id: T1})
         await tunnels.apply(BOTH)
         await tunnels.apply(BOTH)
@@ -401,10 +402,11 @@ def test_without_driver_every_tunnel_says_so(driver: FakeDriver | None) -> None:
         assert state.status is IpsecStatus.IKE_SA_NOT_ESTABLISHED
         assert state.last_error is not None
         assert state.last_error.cause is Cause.NO_DRIVER
+        assert state.reason == state.last_error.text == "no tunnel can be made here: no /dev/net/tun"
         assert tunnels.driver == "external"
         await tunnels.apply({T2.id: T2})
         assert set(tunnels.states()) == {T2.id}
-        with pytest.raises(DriverError):
+        with pytest.raises(DriverError, match="no /dev/net/tun"):
             await tunnels.restart(T2.id)
         await tunnels.stop(keep=False)
 
