@@ -302,7 +302,13 @@ CASES = (
         session(notification=said(6, 3, sent=False), plain=TcpAnswer("refused", "reset", 64)),
         words="de-configured",
     ),
+    Case(
+        "bgp_refused",
+        "bgp",
+        session(notification=said(6, 2, sent=False, age=9999), plain=TcpAnswer("refused", "reset", 64)),
+    ),
     Case("bgp_notification", "bgp", session(notification=said(3, 5)), words="(3,5)"),
+    Case("bgp_peer_silent", "bgp", session(min_ttl=64)),
     Case("bgp_peer_silent", "bgp", session(notification=said(5, 1))),
     Case("bgp_peer_silent", "bgp", session()),
     Case("bgp_passive", "bgp", session(passive=True)),

@@ -9,7 +9,7 @@ import pytest
 from bgpsvc.diagnosing.codes import COMMON, FAULTS
 from bgpsvc.diagnosing.examine import EXAMINATIONS, STANDS_ON, examine, summarize
 from bgpsvc.diagnosis import LAYERS, Check, Layer
-from bgpsvc.ipsec.model import Cause
+from bgpsvc.ipsec.model import Cause, IpsecError
 from tests.unit.diagnosing.cases import CASES, IKE_SA, NOW, UP, WORKS, Case, failed, session, without_ike
 
 
@@ -38,6 +38,20 @@ def test_what_fails_is_the_first_fault_and_hides_what_stands_on_it(case: Case) -
     for check in diagnosis.checks:
         if case.layer in STANDS_ON[check.layer]:
             assert (check.outcome, check.code) == ("skipped", "layer_below_failed")
+
+
+def test_what_stands_on_a_skipped_layer_is_skipped_too() -> None:
+    checks = examine(without_ike(Cause.AUTHENTICATION_FAILED)).checks
+    skipped = [c.layer for c in checks if c.code == "layer_below_failed"]
+    assert skipped == ["phase2", "bgp", "routes", "data_path", "mtu"]
+    assert {c.summary for c in checks if c.layer in skipped} == {"not examined: phase 1 failed"}
+
+
+def test_what_failed_before_the_sa_was_renewed_is_over() -> None:
+    error = IpsecError(NOW - 500, Cause.PFS_MISMATCH, "the groups differ")
+    checks = examine(replace(WORKS, ipsec=replace(UP, last_error=error))).checks
+    (check,) = [c for c in checks if c.layer == "phase2"]
+    assert check.outcome == "ok"
 
 
 def test_every_code_has_a_case() -> None:
