@@ -174,6 +174,9 @@ class Keeper:
                 self._end_at = now + self._attempts.back_off()
             case Initiate():
                 self._attempts.failed(now)
+                if cause is not Cause.CHARON_DOWN and not self._bringing:
+                    # charon may have been told by others to forget the connection.
+                    self._bring_up()
         self._complain(IpsecError(now, cause, text))
         self._settle(now)
 

@@ -27,7 +27,8 @@ class SharedCharon:
     """Loads and removes. Remembers fingerprints of what was loaded, in a file, beyond the daemon's end.
 
     The file's secret makes them worthless for guessing a key, and charon is asked what it has: one that was
-    restarted has nothing, whatever the file says.
+    restarted has nothing, whatever the file says, and others may tell it to unload what is in none of theirs
+    (`swanctl --load-all`). SAs that stand go on then, and are still of the settings that the file tells.
     """
 
     def __init__(self, charon_socket: Path, record: Path) -> None:
@@ -49,9 +50,10 @@ class SharedCharon:
         ours = {tunnel for name in held | keys | running if (tunnel := codec.tunnel_of(name)) is not None}
         self._owners = {}
         names = {tunnel: codec.connection_name(tunnel) for tunnel in ours}
-        # "": it has a connection, of which it is not known what it says.
-        loaded = {tunnel: self._loaded.get(tunnel, "") for tunnel in ours if names[tunnel] in held}
-        self._loaded = {tunnel: known if names[tunnel] in keys else "" for tunnel, known in loaded.items()}
+        # "": it has a connection or SAs, of which it is not known what they say.
+        self._loaded = {
+            tunnel: self._loaded.get(tunnel, "") for tunnel in ours if names[tunnel] in held | running
+        }
         self._outdated &= self._loaded.keys()
         for tunnel in ours.difference(wanted):
             log.info("removing what charon has of %s, which is no tunnel of ours any more", tunnel)
@@ -69,16 +71,26 @@ class SharedCharon:
         """
         fingerprint = codec.fingerprint(tunnel, placing, self._secret)
         known = self._loaded.get(tunnel.id)
-        if known != fingerprint:
+        unloaded = known == fingerprint and bool(await self.missing([tunnel.id]))
+        if unloaded:
+            log.warning("others had charon unload the connection or key of %s: loading it again", tunnel.id)
+        if known != fingerprint or unloaded:
             self._owners.pop(tunnel.id, None)
             await self.share_keys(all_tunnels)
             name = codec.connection_name(tunnel.id)
             await self.vici.load_conn(name, codec.connection(tunnel, placing))
             self._loaded[tunnel.id] = fingerprint
-            if known is not None:
+            if known not in (None, fingerprint):
                 self._outdated.add(tunnel.id)
             await self._save()
         return tunnel.id in self._outdated
+
+    async def missing(self, tunnels: Collection[SessionId]) -> list[SessionId]:
+        """Of which of these charon lacks the connection or the key. CharonError."""
+        only = codec.connection_name(next(iter(tunnels))) if len(tunnels) == 1 else None
+        held = {name for entry in await self.vici.list_conns(only) for name in entry}
+        held &= set(await self.vici.get_shared())
+        return [tunnel for tunnel in tunnels if codec.connection_name(tunnel) not in held]
 
     async def share_keys(self, tunnels: Iterable[IpsecTunnel]) -> None:
         """Give charon the keys that it does not have, and those whose owners are others now. CharonError."""

@@ -32,8 +32,8 @@ from bgpsvc.model import SessionId
 
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 5.0
 """From one attempt to reach charon to the next: doubled each time. Trying costs one connect()."""
-CHECK_S = 30.0
-"""How often it is looked whether the MSS clamp is still there."""
+CHECK_S = 10.0
+"""How often it is looked whether the MSS clamp and our connections are still there."""
 log = logging.getLogger(__name__)
 
 
@@ -187,9 +187,18 @@ class Xfrm:
             await asyncio.wait((lost,), timeout=CHECK_S)
             try:
                 await self._links.check()
-            except DriverError as error:
+                await self._mend()
+            except (DriverError, CharonError) as error:
                 log.warning("%s", error)
         return lost.result()
+
+    async def _mend(self) -> None:
+        """Load again what others had charon unload. The SAs that stand are not touched."""
+        for ident in await self._charon.missing(tuple(self._placed)):
+            async with self._locks[ident]:
+                tunnel, placing = self._wanted.get(ident), self._placed.get(ident)
+                if tunnel is not None and placing is not None:
+                    await self._load_again(tunnel, placing)
 
     @staticmethod
     def _settled(first: asyncio.Future[None]) -> None:

@@ -202,6 +202,20 @@ def test_back_off_between_refusals() -> None:
     assert bench.told == [False]
 
 
+def test_a_refused_attempt_has_the_connection_loaded_again() -> None:
+    bench = Bench().made()
+    assert bench.at_deadline() == [Initiate(), Poll()]
+    bench.keeper.failed(Initiate(), Cause.OTHER, "CHILD_SA config 'bgpsvc-x' not found", bench.now)
+    assert bench.take() == [BringUp()]
+    bench.keeper.made(Made("ipsec-1", 1400, False), bench.now)
+    bench.keeper.seen((), bench.now)
+    assert bench.take() == [Poll()]
+    assert bench.after(BACKOFF_MOST_S)[:2] == [Initiate(), Poll()]
+    # Without a charon there is nothing to load it into, and somebody says when there is one.
+    bench.keeper.failed(Initiate(), Cause.CHARON_DOWN, "charon does not run", bench.now)
+    assert BringUp() not in bench.take()
+
+
 def test_success_resets_the_back_off() -> None:
     bench = Bench().made()
     for _ in range(4):

@@ -32,8 +32,8 @@ class FakeCharon:
         self.immortal: set[str] = set()
         """Connections whose SAs go while charon ends them, once."""
 
-    async def list_conns(self) -> list[dict[str, Any]]:
-        return [{name: {}} for name in self.conns]
+    async def list_conns(self, ike: str | None = None) -> list[dict[str, Any]]:
+        return [{name: {}} for name in self.conns if ike in (None, name)]
 
     async def list_sas(self) -> list[dict[str, Any]]:
         return [{name: {}} for name in self.sas]
@@ -145,11 +145,37 @@ def test_a_restarted_charon_is_given_everything_and_nothing_counts_as_changed(tm
     assert set(fresh.conns) == {"office", names(1), names(2)}
 
 
+def test_what_somebody_unloaded_is_loaded_again_and_the_sas_stay(tmp_path: Path) -> None:
+    async def life() -> None:
+        fake = FakeCharon()
+        charon = shared(tmp_path, fake)
+        await load(charon, tunnel(1), tunnel(2))
+        assert await charon.missing([tunnel(1).id, tunnel(2).id]) == []
+        # As swanctl --load-all does with what is in no file.
+        await fake.unload_conn(names(1))
+        await fake.unload_shared(names(1))
+        await fake.unload_conn(names(2))
+        fake.sas[names(1)] = 1
+        assert await charon.missing([tunnel(1).id, tunnel(2).id]) == [tunnel(1).id, tunnel(2).id]
+        for item in (tunnel(1), tunnel(2)):
+            assert await charon.load(item, PLACING, [tunnel(1), tunnel(2)]) is False
+        assert set(fake.conns) == {"office", names(1), names(2)}
+        assert set(fake.keys) == {"ike-office", names(1), names(2)}
+        # A daemon that comes later knows what the SAs were negotiated with, though the connection is gone.
+        await fake.unload_conn(names(1))
+        assert await load(shared(tmp_path, fake), tunnel(1), tunnel(2)) == [False, False]
+        await fake.unload_conn(names(1))
+        other = tunnel(1, ike={"encryption": "aes"})
+        assert await load(shared(tmp_path, fake), other, tunnel(2)) == [True, False]
+
+    asyncio.run(life())
+
+
 def test_a_connection_without_its_key_or_without_a_record_is_loaded_again(tmp_path: Path) -> None:
     fake = FakeCharon()
     asyncio.run(load(shared(tmp_path, fake), tunnel(1), tunnel(2)))
     del fake.keys[names(1)]
-    assert asyncio.run(load(shared(tmp_path, fake), tunnel(1), tunnel(2))) == [True, False]
+    assert asyncio.run(load(shared(tmp_path, fake), tunnel(1), tunnel(2))) == [False, False]
     assert fake.keys[names(1)][0] == KEY
     (tmp_path / "xfrm.json").unlink()
     assert asyncio.run(load(shared(tmp_path, fake), tunnel(1), tunnel(2))) == [True, True]

@@ -168,6 +168,26 @@ def test_a_restarted_charon_is_given_its_connections_again(bench: Bencher) -> No
     bench(body)
 
 
+def test_connections_that_somebody_unloads_are_noticed(
+    bench: Bencher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xfrm, "CHECK_S", 0.001)
+
+    async def body(b: Bench) -> None:
+        await b.driver.start([ONE, TWO])
+        for item in (ONE, TWO):
+            await b.driver.bring_up(item)
+        b.told.clear()
+        await b.charon.unload_conn("bgpsvc-conn1-tunnel1")
+        await b.charon.unload_shared("bgpsvc-conn1-tunnel2")
+        async with asyncio.timeout(20):
+            while len(ours(b.charon)) < 2 or "bgpsvc-conn1-tunnel2" not in b.charon.keys:
+                await asyncio.sleep(0.001)
+        assert b.told == []
+
+    bench(body)
+
+
 def test_a_charon_that_comes_later_is_waited_for(bench: Bencher) -> None:
     async def body(b: Bench) -> None:
         await b.driver.start([ONE])  # returns though there is no charon
