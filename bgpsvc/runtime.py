@@ -160,6 +160,7 @@ class Runtime:
         # From here on nobody looks: that our own interfaces go is nothing to repair.
         asyncio.get_running_loop().remove_reader(self._monitor.fileno())
         await self.tunnelling.stop(keep)
+        self.speakers.release()
         self._close_kernel()
         if self._namespace is not None:
             self._namespace.close()

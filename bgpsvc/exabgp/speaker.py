@@ -51,7 +51,7 @@ class Speakers:
         self._lock = -1
 
     def claim(self) -> None:
-        """Take the state directory for ourselves, until `stop`. StateDirInUse if another daemon has it."""
+        """Take the state directory for ourselves, until `release`. StateDirInUse if another daemon has it."""
         if self._lock >= 0:
             return
         self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,6 +130,9 @@ class Speakers:
     async def stop(self, keep_running: bool) -> None:
         """Within three seconds. `keep_running` leaves the speakers and their sessions to the next daemon."""
         await asyncio.gather(*(speaker.stop(keep_running) for speaker in self._speakers.values()))
+
+    def release(self) -> None:
+        """Leave the state directory to others: nothing of ours uses it any more."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -187,6 +187,7 @@ def run(
                 await scenario(speakers, recorder)
         finally:
             await speakers.stop(keep_running=False)
+            speakers.release()
 
     inside(where.gateway, lambda: asyncio.run(main()))
 

@@ -317,6 +317,7 @@ def test_a_new_daemon_adopts_what_the_killed_one_left(where: Site) -> None:
         speakers.advertise(T1.id, before)
         await seen.until(lambda: len(peer.log.routes) == 2, "our routes")
         await speakers.stop(keep_running=True)
+        speakers.release()
 
     async def second(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([T1])
@@ -394,9 +395,17 @@ def test_another_process_with_the_pid_is_not_adopted(where: Site) -> None:
 
 def test_two_daemons_do_not_share_a_state_directory(where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
+        other = Speakers(where.state_dir, seen)
         await speakers.start([])
         with pytest.raises(StateDirInUse):
-            await Speakers(where.state_dir, seen).start([])
+            await other.start([])
+        # The rest of a daemon may go on after its speakers have ended: its tunnels do.
+        await speakers.stop(keep_running=False)
+        with pytest.raises(StateDirInUse):
+            other.claim()
+        speakers.release()
+        other.claim()
+        other.release()
 
     run(where, scenario)
 

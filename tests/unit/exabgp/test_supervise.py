@@ -142,6 +142,7 @@ async def speaking(
         yield speakers, played, process
     finally:
         await speakers.stop(keep_running=False)
+        speakers.release()
         server.close()
         for writer in played.accepted:
             writer.close()
