@@ -240,14 +240,14 @@ class Runtime:
         self._name_missing_interfaces()
         going = self.tunnelling.leaving(self.engine.intent)
         if not going:
-            await self.tunnelling.follow(self.engine.intent)
+            await self._follow_tunnels()
         try:
             await self._follow_sessions()
         finally:
             if going:
                 # Last, so that the peers hear that the sessions end, and no route leads there any more.
-                await self._until_unused(going)
-                await self.tunnelling.follow(self.engine.intent)
+                await self._until_left()
+                await self._follow_tunnels()
         # ExaBGP keeps a session whose record here was made anew: let it say again that it is up.
         await self.speakers.forget(made_anew)
 
@@ -264,11 +264,17 @@ class Runtime:
             self._drain()
             self._wake.set()
 
-    async def _until_unused(self, interfaces: Collection[str]) -> None:
-        """Until no nexthop of ours leads over these interfaces, or for long enough."""
+    async def _follow_tunnels(self) -> None:
+        await self.tunnelling.follow(self.engine.intent)
+        # One that was deleted, and is wanted again before it was taken down, goes on and tells nothing.
+        tunnels = self.engine.tunnels.values()
+        self.tunnelling.tell_again([t.session for t in tunnels if t.settings.made and t.ipsec_up is False])
+
+    async def _until_left(self) -> None:
+        """Until no nexthop of ours leads over interfaces that are to go, or for long enough."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UNUSED_SECONDS):
-                while self.engine.fib.over_links(self._indexes(interfaces)):
+                while self.engine.fib.over_links(self._indexes(self.tunnelling.leaving(self.engine.intent))):
                     await self._moved.wait()
 
     def _indexes(self, interfaces: Collection[str]) -> frozenset[int]:

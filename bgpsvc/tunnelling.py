@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from bgpsvc.effects import Log
@@ -66,7 +66,9 @@ class Tunnelling:
         self._note = note
         self._problem: str | None = "being begun"
         self._since = time.time()
-        self._started = asyncio.Event()
+        self._started = False
+        self._tried = asyncio.Event()
+        """Set while no attempt to begin is under way."""
         self._starting: asyncio.Task[None] | None = None
 
     async def start(self, intent: Callable[[], Intent]) -> None:
@@ -76,7 +78,8 @@ class Tunnelling:
         await asyncio.wait([self._starting], timeout=STARTED_SECONDS)
 
     async def _start(self, intent: Callable[[], Intent]) -> None:
-        while not self._started.is_set():
+        while not self._started:
+            self._tried.clear()
             try:
                 if self.choice.name != "userspace":
                     await dismantle(self._state_dir)
@@ -84,15 +87,25 @@ class Tunnelling:
             except (OSError, DriverError) as error:
                 self._problem = f"cannot be begun, tried again: {error}"
                 self._note(Log("ipsec.error", "error", "ipsec", f"the tunnels {self._problem}"))
+                self._tried.set()
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._problem = None
-                self._started.set()
+                self._started = True
+                self._tried.set()
 
     async def follow(self, intent: Intent) -> None:
-        """Make the tunnels those of an intent; those that stay as they are are not touched."""
-        await self._started.wait()
-        await self._tunnels.apply(ipsec_tunnels(intent))
+        """Make the tunnels those of an intent; those that stay as they are are not touched.
+
+        If they cannot be begun at all, the next attempt takes what is wanted then.
+        """
+        await self._tried.wait()
+        if self._started:
+            await self._tunnels.apply(ipsec_tunnels(intent))
+
+    def tell_again(self, tunnels: Collection[SessionId]) -> None:
+        """Tell `on_change` whether these are up, though that did not change."""
+        self._tunnels.tell_again(tunnels)
 
     def leaving(self, intent: Intent) -> frozenset[str]:
         """Interfaces that `follow` with this intent would take away."""

@@ -128,6 +128,15 @@ def test_a_daemon_that_is_killed_and_started_again_keeps_sas_and_traffic(pair: P
     assert two.events(*moves, after=before) == []
 
 
+def test_a_connection_that_is_deleted_and_made_again_at_once_comes_up(pair: Pair) -> None:
+    until_as_usual(pair)
+    one = pair[0]
+    (document,) = documents(one.number)["vpn_connections"]
+    one.rest.write("DELETE", CONNECTION, status=202)
+    one.rest.write("POST", "/v1/vpn-connections", document, status=201)
+    until_as_usual(pair)
+
+
 def test_a_deleted_connection_leaves_nothing_behind(pair: Pair) -> None:
     until_as_usual(pair)
     one, two = pair

@@ -109,6 +109,42 @@ def test_a_start_that_fails_is_told_and_tried_again(
     run(monkeypatch, story)
 
 
+def test_a_change_does_not_wait_for_tunnels_that_cannot_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(rig: Rig) -> None:
+        wanted = made_intent()
+        rig.driver.refusals = [OSError("no disk")] * 20
+        await rig.tunnels.start(lambda: wanted)
+        began = clock()
+        await rig.tunnels.follow(NOTHING)
+        assert clock() - began < RETRY_SECONDS
+        wanted = NOTHING
+        end = clock() + 60 * RETRY_SECONDS
+        while not rig.tunnels.ready(NOTHING)[0]:
+            assert clock() < end, "they are begun when they can be"
+            await asyncio.sleep(RETRY_SECONDS)
+        assert rig.driver.made == {}
+
+    run(monkeypatch, story)
+
+
+def test_a_tunnel_that_was_deleted_and_made_again_at_once_is_as_up_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(rig: Rig) -> None:
+        await rig.tunnels.start(made_intent)
+        await rig.until_up()
+        engine = Engine(made_intent(), 0.0)
+        for wanted in (NOTHING, made_intent()):
+            engine.reconfigure(wanted, 1.0)
+        rig.told.clear()
+        await rig.tunnels.follow(engine.intent)
+        assert rig.told == []
+        rig.tunnels.tell_again([ident for ident, t in engine.tunnels.items() if t.ipsec_up is False])
+        assert {change.tunnel: change.up for change in rig.told} == {T1: True, T2: True}
+
+    run(monkeypatch, story)
+
+
 def test_the_rest_of_the_daemon_does_not_wait_for_ever_but_a_change_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
