@@ -37,7 +37,7 @@ PROGRAMS = (
     Path("/usr/libexec/strongswan/charon"),
     Path("/usr/lib/strongswan/charon"),
 )
-PACKAGES = "strongswan-charon libstrongswan-standard-plugins libcharon-extra-plugins"
+PACKAGES = "strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins"
 """Names of Debian's packages that have what is needed."""
 TABLE = 0x2FFFFFFF
 """Routing table that charon's policy routes go to: of the service's own range, and used by nothing else."""
@@ -53,6 +53,9 @@ _USED = (
 )
 """Of several plugins that have an algorithm charon takes the first. Those that use the processor's own
 instructions come before strongSwan's portable ones: twice the throughput, a shorter rekeying."""
+_ENVIRONMENT = {"STRONGSWAN_CONF": "charon.conf"}
+_ENVIRON = b"STRONGSWAN_CONF=charon.conf"
+"""The same as it is in the kernel: by this and its folder a charon of ours is known."""
 _DIGEST_SIZE = 5
 _SCRIPT = """\
 trap '' XFSZ
@@ -214,7 +217,7 @@ class CharonProcess(Process):
                 stdout=errors,
                 stderr=errors,
                 cwd=home.path,
-                env={"PATH": os.environ.get("PATH", os.defpath), "STRONGSWAN_CONF": "charon.conf"},
+                env={"PATH": os.environ.get("PATH", os.defpath), **_ENVIRONMENT},
                 # A ^C or a closed terminal of the daemon is none of charon's business.
                 start_new_session=True,
             )
@@ -257,6 +260,29 @@ class CharonProcess(Process):
         """How it ended, with the last line that it left behind if it gave up by itself."""
         how, last = self.how_it_ended(), last_line(self.home.errors)
         return f"{how}: {last}" if last and "status" in how else how
+
+
+async def end_strays(home: Home) -> None:
+    """End charons of a folder that no record names: of a daemon that was killed just as it started one.
+
+    Such a one has no connection, but it keeps its ports, and another in its folder from starting.
+    """
+    for pid in _in_folder(home.path):
+        with contextlib.suppress(ProcessLookupError):
+            await Process(pid, os.pidfd_open(pid), None).end(STOP_TIMEOUT_S)
+
+
+def _in_folder(path: Path) -> list[int]:
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        folder = path.stat()
+        for entry in Path("/proc").glob("[0-9]*"):
+            # Some are other users', and some end meanwhile.
+            with contextlib.suppress(OSError):
+                here = os.path.samestat((entry / "cwd").stat(), folder)
+                if here and _ENVIRON in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
 
 
 def recorded_tunnel(record: Mapping[str, Any]) -> SessionId | None:

@@ -173,13 +173,16 @@ async def _nft(*arguments: str, text: str = "") -> str:
     program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{_SEARCHED}")
     if program is None:
         raise DriverError(Cause.OTHER, "nft is missing: install the package nftables")
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise DriverError(Cause.OTHER, f"{program} cannot be run: {error.strerror}") from error
     output, errors = await process.communicate(text.encode())
     if process.returncode:
         said = " ".join(errors.decode("utf-8", "replace").split())[:300]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bgpsvc.ipsec.charon import CharonProcess, Home, free_pid_file
+from bgpsvc.ipsec.charon import CharonProcess, Home, end_strays, free_pid_file
 from bgpsvc.ipsec.model import Cause
 from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec.ports import Ports
@@ -169,18 +169,23 @@ class Instance:
 
     async def _launch(self) -> CharonProcess:
         """A charon that answers and is prepared. DriverError, OSError."""
+        adopted = self._process
+        if adopted is not None:
+            # Before its turn: one that hangs keeps nobody else waiting.
+            await self._wait_for_answer(adopted, SILENT_TIMEOUT_S)
         async with self._launcher.turn:
-            process = self._process
+            process = adopted
             if process is None:
-                process = self._start()
-            await self._wait_for_answer(process)
+                process = await self._start()
+                await self._wait_for_answer(process, START_TIMEOUT_S)
             if not self._launcher.own_run:
                 free_pid_file(process.pid)
             await self._prepare(process)
         return process
 
-    def _start(self) -> CharonProcess:
+    async def _start(self) -> CharonProcess:
         launcher = self._launcher
+        await end_strays(self.home)
         if not launcher.own_run:
             free_pid_file(None)
         self._process = process = CharonProcess.start(
@@ -189,11 +194,11 @@ class Instance:
         log.info("started the charon of %s, pid %d", self.tunnel, process.pid)
         return process
 
-    async def _wait_for_answer(self, process: CharonProcess) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+    async def _wait_for_answer(self, process: CharonProcess, patience: float) -> None:
+        deadline = time.monotonic() + patience
         while True:
             try:
-                await self.charon.version()
+                await self.charon.request("version", limit=max(deadline - time.monotonic(), _POLL_S))
                 return
             except CharonLost as error:
                 if not process.running:

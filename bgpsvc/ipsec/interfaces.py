@@ -83,8 +83,13 @@ def attempt(what: str) -> Iterator[None]:
 
 
 async def find(name: str) -> Link | None:
-    """The interface of a name."""
-    return next((link for link in await _links() if link.name == name), None)
+    """The interface of a name. DriverError."""
+    with attempt(f"the interface {name} cannot be looked for"), suppress_code(errno.ENODEV):
+        async with AsyncIPRoute() as route:
+            # Not all are read: that takes long where there are thousands.
+            (message,) = await route.link("get", ifname=name)
+            return _link(message)
+    return None
 
 
 async def ours() -> list[Link]:
@@ -113,13 +118,14 @@ def _link(message: Any) -> Link:
 
 
 def tun_of(pid: int) -> str | None:
-    """Name of the TUN that a process has open, None if it has none. OSError if it can't be looked at."""
+    """Name of the TUN that a process has open, None if it has none. DriverError if it can't be looked at."""
     folder = Path(f"/proc/{pid}/fdinfo")
-    for entry in folder.iterdir():
-        with suppress(FileNotFoundError):
-            for line in entry.read_text(encoding="utf-8").splitlines():
-                if line.startswith("iff:"):
-                    return line.removeprefix("iff:").strip()
+    with attempt("the TUN device of charon cannot be found"):
+        for entry in folder.iterdir():
+            with suppress(FileNotFoundError):
+                for line in entry.read_text(encoding="utf-8").splitlines():
+                    if line.startswith("iff:"):
+                        return line.removeprefix("iff:").strip()
     return None
 
 
@@ -154,19 +160,15 @@ async def path_mtu(remote: IPv4Address) -> int:
 # Making ----------------------------------------------------------------------------------------
 
 
-async def take_over(pid: int, name: str, tunnel: SessionId) -> str | None:
-    """Give the TUN of a process the tunnel's name and mark.
-
-    Returns the name that it had; None if it was taken over before. Idempotent. DriverError.
-    """
-    with attempt("the TUN device of charon cannot be found"):
-        present = tun_of(pid)
+async def take_over(pid: int, name: str, tunnel: SessionId) -> None:
+    """Give the TUN of a process the tunnel's name and mark. Idempotent. DriverError."""
+    present = tun_of(pid)
     if present is None:
         raise DriverError(
             Cause.INTERFACE_FAILED, "charon has no TUN device: its plugin kernel-libipsec failed"
         )
     if present == name:
-        return None
+        return
     await make_room(name)
     link = await find(present)
     if link is None:
@@ -176,7 +178,6 @@ async def take_over(pid: int, name: str, tunnel: SessionId) -> str | None:
             # Only an interface that is down can be renamed.
             await route.link("set", index=link.index, state="down")
             await route.link("set", index=link.index, ifname=name, ifalias=ALIAS + tunnel)
-    return present
 
 
 async def keep_name(name: str, tunnel: SessionId) -> None:
@@ -184,38 +185,30 @@ async def keep_name(name: str, tunnel: SessionId) -> None:
     link = await find(name)
     if link is None:
         with attempt(f"the placeholder {name} cannot be made"):
-            made = _make_persistent_tun(name)
-        if made:
-            await _mark_and_raise(name, PLACEHOLDER_ALIAS + tunnel)
-    elif link.placeholder and not link.up:
-        await _mark_and_raise(name, link.alias)
+            await _make_placeholder(name, PLACEHOLDER_ALIAS + tunnel)
+        link = await find(name)
+    if link is not None and link.placeholder and not link.up:
+        with attempt(f"the placeholder {name} cannot be set up"):
+            async with AsyncIPRoute() as route:
+                await _no_link_local(route, link.index)
+                await route.link("set", index=link.index, state="up")
 
 
-def _make_persistent_tun(name: str) -> bool:
-    """False if there is an interface of this name: another charon may just have taken it."""
+async def _make_placeholder(name: str, alias: str) -> None:
+    """Nothing is made if there is an interface of this name: another charon may just have taken it."""
     descriptor = os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         request = _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
         fcntl.ioctl(descriptor, _TUNSETIFF, request)
+        # It stays only from when it is known to be ours: if we are killed before, it goes.
+        async with AsyncIPRoute() as route:
+            await route.link("set", index=socket.if_nametoindex(name), ifalias=alias)
         fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
     except OSError as error:
-        if error.errno == errno.EBUSY:
-            return False
-        raise
+        if error.errno != errno.EBUSY:
+            raise
     finally:
         os.close(descriptor)
-    return True
-
-
-async def _mark_and_raise(name: str, alias: str) -> None:
-    link = await find(name)
-    if link is None:
-        raise DriverError(Cause.INTERFACE_FAILED, f"the interface {name} vanished")
-    with attempt(f"the interface {name} cannot be set up"):
-        async with AsyncIPRoute() as route:
-            await route.link("set", index=link.index, ifalias=alias)
-            await _no_link_local(route, link.index)
-            await route.link("set", index=link.index, state="up")
 
 
 async def make_xfrm(name: str, tunnel: SessionId, if_id: int, underlay: str | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bgpsvc.ipsec import interfaces
-from bgpsvc.ipsec.charon import TABLE, CharonProcess, Home, recorded_tunnel
+from bgpsvc.ipsec.charon import TABLE, CharonProcess, Home, end_strays, recorded_tunnel
 from bgpsvc.ipsec.firewall import Firewall
 from bgpsvc.model import SessionId
 
@@ -48,4 +48,5 @@ async def _end_charon(home: Home) -> None:
     process = CharonProcess.adopt(home)
     if process is not None:
         await process.stop()
+    await end_strays(home)
     home.remove()

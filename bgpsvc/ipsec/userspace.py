@@ -22,7 +22,6 @@ from pathlib import Path
 
 from bgpsvc.ipsec import codec, interfaces
 from bgpsvc.ipsec.charon import (
-    TABLE,
     CharonProcess,
     Home,
     can_have_own_run,
@@ -61,6 +60,8 @@ class _Kept:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     any_local: bool = False
     mtu: int | None = None
+    outdated: bool = False
+    """There may be SAs that were negotiated with former settings."""
 
 
 class Userspace:
@@ -89,7 +90,7 @@ class Userspace:
             await sweep(self._base.parent, wanted.keys())
             await self._get_launcher()
             for tunnel in wanted.values():
-                kept = self._keep(tunnel)
+                kept = self._kept.get(tunnel.id) or self._keep(tunnel)
                 if kept.instance.running:
                     kept.any_local = not await interfaces.has_address(tunnel.local)
                     kept.mtu = await _mtu(tunnel)
@@ -120,11 +121,13 @@ class Userspace:
 
     async def take_down(self, tunnel: SessionId) -> None:
         """See `ipsec.port.Driver.take_down`. DriverError."""
-        kept = self._kept.pop(tunnel, None)
+        kept = self._kept.get(tunnel)
         if kept is None:
             return
         async with kept.busy:
+            # It is kept until nothing of it is left: this is tried again if something stays.
             await self._end(kept)
+            self._kept.pop(tunnel, None)
         await self._apply_firewall()
 
     async def initiate(self, tunnel: SessionId) -> None:
@@ -143,6 +146,10 @@ class Userspace:
         name = None if ike_id is not None else codec.connection_name(tunnel)
         try:
             await kept.instance.charon.terminate(ike=name, ike_id=ike_id, force=force)
+            if ike_id is None and kept.outdated:
+                with contextlib.suppress(CharonRefused):  # another charon by now
+                    await kept.instance.charon.unload_shared(_outdated(tunnel))
+                kept.outdated = False
         except CharonError as error:
             raise DriverError(_cause(error), str(error)) from error
 
@@ -162,12 +169,15 @@ class Userspace:
 
     async def stop(self, keep: bool) -> None:
         """See `ipsec.port.Driver.stop`. DriverError, OSError."""
-        all_kept, self._kept = list(self._kept.values()), {}
+        all_kept = list(self._kept.values())
         if keep:
             await asyncio.gather(*(kept.instance.release() for kept in all_kept))
+            self._kept = {}
             return
         ended = await asyncio.gather(*(self._end(kept) for kept in all_kept), return_exceptions=True)
-        await interfaces.remove_rules(TABLE)
+        # What a former daemon left goes too, if the start did not come to that.
+        ended += await asyncio.gather(sweep(self._base.parent, ()), return_exceptions=True)
+        self._kept = {}
         await self._firewall.remove()
         (self._base / "secret").unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -225,9 +235,11 @@ class Userspace:
     async def _prepare(self, ident: SessionId, process: CharonProcess) -> None:
         """Give a charon's TUN the tunnel's name and addresses, and keep the name that charon knows it by."""
         tunnel = self._kept[ident].tunnel
-        former = await interfaces.take_over(process.pid, tunnel.interface, ident)
-        if former is not None:
-            process.has_tun(former)
+        present = interfaces.tun_of(process.pid)
+        if present not in (None, tunnel.interface):
+            # Before it has the other one: nobody could find out any more.
+            process.has_tun(present)
+        await interfaces.take_over(process.pid, tunnel.interface, ident)
         if process.tun is not None and process.tun != tunnel.interface:
             stale = [
                 link
@@ -260,16 +272,19 @@ class Userspace:
             text = f"tunnel {tunnel.id} has no pre-shared key: give it one"
             raise DriverError(Cause.NO_PRE_SHARED_KEY, text)
         wished = f"{key.id}/{codec.fingerprint(tunnel, placing, self._secret)}"
-        present = await charon.get_shared()
+        present, outdated = await charon.get_shared(), _outdated(tunnel.id)
+        kept.outdated = bool(set(present) - {wished})
         if present == [wished]:
             return False
+        if kept.outdated and outdated not in present:
+            # Until the SAs of the former settings are ended this tells whoever comes after us to do so.
+            await charon.load_shared(outdated, secrets.token_hex(), [outdated])
         await charon.load_conn(codec.connection_name(tunnel.id), codec.connection(tunnel, placing))
         # Its id says that connection and key are those, as soon as it is the only one.
         await charon.load_shared(wished, key.data, key.owners)
-        former = [ident for ident in present if ident != wished]
-        for ident in former:
+        for ident in set(present) - {wished, outdated}:
             await charon.unload_shared(ident)
-        return bool(former)
+        return kept.outdated
 
     async def _mend(self) -> None:
         """Make anew what somebody removed from under a charon, which does not notice."""
@@ -344,6 +359,7 @@ class Userspace:
                     f"neither {both} is on this machine, so the tunnels {kept.tunnel.id} and "
                     f"{other.tunnel.id} to {kept.tunnel.remote} cannot be told apart"
                 )
+                kept.mtu = None  # its packets are translated no more: rules for both would be refused
                 raise DriverError(Cause.INTERFACE_FAILED, text)
 
     async def _apply_firewall(self) -> None:
@@ -371,6 +387,11 @@ async def _mtu(tunnel: IpsecTunnel) -> int:
         return min(mtu, LARGEST_PACKET)
     except ValueError as error:
         raise DriverError(Cause.INTERFACE_FAILED, str(error)) from error
+
+
+def _outdated(tunnel: SessionId) -> str:
+    """Id of a key of no use; as long as charon has it there may be SAs of former settings."""
+    return f"{codec.connection_name(tunnel)}/outdated"
 
 
 def _cause(error: CharonError) -> Cause:

@@ -140,6 +140,46 @@ def test_a_killed_daemon_leaves_tunnels_that_its_successor_adopts(connected: Pai
     assert left.bring_up(tunnel("left", 1, ike={"pre_shared_key": "Another-Key-7"})).renewed
 
 
+def test_changed_settings_are_negotiated_also_by_the_successor_of_who_loaded_them(connected: Pair) -> None:
+    left, changed = connected.nodes["left"], tunnel("left", 1, ike={"pre_shared_key": "Another-Key-7"})
+    assert left.bring_up(changed).renewed
+    left.restart()
+    left.call("start", (changed, TUNNELS[2]))
+    assert left.bring_up(changed).renewed
+    left.call("terminate", IDS[1], True)
+    assert not left.bring_up(changed).renewed
+    assert not left.bring_up(TUNNELS[2]).renewed
+
+
+def test_a_charon_that_hangs_keeps_no_successor_from_the_other_tunnel(connected: Pair) -> None:
+    left, running = connected.nodes["left"], charons(connected)
+    os.kill(running[IDS[1]], signal.SIGSTOP)
+    since = len(left.signals)
+    left.restart()
+    left.call("start", (TUNNELS[0], TUNNELS[2]))
+    left.wait_charon(IDS[2], since)
+    assert not left.bring_up(TUNNELS[2]).renewed
+    assert charons(connected) == running
+    assert CharonUp((IDS[1],)) not in left.signals[since:]
+    os.kill(running[IDS[1]], signal.SIGKILL)
+    left.wait_charon(IDS[1], since)
+
+
+def test_a_charon_that_no_record_names_is_in_nobodys_way(connected: Pair) -> None:
+    left, running = connected.nodes["left"], charons(connected)
+    left.kill()
+    for record in (left.state_dir / "ipsec").glob("*/record.json"):
+        record.unlink()
+    left.restart()
+    since = len(left.signals)
+    left.call("start", (TUNNELS[0],))
+    assert not runs(running[IDS[2]])
+    left.bring_up(TUNNELS[0])
+    left.wait_charon(IDS[1], since)
+    assert not runs(running[IDS[1]])
+    assert left.namespace.ip("rule show").count("fwmark") == 1
+
+
 def test_a_successor_removes_what_is_not_wanted_any_more(connected: Pair) -> None:
     left = connected.nodes["left"]
     running = charons(connected)

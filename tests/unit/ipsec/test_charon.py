@@ -34,7 +34,7 @@ def test_the_program_is_found_or_its_packages_are_named(tmp_path: Path) -> None:
     program = installed(tmp_path)
     assert find_program([tmp_path / "missing", program]) == program
     with pytest.raises(
-        DriverError, match="install strongswan-charon libstrongswan-standard-plugins"
+        DriverError, match="install strongswan-charon strongswan-swanctl libstrongswan-standard-plugins"
     ) as caught:
         find_program([tmp_path / "missing"])
     assert caught.value.cause is Cause.CHARON_DOWN
