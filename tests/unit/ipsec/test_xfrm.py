@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class FakeSystem(FakeCharon):
         self.running = True
         self.asked = 0
         self.refused_again = asyncio.Event()
+        self.loaded = asyncio.Event()
         self._told: tuple[Callable[[str, dict[str, Any]], None], Callable[[str], None]] | None = None
 
     def stop(self) -> None:
@@ -41,6 +42,10 @@ class FakeSystem(FakeCharon):
 
     def start(self) -> None:
         self.running = True
+
+    async def load_conn(self, name: str, connection: Mapping[str, object]) -> None:
+        await super().load_conn(name, connection)
+        self.loaded.set()
 
     def say(self, **message: str) -> None:
         self.tell("log", message)
@@ -182,7 +187,8 @@ def test_connections_that_somebody_unloads_are_noticed(
         await b.charon.unload_shared("bgpsvc-conn1-tunnel2")
         async with asyncio.timeout(20):
             while len(ours(b.charon)) < 2 or "bgpsvc-conn1-tunnel2" not in b.charon.keys:
-                await asyncio.sleep(0.001)
+                b.charon.loaded.clear()
+                await b.charon.loaded.wait()
         assert b.told == []
 
     bench(body)
