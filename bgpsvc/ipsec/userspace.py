@@ -36,7 +36,7 @@ from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.mtu import tunnel_mtu
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
 from bgpsvc.ipsec.ports import free_ports, unused
-from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused, Message
+from bgpsvc.ipsec.vici import Charon, CharonError, CharonLost, CharonRefused, Message
 from bgpsvc.model import SessionId
 from bgpsvc.processes import write_private
 
@@ -274,7 +274,7 @@ class Userspace:
         wished = f"{key.id}/{codec.fingerprint(tunnel, placing, self._secret)}"
         present, outdated = await charon.get_shared(), _outdated(tunnel.id)
         kept.outdated = bool(set(present) - {wished})
-        if present == [wished]:
+        if present == [wished] and await _has_connection(charon, tunnel.id):
             return False
         if kept.outdated and outdated not in present:
             # Until the SAs of the former settings are ended this tells whoever comes after us to do so.
@@ -304,6 +304,22 @@ class Userspace:
                     await interfaces.keep_name(kept.instance.tun, kept.tunnel.id)
         except DriverError as error:
             log.warning("%s", error)
+        made = [kept for kept in self._kept.values() if kept.mtu is not None]
+        await asyncio.gather(*(self._load_again(kept) for kept in made))
+
+    async def _load_again(self, kept: _Kept) -> None:
+        """Give charon what others had it unload, as `swanctl --load-all` does; SAs are not touched."""
+        if not kept.instance.up or kept.busy.locked():
+            return
+        charon, ident = kept.instance.charon, kept.tunnel.id
+        async with kept.busy:
+            try:
+                if await charon.get_shared() and await _has_connection(charon, ident):
+                    return
+                log.warning("others had charon unload the connection or key of %s: loading it again", ident)
+                await self._load(kept)
+            except (CharonError, DriverError) as error:
+                log.warning("the connection of %s cannot be looked after: %s", ident, error)
 
     async def _sas_of(self, kept: _Kept) -> tuple[IkeSa, ...] | None:
         try:
@@ -387,6 +403,11 @@ async def _mtu(tunnel: IpsecTunnel) -> int:
         return min(mtu, LARGEST_PACKET)
     except ValueError as error:
         raise DriverError(Cause.INTERFACE_FAILED, str(error)) from error
+
+
+async def _has_connection(charon: Charon, tunnel: SessionId) -> bool:
+    name = codec.connection_name(tunnel)
+    return any(name in entry for entry in await charon.list_conns(name))
 
 
 def _outdated(tunnel: SessionId) -> str:
