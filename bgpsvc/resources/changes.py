@@ -119,6 +119,8 @@ def _touched(after: Intent, before: Mapping[Ref, Resource], made: Mapping[Ref, R
             if used not in context:
                 context[used] = None
                 waiting.append(used)
+    for ref in [ref for ref in context if ref[0] == "customer_gateways"]:
+        context.update(dict.fromkeys(_at_same_address(after, ref)))
     # Those that were put come last: where two collide, the rules blame the later one.
     order = sorted(context, key=lambda ref: (ref in made, ref))
     sections: dict[str, list[object]] = {key: [] for key in cross_rules.KINDS_IN_ORDER}
@@ -128,6 +130,15 @@ def _touched(after: Intent, before: Mapping[Ref, Resource], made: Mapping[Ref, R
             sections[ref[0]].append(draft_of(resource, ref))
     names = {key: after.of_kind(key) for key in cross_rules.KINDS_IN_ORDER}
     return PartialDraft({key: tuple(items) for key, items in sections.items()}, names)
+
+
+def _at_same_address(after: Intent, customer: Ref) -> Iterator[Ref]:
+    """Customer gateways with the address of this one, and the connections to them."""
+    resource = after.find(*customer)
+    for claim in claims(customer[0], resource) if resource is not None else ():
+        for other in after.index.owners[claim]:
+            yield other
+            yield from after.index.users.get(other, ())
 
 
 def _concerned(after: Intent, former: Resource | None, put: Ref) -> Iterator[Ref]:

@@ -100,11 +100,13 @@ def _of_gateway(item: VpnGateway) -> Iterator[Claim]:
         yield "address", address
 
 
+def _of_customer(item: CustomerGateway) -> Iterator[Claim]:
+    yield "peer", item.address
+
+
 def _of_connection(item: VpnConnection) -> Iterator[Claim]:
     for number, tunnel in enumerate(item.tunnels, 1):
         yield "interface", interface_of(item.name, number, tunnel)
-        if tunnel.interface is None:
-            yield "made", item.vpn_gateway, number, tunnel.customer_gateway
         if tunnel.bgp is not None:
             yield "tunnel", item.vpn_gateway, tunnel.bgp.tunnel_cidr
             if tunnel.bgp.ipv6 is not None:
@@ -117,6 +119,7 @@ def _of_connection(item: VpnConnection) -> Iterator[Claim]:
 _CLAIMS: Mapping[str, Callable[[Any], Iterator[Claim]]] = {
     "vpcs": _of_vpc,
     "vpn_gateways": _of_gateway,
+    "customer_gateways": _of_customer,
     "vpn_connections": _of_connection,
     "destination_routes": lambda item: iter((("destination", item.vpn_gateway, item.destination),)),
     "policy_routes": lambda item: iter(
@@ -127,14 +130,17 @@ _CLAIMS: Mapping[str, Callable[[Any], Iterator[Claim]]] = {
 
 
 def claims(kind: str, resource: Any) -> dict[Claim, None]:
-    """What a resource holds that no other may hold."""
+    """What a resource holds that others may not hold, or not for the same purpose."""
     of = _CLAIMS.get(kind)
     return {} if of is None else dict.fromkeys(of(resource))
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`users`: what refers to a resource. `owners`: who claims something, one unless a rule is broken."""
+    """`users`: what refers to a resource. `owners`: who claims something.
+
+    That is one unless a rule is broken; only a peer's address may be that of several customer gateways.
+    """
 
     users: Mapping[Ref, tuple[Ref, ...]]
     owners: Mapping[Claim, tuple[Ref, ...]]

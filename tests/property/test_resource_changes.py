@@ -17,7 +17,13 @@ from bgpsvc.resources.models import Intent, Resource
 from bgpsvc.resources.plain import configuration, parse, parse_all, reveal
 from tests.unit.resources.base import ROUTES
 
-BASE = intent_of(parse_all(configuration(load(ROUTES, "base").intent, reveal)))
+BASE_DOCUMENTS = configuration(load(ROUTES, "base").intent, reveal)
+for connection in BASE_DOCUMENTS["vpn_connections"]:
+    # The service makes the tunnels of these.
+    if connection["name"] in ("conn1", "legacy1"):
+        for tunnel in connection["tunnels"]:
+            del tunnel["interface"]
+BASE = intent_of(parse_all(BASE_DOCUMENTS))
 DOCUMENTS = configuration(BASE, reveal)
 NAMES = {kind.key: [*BASE.of_kind(kind.key), "other1", "other2"] for kind in KINDS}
 NETWORKS = [
@@ -36,11 +42,8 @@ def tunnels() -> st.SearchStrategy[list[dict[str, Any]]]:
     cidrs = st.sampled_from(["169.254.10", "169.254.20", "169.254.30"])
     bgp = cidrs.map(lambda net: {"tunnel_cidr": f"{net}.0/30", "local_ip": f"{net}.1"})
     tunnel = st.fixed_dictionaries(
-        {
-            "customer_gateway": st.sampled_from(NAMES["customer_gateways"]),
-            "interface": st.sampled_from(INTERFACES),
-            "bgp": bgp,
-        }
+        {"customer_gateway": st.sampled_from(NAMES["customer_gateways"]), "bgp": bgp},
+        optional={"interface": st.sampled_from(INTERFACES)},
     )
     return st.lists(tunnel, min_size=1, max_size=2)
 

@@ -109,21 +109,30 @@ def test_the_same_is_refused_when_it_comes_later() -> None:
     document = {
         "vpcs": [{"name": "vpc1", "cidrs": ["10.0.0.0/16"]}],
         "vpn_gateways": [{"name": "gw1", "vpc": "vpc1", "addresses": ["198.51.100.1", "198.51.100.3"]}],
-        "customer_gateways": [{"name": "peer1", "address": "198.51.100.2"}],
+        "customer_gateways": [
+            {"name": "peer1", "address": "198.51.100.2"},
+            {"name": "peer2", "address": "198.51.100.4"},
+            {"name": "peer3", "address": "198.51.100.2"},
+        ],
         "vpn_connections": [
-            {"name": "conn1", "vpn_gateway": "gw1", "tunnels": [{"customer_gateway": "peer1"}]}
+            {"name": "conn1", "vpn_gateway": "gw1", "tunnels": [{"customer_gateway": "peer1"}]},
+            {"name": "conn3", "vpn_gateway": "gw1", "tunnels": [{"customer_gateway": "peer2"}]},
         ],
     }
     intent = intent_of(parse_all(document, make_key=lambda: "k"))
     kind = KIND_OF["vpn_connections"]
     for tunnel, pointer in (
         ({"customer_gateway": "peer1"}, "/tunnels/0/customer_gateway"),
+        ({"customer_gateway": "peer3"}, "/tunnels/0/customer_gateway"),
         ({"customer_gateway": "peer1", "interface": "conn1-tunnel1"}, "/tunnels/0/interface"),
     ):
         second = parse(kind, {"name": "conn2", "vpn_gateway": "gw1", "tunnels": [tunnel]})
         with pytest.raises(InvalidDocument) as refused:
             with_changes(intent, [(kind, second)], ())
         assert [mistake.pointer for mistake in refused.value.mistakes] == [pointer]
+    moved = parse(KIND_OF["customer_gateways"], {"name": "peer2", "address": "198.51.100.2"})
+    with pytest.raises(InvalidDocument, match="the same public address"):
+        with_changes(intent, [(KIND_OF["customer_gateways"], moved)], ())
 
 
 TRAFFIC = "routing_mode: interesting_traffic, local_cidrs: [10.0.1.0/24], remote_cidrs: [172.16.0.0/16],"
