@@ -336,8 +336,9 @@ _LINES: tuple[tuple[re.Pattern[str], _Tell, bool], ...] = tuple(
         (r"received proposals: (.*)", _R._received),
         (r"configured proposals: (.*)", _R._configured),
         (
-            r"looking for (?:.* )?peer configs matching "
-            r"[^\[\]]*?(?:\[(?P<mine>[^\]]*)\])?\.\.\.[^\[\]]*\[(?P<peers>[^\]]*)\]",
+            # Bounded: ids are the peer's, who may choose one that takes long to look for a match in.
+            r"looking for [\w -]{0,40}peer configs matching "
+            r"[^\s\[\]]{1,60}?(?:\[(?P<mine>[^\]]*)\])?\.\.\.[^\s\[\]]{1,60}\[(?P<peers>[^\]]*)\]",
             _R._looked_for,
         ),
         (r"could not decrypt payloads", _R._undecodable),

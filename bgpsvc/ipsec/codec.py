@@ -26,6 +26,8 @@ Message = Mapping[str, Any]
 PREFIX = "bgpsvc-"
 """Begins the name of everything that is ours in a charon that others use too."""
 _FINGERPRINT_BYTES = 16
+LONGEST_LINE = 2000
+"""Characters of a line of charon's log that are read: peers choose what is in it, up to some KiB of an id."""
 
 
 def connection_name(tunnel: SessionId) -> str:
@@ -296,15 +298,17 @@ def _fresh(content: Message, what: str, now: float) -> IkeSa:
 
 
 def logged(message: Message, tunnel: SessionId | None = None) -> Logged | None:
-    """A line of charon's log, None if it is about no tunnel of ours."""
+    """A line of charon's log, cut to `LONGEST_LINE`; None if it is about no tunnel of ours."""
     mine = tunnel_of(message.get("ikesa-name")) or tunnel
     if mine is None:
         return None
     ike = message.get("ikesa-uniqueid")
-    return Logged(mine, message.get("group", ""), message.get("msg", ""), None if ike is None else int(ike))
+    text = message.get("msg", "")[:LONGEST_LINE]
+    return Logged(mine, message.get("group", ""), text, None if ike is None else int(ike))
 
 
-_ADDRESSES = re.compile(r"(\d+\.\d+\.\d+\.\d+)\[\d+\] to (\d+\.\d+\.\d+\.\d+)\[\d+\]")
+_ADDRESS = r"(\d{1,3}(?:\.\d{1,3}){3})\[\d{1,5}\]"
+_ADDRESSES = re.compile(f"{_ADDRESS} to {_ADDRESS}")
 _REMEMBERED = 256
 
 
@@ -335,7 +339,7 @@ class Ascriber:
         if named is not None:
             return named
         ike = message.get("ikesa-uniqueid")
-        matched = _ADDRESSES.search(message.get("msg", ""))
+        matched = _ADDRESSES.search(message.get("msg", "")[:LONGEST_LINE])
         if matched is not None:
             source, destination = matched.groups()
             mine = self._tunnels.get((destination, source)) or self._tunnels.get((source, destination))

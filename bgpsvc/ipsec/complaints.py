@@ -14,6 +14,8 @@ TELLING_S = 60.0
 """For how long a reason that was found out stands for refusals that give none."""
 
 PHASE_2 = (Cause.ESP_PROPOSAL_MISMATCH, Cause.PFS_MISMATCH, Cause.SELECTOR_MISMATCH)
+SAID_MOST = 32
+"""Entries in the event log until a tunnel is up again: a peer can make up new faults for ever."""
 _NO_REFUSALS = (
     Cause.SETTINGS_CHANGED,
     Cause.PEER_NOT_RESPONDING,
@@ -36,7 +38,7 @@ class Complaints:
         self._said: set[tuple[Cause, str | None, str | None]] = set()
 
     def note(self, error: IpsecError, vague: bool = False) -> Log | None:
-        """Something went wrong; an entry for the log unless it was said.
+        """Something went wrong; an entry for the log unless it was said, or too much was.
 
         Both sides try in turn, and each knows why it refuses the other: a vague refusal hides no such reason.
         """
@@ -50,7 +52,7 @@ class Complaints:
         if error.cause is Cause.SETTINGS_CHANGED:
             return None
         key = (error.cause, error.local, error.remote)
-        if key in self._said:
+        if key in self._said or len(self._said) >= SAID_MOST:
             return None
         self._said.add(key)
         data = {"cause": error.cause.value, "local": error.local, "remote": error.remote}

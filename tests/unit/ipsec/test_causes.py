@@ -7,6 +7,7 @@ charon ascribed the line to our connection, and the message. The initiator was 1
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -251,6 +252,24 @@ def test_group_that_the_peer_asks_for_in_a_rekey() -> None:
 def test_damaged_packet_of_ikev2_says_nothing_about_the_key() -> None:
     reader = CauseReader(tunnel())
     assert reader.feed(Logged(tunnel().id, "ENC", "could not decrypt payloads", 1), 0.0) is None
+
+
+HOSTILE = ("peer configs matching " * 50 + "." * 4000, "[...[" * 900, " === " * 900, "' - '" * 900)
+
+
+@pytest.mark.parametrize("ident", HOSTILE)
+def test_no_id_of_a_peer_takes_long_to_read(ident: str) -> None:
+    """Whoever sends one IKE_AUTH chooses it, and what takes seconds would hold up every tunnel."""
+
+    def seconds(said: str) -> float:
+        line = f"looking for peer configs matching 198.51.100.1[%any]...203.0.113.1[{said}"
+        reader, began = CauseReader(tunnel()), time.process_time()
+        for _ in range(10):
+            reader.feed(Logged(tunnel().id, "CFG", line, 1), 0.0)
+        return time.process_time() - began
+
+    harmless = min(seconds("x" * len(ident)) for _ in range(3))
+    assert min(seconds(ident) for _ in range(3)) < 100 * harmless
 
 
 def test_negotiations_are_kept_apart() -> None:

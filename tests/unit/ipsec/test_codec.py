@@ -207,6 +207,8 @@ def test_lines_of_the_log() -> None:
     nobody = {"group": "NET", "msg": "x"}
     assert codec.signals("log", nobody, NOW) == ()
     assert codec.signals("log", nobody, NOW, T1) == (Logged(T1, "NET", "x", None),)
+    (cut,) = codec.signals("log", {**message, "msg": "x" * 9000}, NOW)
+    assert cut == Logged(T1, "IKE", "x" * codec.LONGEST_LINE, 7)
 
 
 def test_lines_without_connection_are_ascribed_by_addresses() -> None:

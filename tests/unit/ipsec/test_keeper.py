@@ -13,6 +13,7 @@ from bgpsvc.effects import Log
 from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.actions import BringUp, Initiate, Output, Poll, ReadTraffic, Terminate
 from bgpsvc.ipsec.attempts import ANSWER_S, BACKOFF_MOST_S, YIELD_S
+from bgpsvc.ipsec.complaints import SAID_MOST
 from bgpsvc.ipsec.keeper import Keeper
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecStatus, IpsecTunnel
 from bgpsvc.ipsec.port import CharonDown, CharonUp, Logged, Made, SaChanged, SaRekeyed
@@ -240,6 +241,18 @@ def test_another_error_is_said_too() -> None:
     bench.at_deadline()
     bench.say(REFUSED)
     assert [log.data["cause"] for log in bench.logs] == ["authentication_failed", "peer_not_responding"]
+
+
+def test_a_peer_that_makes_up_faults_fills_no_log() -> None:
+    bench = Bench().made()
+    for number in range(3 * SAID_MOST):
+        line = f"looking for peer configs matching 198.51.100.1[%any]...203.0.113.1[id{number}]"
+        bench.say(line, 1000 + number)
+        bench.say("no matching peer config found", 1000 + number)
+    error = bench.keeper.state().last_error
+    assert error is not None
+    assert error.remote == f"id{3 * SAID_MOST - 1}"
+    assert bench.kinds() == ["ipsec.error"] * SAID_MOST
 
 
 def test_silence_ends_an_attempt() -> None:
