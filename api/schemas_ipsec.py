@@ -47,10 +47,7 @@ class IkeSa(BaseModel):
     state: str = Field(description="charon's state: `CONNECTING`, `ESTABLISHED`, `REKEYING`, `DELETING` …")
     initiator: bool = Field(description="We began it.")
     local_address: str = Field(description="Our public address.")
-    local_port: int = Field(
-        description="charon's UDP port here: 500, or 4500 with encapsulation; with the driver `userspace` a "
-        "private one, which is 500 or 4500 on the wire."
-    )
+    local_port: int = Field(description="Our UDP port on the wire: 500, or 4500 with encapsulation.")
     local_id: str = Field(description="Our identity.")
     remote_address: str = Field(description="The peer's public address.")
     remote_port: int = Field(description="The peer's UDP port.")

@@ -16,7 +16,7 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -29,13 +29,13 @@ from bgpsvc.ipsec.charon import (
     plugins_of,
     recorded_ports,
 )
-from bgpsvc.ipsec.firewall import IKE_PORT, Clamp, Firewall, Translation
+from bgpsvc.ipsec.firewall import IKE_PORT, NAT_PORT, Clamp, Firewall, Translation
 from bgpsvc.ipsec.instance import Instance, Launcher
 from bgpsvc.ipsec.leftovers import sweep
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.mtu import tunnel_mtu
-from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
-from bgpsvc.ipsec.ports import free_ports, unused
+from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal, SaChanged
+from bgpsvc.ipsec.ports import Ports, free_ports, unused
 from bgpsvc.ipsec.vici import Charon, CharonError, CharonLost, CharonRefused, Message
 from bgpsvc.model import SessionId
 from bgpsvc.processes import write_private
@@ -251,7 +251,8 @@ class Userspace:
         await interfaces.configure(tunnel.interface, tunnel.addresses, await _mtu(tunnel))
 
     def _heard(self, ident: SessionId, event: str, message: Message) -> None:
-        if ident not in self._kept:
+        kept = self._kept.get(ident)
+        if kept is None:
             return
         try:
             signals = codec.signals(event, message, time.time(), ident)
@@ -259,6 +260,8 @@ class Userspace:
             log.warning("an event %s of the charon of %s was not understood: %r", event, ident, error)
             return
         for signal in signals:
+            if isinstance(signal, SaChanged):
+                signal = replace(signal, ike=_on_wire(signal.ike, kept.instance.ports))
             self._on_signal(signal)
 
     async def _load(self, kept: _Kept) -> bool:
@@ -327,7 +330,8 @@ class Userspace:
         except CharonError as error:
             log.warning("the SAs of %s cannot be read: %s", kept.tunnel.id, error)
             return None
-        return codec.sas(entries, time.time()).get(kept.tunnel.id, ())
+        found = codec.sas(entries, time.time()).get(kept.tunnel.id, ())
+        return tuple(_on_wire(ike, kept.instance.ports) for ike in found)
 
     async def _end(self, kept: _Kept) -> None:
         instance, ident = kept.instance, kept.tunnel.id
@@ -408,6 +412,12 @@ async def _mtu(tunnel: IpsecTunnel) -> int:
 async def _has_connection(charon: Charon, tunnel: SessionId) -> bool:
     name = codec.connection_name(tunnel)
     return any(name in entry for entry in await charon.list_conns(name))
+
+
+def _on_wire(ike: IkeSa, ports: Ports) -> IkeSa:
+    """An SA with the port that its peer sees, not the one that charon has of its own."""
+    port = {ports.ike: IKE_PORT, ports.nat: NAT_PORT}.get(ike.local_port, ike.local_port)
+    return replace(ike, local_port=port)
 
 
 def _outdated(tunnel: SessionId) -> str:

@@ -59,6 +59,7 @@ def test_both_tunnels_come_up_and_carry_the_traffic_of_the_hosts(pair: Pair) -> 
     assert one.rest.until_active(CONNECTION)["status"] == "active"
     ipsec = one.tunnel(1)["ipsec"]
     assert (ipsec["driver"], ipsec["ike"]["encryption"]) == ("userspace", "aes256")
+    assert (ipsec["ike"]["local_port"], ipsec["ike"]["remote_port"]) == (4500, 4500)
     with pings(one.host, *OTHER_HOST) as sent:
         wait_until(lambda: len(sent.answered) > 20, "pings are answered")
     assert sent.lost == 0

@@ -13,9 +13,10 @@ from bgpsvc.ipsec import firewall, interfaces, userspace
 from bgpsvc.ipsec.charon import Home
 from bgpsvc.ipsec.instance import Instance, Launcher
 from bgpsvc.ipsec.model import Cause
-from bgpsvc.ipsec.port import DriverError
+from bgpsvc.ipsec.port import DriverError, SaChanged, Signal
 from bgpsvc.ipsec.ports import Ports
 from tests.unit.ipsec.support import tunnel
+from tests.unit.ipsec.test_codec import recorded
 
 ONE = tunnel(1)
 
@@ -69,3 +70,16 @@ def test_an_nft_that_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/sbin/nft")
     with pytest.raises(DriverError, match="nft cannot be run: Resource temporarily unavailable"):
         asyncio.run(firewall.Firewall().remove())
+
+
+@pytest.mark.parametrize(("private", "shown"), [("1", 500), ("2", 4500), ("7", 7)])
+def test_sas_are_shown_with_the_port_that_the_peer_sees(tmp_path: Path, private: str, shown: int) -> None:
+    (event, message), *_ = recorded("ikev2-good")["events"]
+    (name,) = (key for key in message if key != "up")
+    told: list[Signal] = []
+    driver = userspace.Userspace(tmp_path, told.append)
+    driver._kept[ONE.id] = kept(tmp_path / "home")
+    driver._heard(ONE.id, event, {**message, name: {**message[name], "local-port": private}})
+    (signal,) = told
+    assert isinstance(signal, SaChanged)
+    assert signal.ike.local_port == shown
