@@ -15,7 +15,7 @@ from pathlib import Path
 from bgpsvc.effects import Log
 from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.choose import Choice, Wish, choose
-from bgpsvc.ipsec.leftovers import dismantle
+from bgpsvc.ipsec.leftovers import dismantle, dismantle_xfrm
 from bgpsvc.ipsec.manager import NO_DRIVER, Tunnels
 from bgpsvc.ipsec.model import IpsecState, IpsecStatus
 from bgpsvc.ipsec.port import Driver, DriverError, OnSignal
@@ -59,6 +59,7 @@ class Tunnelling:
     ) -> None:
         self.choice = choice
         self._state_dir = state_dir
+        self._charon_socket = charon_socket
         driver = _driver(choice, charon_socket, state_dir, lambda signal: self._tunnels.hear(signal))
         # What was asked for needs no other reason than that.
         why = choice.why if choice.missing else NO_DRIVER
@@ -83,6 +84,8 @@ class Tunnelling:
             try:
                 if self.choice.name != "userspace":
                     await dismantle(self._state_dir)
+                if self.choice.name != "xfrm":
+                    await dismantle_xfrm(self._charon_socket, self._state_dir)
                 await self._tunnels.start(ipsec_tunnels(intent()))
             except (OSError, DriverError) as error:
                 self._problem = f"cannot be begun, tried again: {error}"

@@ -1,7 +1,8 @@
-"""What charons of the `userspace` driver were left running by a former daemon, and nobody wants any more."""
+"""What a former daemon left and nobody wants any more: charons of our own, or our part of the system's."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -9,7 +10,12 @@ from pathlib import Path
 from bgpsvc.ipsec import interfaces
 from bgpsvc.ipsec.charon import TABLE, CharonProcess, Home, end_strays, recorded_tunnel
 from bgpsvc.ipsec.firewall import Firewall
+from bgpsvc.ipsec.probe import answers
+from bgpsvc.ipsec.shared_charon import SharedCharon
+from bgpsvc.ipsec.vici import CharonError
 from bgpsvc.model import SessionId
+
+log = logging.getLogger(__name__)
 
 
 async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
@@ -26,7 +32,7 @@ async def sweep(state_dir: Path, keep: Collection[SessionId]) -> None:
 
 
 async def dismantle(state_dir: Path) -> None:
-    """Remove everything that this driver left, for another one to make the tunnels. DriverError, OSError."""
+    """Remove everything that `userspace` left, for another one to make the tunnels. DriverError, OSError."""
     base = state_dir / "ipsec"
     if not base.is_dir():
         return
@@ -37,6 +43,29 @@ async def dismantle(state_dir: Path) -> None:
     await interfaces.remove_rules(TABLE)
     await Firewall().remove()
     shutil.rmtree(base)
+
+
+async def dismantle_xfrm(charon_socket: Path, state_dir: Path) -> None:
+    """The same of `xfrm`; what charon has goes once it answers, now or next time. DriverError, OSError."""
+    record = state_dir / "xfrm.json"
+    if not record.exists():
+        return
+    charon = SharedCharon(charon_socket, record)
+    try:
+        finding = await answers(charon.vici)
+        if finding.ok:
+            await charon.survey(())
+        elif charon.holds:
+            log.warning("what a former daemon gave to charon stays for now: %s", finding.text)
+    except CharonError as error:
+        log.warning("what a former daemon gave to charon stays for now: %s", error)
+    finally:
+        await charon.vici.close()
+    left = [link for link in await interfaces.ours() if link.kind == "xfrm"]
+    await interfaces.remove(left)
+    if not charon.holds:
+        await Firewall().remove()
+        record.unlink()
 
 
 def _homes(state_dir: Path) -> list[Home]:

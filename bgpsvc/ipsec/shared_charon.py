@@ -42,6 +42,11 @@ class SharedCharon:
         self._keys = asyncio.Lock()
         self._saving = asyncio.Lock()
 
+    @property
+    def holds(self) -> bool:
+        """charon has tunnels of ours, as far as is known."""
+        return bool(self._loaded)
+
     async def survey(self, wanted: Collection[SessionId]) -> None:
         """Find out what charon has of ours; end and remove what is of no wanted tunnel. CharonError."""
         held = {name for entry in await self.vici.list_conns() for name in entry}
