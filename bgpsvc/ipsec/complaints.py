@@ -14,6 +14,12 @@ TELLING_S = 60.0
 """For how long a reason that was found out stands for refusals that give none."""
 
 PHASE_2 = (Cause.ESP_PROPOSAL_MISMATCH, Cause.PFS_MISMATCH, Cause.SELECTOR_MISMATCH)
+_STEPS = (
+    (Cause.IKE_PROPOSAL_MISMATCH, Cause.IKE_VERSION_MISMATCH),
+    (Cause.AUTHENTICATION_FAILED, Cause.ID_MISMATCH, Cause.NO_PRE_SHARED_KEY),
+    PHASE_2,
+)
+"""What is refused at one step of a negotiation. A refusal at one is not explained by a fault at another."""
 SAID_MOST = 32
 """Entries in the event log until a tunnel is up again: a peer can make up new faults for ever."""
 _NO_REFUSALS = (
@@ -80,9 +86,16 @@ class Complaints:
         self._said.clear()
         self._hint = self._telling = None
 
+    def begun_anew(self) -> None:
+        """By the operator, or with other settings: what was found out before explains nothing any more."""
+        self._telling = None
+
     def _explains(self, vague: IpsecError) -> bool:
         """What was found out before is the reason of a refusal that gives none."""
         telling = self._telling
         if telling is None or vague.time - telling.time > TELLING_S or telling.cause in _NO_REFUSALS:
             return False
-        return (telling.cause in PHASE_2) == (vague.cause in PHASE_2)
+        if (telling.cause in PHASE_2) != (vague.cause in PHASE_2):
+            return False
+        steps = [next((step for step in _STEPS if e.cause in step), None) for e in (telling, vague)]
+        return None in steps or steps[0] == steps[1]

@@ -138,11 +138,13 @@ class Keeper:
         self._tunnel = tunnel
         self._reader = CauseReader(tunnel)
         self._attempts.forgive()
+        self._complaints.begun_anew()
         self._bring_up()
 
     def restart(self, now: float) -> None:
         """The operator wants it negotiated anew."""
         self._attempts.forgive()
+        self._complaints.begun_anew()
         if self._made is None or not self._charon:
             self._bring_up()
             return

@@ -310,6 +310,36 @@ def test_the_reason_that_is_known_stands_for_refusals_without_one() -> None:
     assert error.cause is Cause.AUTHENTICATION_FAILED
 
 
+def _other_id(bench: Bench) -> None:
+    bench.say("looking for peer configs matching 198.51.100.1[198.51.100.1]...203.0.113.1[west.example]", 6)
+    bench.say("no matching peer config found", 6)
+
+
+def test_it_does_not_stand_for_refusals_at_another_step() -> None:
+    bench = Bench().made()
+    bench.at_deadline()
+    _other_id(bench)
+    bench.say("received NO_PROPOSAL_CHOSEN notify error", 7)
+    error = bench.keeper.state().last_error
+    assert error is not None
+    assert error.cause is Cause.IKE_PROPOSAL_MISMATCH
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_nor_once_it_was_begun_anew(restarted: bool) -> None:
+    bench = Bench().made()
+    bench.at_deadline()
+    _other_id(bench)
+    if restarted:
+        bench.keeper.restart(bench.now)
+    else:
+        bench.keeper.configure(bench.tunnel)
+    bench.say(REFUSED, 8)
+    error = bench.keeper.state().last_error
+    assert error is not None
+    assert error.cause is Cause.AUTHENTICATION_FAILED
+
+
 def test_attempt_that_charon_dropped_without_a_word() -> None:
     bench = Bench().made()
     bench.at_deadline()
