@@ -322,14 +322,19 @@ class Ascriber:
 
     def __init__(self) -> None:
         self._tunnels: Mapping[tuple[str, str], SessionId] = MappingProxyType({})
+        self._peers: Mapping[str, SessionId] = MappingProxyType({})
         self._sas: dict[str, SessionId] = {}
 
-    def set_tunnels(self, tunnels: Collection[IpsecTunnel]) -> None:
-        """These are ours. Of several between the same addresses lines are ascribed to the first."""
+    def set_tunnels(self, tunnels: Collection[IpsecTunnel], any_local: Collection[SessionId] = ()) -> None:
+        """These are ours. Of several between the same addresses lines are ascribed to the first.
+
+        `any_local`: of these the peer's address alone counts, as ours is another one than is configured.
+        """
         found: dict[tuple[str, str], SessionId] = {}
         for tunnel in tunnels:
             found.setdefault((str(tunnel.local), str(tunnel.remote)), tunnel.id)
         self._tunnels = MappingProxyType(found)
+        self._peers = MappingProxyType({str(one.remote): one.id for one in tunnels if one.id in any_local})
         known = {tunnel.id for tunnel in tunnels}
         self._sas = {ike: ident for ike, ident in self._sas.items() if ident in known}
 
@@ -343,6 +348,7 @@ class Ascriber:
         if matched is not None:
             source, destination = matched.groups()
             mine = self._tunnels.get((destination, source)) or self._tunnels.get((source, destination))
+            mine = mine or self._peers.get(source) or self._peers.get(destination)
             if mine is not None and ike is not None:
                 self._sas.pop(ike, None)
                 self._sas[ike] = mine

@@ -34,6 +34,7 @@ from bgpsvc.ipsec.instance import Instance, Launcher
 from bgpsvc.ipsec.leftovers import sweep
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.mtu import tunnel_mtu
+from bgpsvc.ipsec.nat import refuse_ambiguous
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal, SaChanged
 from bgpsvc.ipsec.ports import Ports, free_ports, unused
 from bgpsvc.ipsec.vici import Charon, CharonError, CharonLost, CharonRefused, Message
@@ -372,15 +373,12 @@ class Userspace:
         """Behind a NAT our public address is not here, and packets are told apart by the peer's alone."""
         if not kept.any_local:
             return
-        for other in self._kept.values():
-            if other is not kept and other.any_local and other.tunnel.remote == kept.tunnel.remote:
-                both = f"{kept.tunnel.local} and {other.tunnel.local}"
-                text = (
-                    f"neither {both} is on this machine, so the tunnels {kept.tunnel.id} and "
-                    f"{other.tunnel.id} to {kept.tunnel.remote} cannot be told apart"
-                )
-                kept.mtu = None  # its packets are translated no more: rules for both would be refused
-                raise DriverError(Cause.INTERFACE_FAILED, text)
+        others = [other.tunnel for other in self._kept.values() if other is not kept and other.any_local]
+        try:
+            refuse_ambiguous(kept.tunnel, others)
+        except DriverError:
+            kept.mtu = None  # its packets are translated no more: rules for both would be refused
+            raise
 
     async def _apply_firewall(self) -> None:
         await self._firewall.apply(list(self._translations()), list(self._clamps()))

@@ -23,6 +23,7 @@ from typing import Any
 
 from bgpsvc.ipsec import codec
 from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
+from bgpsvc.ipsec.nat import refuse_ambiguous
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
 from bgpsvc.ipsec.probe import answers
 from bgpsvc.ipsec.shared_charon import SharedCharon
@@ -83,8 +84,12 @@ class Xfrm:
         async with self._locks[tunnel.id]:
             self._want(tunnel)
             link = await self._links.make(tunnel)
-            placing = codec.Placing(if_id=link.if_id, trap=not tunnel.immediately)
+            any_local = not await self._links.has_address(tunnel.local)
+            if any_local:
+                refuse_ambiguous(tunnel, [self._wanted[ident] for ident in self._any_local()])
+            placing = codec.Placing(if_id=link.if_id, trap=not tunnel.immediately, any_local=any_local)
             self._placed[tunnel.id] = placing
+            self._ascribe()
             if self._why_down is not None:
                 raise DriverError(Cause.CHARON_DOWN, self._why_down)
             try:
@@ -98,7 +103,7 @@ class Xfrm:
         async with self._locks[tunnel]:
             self._wanted.pop(tunnel, None)
             self._placed.pop(tunnel, None)
-            self._ascriber.set_tunnels(tuple(self._wanted.values()))
+            self._ascribe()
             try:
                 with contextlib.suppress(CharonLost):  # what it still has is removed when it answers
                     await self._charon.remove(tunnel)
@@ -159,7 +164,14 @@ class Xfrm:
 
     def _want(self, tunnel: IpsecTunnel) -> None:
         self._wanted[tunnel.id] = tunnel
-        self._ascriber.set_tunnels(tuple(self._wanted.values()))
+        self._ascribe()
+
+    def _any_local(self) -> set[SessionId]:
+        """Tunnels whose public address is not on this machine."""
+        return {ident for ident, placing in self._placed.items() if placing.any_local}
+
+    def _ascribe(self) -> None:
+        self._ascriber.set_tunnels(tuple(self._wanted.values()), self._any_local())
 
     # charon comes and goes --------------------------------------------------------------------
 

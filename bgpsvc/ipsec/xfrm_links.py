@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from pyroute2 import AsyncIPRoute
 
@@ -57,6 +58,10 @@ class XfrmLinks:
         await self._firewall.apply((), self._clamps.values())
         await interfaces.configure(tunnel.interface, tunnel.addresses, mtu)
         return XfrmLink(if_id, mtu)
+
+    async def has_address(self, address: IPv4Address) -> bool:
+        """Whether an interface of this machine has the address. DriverError."""
+        return await interfaces.has_address(address)
 
     async def remove(self, tunnel: SessionId) -> None:
         """Remove the interface of a tunnel; that there is none is no error. DriverError."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +76,17 @@ class FakeLinks:
 
     def __init__(self) -> None:
         self.made: dict[SessionId, XfrmLink] = {}
+        self.absent: set[IPv4Address] = set()
+        """Addresses that are on no interface."""
 
     async def start(self, wanted: Collection[SessionId]) -> None:
         self.made = {ident: link for ident, link in self.made.items() if ident in wanted}
 
     async def make(self, wished: IpsecTunnel) -> XfrmLink:
         return self.made.setdefault(wished.id, XfrmLink(1000 + wished.number, 1422))
+
+    async def has_address(self, address: IPv4Address) -> bool:
+        return address not in self.absent
 
     async def remove(self, ident: SessionId) -> None:
         self.made.pop(ident, None)
@@ -298,6 +305,35 @@ def test_lines_of_others_are_not_told_and_those_of_a_peer_that_begins_are(bench:
         b.charon.say(**{"group": "IKE", "msg": "no proposal chosen", "ikesa-uniqueid": "3"})
         lines = [Logged(ONE.id, "NET", packet, 2), Logged(ONE.id, "IKE", "no proposal chosen", 2)]
         assert b.told == lines
+
+    bench(body)
+
+
+def test_behind_a_nat_any_address_is_taken_and_two_tunnels_to_one_peer_are_refused(bench: Bencher) -> None:
+    async def body(b: Bench) -> None:
+        b.links.absent = {ONE.local, TWO.local}
+        await b.driver.start([ONE, TWO])
+        await b.driver.bring_up(ONE)
+        made = b.charon.conns["bgpsvc-conn1-tunnel1"]
+        assert made["local_addrs"] == ["%any"]
+        assert made["local"] == {"auth": "psk", "id": str(ONE.local)}
+        same = replace(TWO, remote=ONE.remote)
+        with pytest.raises(DriverError, match="cannot be told apart") as raised:
+            await b.driver.bring_up(same)
+        assert raised.value.cause is Cause.INTERFACE_FAILED
+        assert ours(b.charon) == {"bgpsvc-conn1-tunnel1"}
+        # What charon logs of the peer's own attempts has the address that the machine really has.
+        b.charon.say(
+            group="NET",
+            msg="received packet: from 203.0.113.1[500] to 10.9.1.2[500]",
+            **{"ikesa-uniqueid": "7"},
+        )
+        heard = await b.until_told(Logged)
+        assert isinstance(heard, Logged)
+        assert heard.tunnel == ONE.id
+        b.links.absent = {ONE.local}
+        await b.driver.bring_up(same)
+        assert b.charon.conns["bgpsvc-conn1-tunnel2"]["local_addrs"] == [str(TWO.local)]
 
     bench(body)
 
