@@ -19,7 +19,9 @@ COMMON: dict[str, str] = {
 
 FAULTS: dict[Layer, dict[str, str]] = {
     "address": {
-        "local_address_missing": "The gateway's public address is not on this machine.",
+        "local_address_missing": (
+            "The gateway's public address is not on this machine; a warning where a NAT may be."
+        ),
         "no_route_to_peer": "The machine has no route to the peer's public address.",
         "peer_unreachable": "The peer's public address is reported to be unreachable.",
     },

@@ -30,7 +30,7 @@ from bgpsvc.diagnosing.evidence import (
     TcpAnswer,
 )
 from bgpsvc.diagnosing.negotiation import refused_without_reason
-from bgpsvc.diagnosing.reach import esp_established, ike_established
+from bgpsvc.diagnosing.reach import behind_nat, esp_established, ike_established
 from bgpsvc.engine import Engine
 from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.gateway import Gateway
@@ -184,20 +184,26 @@ async def _outside(sources: Sources, known: Evidence) -> Evidence:
     way = await links.way(known.local, known.remote)
     if ike_established(known):
         sources.offers.pop(known.tunnel, None)
-    if ike_established(known) or not way.local_present or way.error is not None or known.ike is None:
+    if ike_established(known) or way.error is not None or known.ike is None:
+        return replace(known, way=way)
+    source = way.source
+    if source is None or not (way.local_present or behind_nat(known.local, way)):
         return replace(known, way=way)
     version = known.ike.version
-    asked = [probes.ike(known.local, known.remote, 500, version)]
+    asked = [probes.ike(source, known.remote, 500, version)]
     if known.ike.nat_traversal:
-        asked.append(probes.ike(known.local, known.remote, 4500, version))
-    echo, *replies = await asyncio.gather(probes.ping(known.local, known.remote), *asked)
+        asked.append(probes.ike(source, known.remote, 4500, version))
+    echo, *replies = await asyncio.gather(probes.ping(source, known.remote), *asked)
     udp4500: Reply | None = replies[1] if len(replies) > 1 else None
-    offers = await _offers(sources, known) if replies[0].answer == "answered" else ()
+    offers = await _offers(sources, known, source) if replies[0].answer == "answered" else ()
     return replace(known, way=replace(way, echo=echo), udp500=replies[0], udp4500=udp4500, offers=offers)
 
 
-async def _offers(sources: Sources, known: Evidence) -> tuple[Offer, ...]:
-    """What the peer would accept; an answer that cost it something is still good for a while."""
+async def _offers(sources: Sources, known: Evidence, source: str) -> tuple[Offer, ...]:
+    """What the peer would accept, asked from `source`.
+
+    An answer that cost it something is still good for a while.
+    """
     before = sources.offers.pop(known.tunnel, None)
     if not refused_without_reason(known):
         return ()
@@ -205,7 +211,7 @@ async def _offers(sources: Sources, known: Evidence) -> tuple[Offer, ...]:
         sources.offers[known.tunnel] = before
         return before[1]
     found = await asyncio.gather(
-        *(probes.offer(known.local, known.remote, version) for version in ("ikev2", "ikev1"))
+        *(probes.offer(source, known.remote, version) for version in ("ikev2", "ikev1"))
     )
     if any(offer.accepted is not None for offer in found):
         sources.offers[known.tunnel] = (known.now, tuple(found))

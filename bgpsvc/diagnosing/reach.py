@@ -7,7 +7,7 @@ refusal too (RFC 7296 2.21.1): whoever refuses is there.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from bgpsvc.diagnosing.codes import check, ok
 from bgpsvc.diagnosing.evidence import Evidence, Reply, Way
@@ -25,6 +25,8 @@ HEARD = frozenset(
     }
 )
 """Errors that only an answer of the peer can lead to."""
+_INSIDE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+"""Addresses that a NAT translates (RFC 1918, RFC 6598)."""
 RECENT = 60.0
 """Seconds for which such an answer says something about now; a failed attempt is repeated more often."""
 
@@ -47,7 +49,7 @@ def address(e: Evidence) -> Check:
         return ok("address", f"{e.local} reaches {e.remote}: the IKE SA is up", *_way_facts(e, way))
     if way is None:
         return check("address", "unknown", "ok", "the address was not examined")
-    if not way.local_present:
+    if not way.local_present and not behind_nat(e.local, way):
         return _local_missing(e, way)
     if way.error is not None:
         return check(
@@ -71,36 +73,53 @@ def address(e: Evidence) -> Check:
             "address of the customer gateway right?",
             *_way_facts(e, way),
         )
+    if not way.local_present:
+        return _translated(e, way)
     return ok("address", f"{e.local} has a route to {e.remote}", *_way_facts(e, way))
 
 
 def _local_missing(e: Evidence, way: Way) -> Check:
-    behind_nat = (
-        way.source is not None and ip_address(way.source).is_private and not ip_address(e.local).is_private
-    )
-    remedy = (
-        f"Put {e.local} on an interface (`ip address add {e.local}/32 dev …`), or correct the addresses of "
-        "the VPN gateway."
-    )
-    if behind_nat:
-        remedy += (
-            f" If a provider translates {e.local} to {way.source}, give the VPN gateway the address "
-            f"{way.source}."
-        )
     return check(
         "address",
         "failed",
         "local_address_missing",
         f"the gateway's public address {e.local} is not on this machine",
-        remedy,
+        f"Put {e.local} on an interface (`ip address add {e.local}/32 dev …`), or correct the addresses of "
+        "the VPN gateway.",
         *_way_facts(e, way),
     )
+
+
+def _translated(e: Evidence, way: Way) -> Check:
+    return check(
+        "address",
+        "warning",
+        "local_address_missing",
+        f"the gateway's public address {e.local} is not on this machine, {way.source} takes its place",
+        f"That is right if a NAT on the way translates {way.source} to {e.local}. If there is none, put "
+        f"{e.local} on an interface (`ip address add {e.local}/32 dev …`), or correct the addresses of "
+        "the VPN gateway.",
+        *_way_facts(e, way),
+    )
+
+
+def behind_nat(local: str, way: Way) -> bool:
+    """Whether it looks as if a NAT translated the address that this machine has to our public one."""
+    if way.local_present or way.source is None or way.error is not None:
+        return False
+    return _is_inside(way.source) and not _is_inside(local)
+
+
+def _is_inside(address: str) -> bool:
+    return any(ip_address(address) in network for network in _INSIDE)
 
 
 def _way_facts(e: Evidence, way: Way | None) -> tuple[Fact | None, ...]:
     facts: list[Fact | None] = [Fact("public address", local=e.local, remote=e.remote)]
     if way is None:
         return tuple(facts)
+    if not way.local_present:
+        facts.append(Fact("public address on this machine", "no"))
     if way.interface is not None:
         via = f" via {way.gateway}" if way.gateway else ""
         facts.append(Fact("route to the peer", f"{way.interface}{via}, source {way.source or 'unknown'}"))

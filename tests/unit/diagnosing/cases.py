@@ -143,7 +143,23 @@ NO_PROPOSAL = failed(Cause.IKE_PROPOSAL_MISMATCH, local="aes256-sha256-group14")
 CASES = (
     # address
     Case(
-        "local_address_missing", "address", without_ike(way=Way(False, "10.1.1.1", "wan0", None)), words=OURS
+        "local_address_missing",
+        "address",
+        without_ike(way=Way(False, "203.0.113.7", "wan0", None)),
+        words=OURS,
+    ),
+    Case(
+        "local_address_missing",
+        "address",
+        without_ike(way=Way(False, None, None, None, "network is unreachable")),
+        words=OURS,
+    ),
+    Case(
+        "local_address_missing",
+        "address",
+        without_ike(way=Way(False, "10.1.1.1", "wan0", None)),
+        "warning",
+        "10.1.1.1",
     ),
     Case(
         "no_route_to_peer",
