@@ -28,7 +28,7 @@ _GROUPS_V1 = (14, 5, 2)
 _CIPHERS_V1 = ((7, 256), (7, 192), (7, 128), (5, None))
 _SA_V2, _SA_V1 = 33, 1
 _NOTIFY_V2 = 41
-_INVALID_KE = (17).to_bytes(2, "big")
+_INVALID_KE, _COOKIE = (17).to_bytes(2, "big"), (16390).to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ def _combinations() -> Iterator[tuple[int, int | None, int, int]]:
 
 
 def read(packet: bytes, spi: bytes) -> Choice | None:
-    """The choice in a packet; an empty one if it refuses. None if it is no IKE message for our SPI."""
+    """The choice in a packet; an empty one if it refuses. None if it is no IKE message for our SPI, or one of
+    a peer that is under load and wants a cookie back before it looks at a proposal (RFC 7296 2.6)."""
     if len(packet) < HEADER.size:
         return None
     initiator, _, following, version, _, _, _, length = HEADER.unpack_from(packet)
@@ -96,6 +97,8 @@ def read(packet: bytes, spi: bytes) -> Choice | None:
             return Choice(_chosen_v1(content))
         if version >> 4 == 2 and kind == _NOTIFY_V2 and content[2:4] == _INVALID_KE:
             return Choice(group=int.from_bytes(content[4:6], "big"))
+        if version >> 4 == 2 and kind == _NOTIFY_V2 and content[2:4] == _COOKIE:
+            return None
     return Choice()
 
 

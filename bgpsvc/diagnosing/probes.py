@@ -12,8 +12,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bgpsvc.diagnosing import ike_offer, ike_probe, syn
@@ -23,6 +24,8 @@ from bgpsvc.health.icmp import Echo, reply, request
 
 TIMEOUT = 3.5
 """Seconds for an answer over the Internet; the kernel gives a neighbour 3 before it calls it unreachable."""
+SIZED_S = 0.8
+"""Seconds for the answers to echo requests of several sizes."""
 INSIDE_TIMEOUT = 2.0
 """Seconds for an answer through a tunnel whose SAs are up."""
 RESEND = (0.0, 0.6, 1.4)
@@ -165,15 +168,25 @@ async def largest_packet(
     """The largest IPv4 packet (bytes) up to `mtu` that is answered with DF set; None: not even `least`.
 
     Several sizes are asked at once, and then those between the largest that came back and the next: three
-    rounds find one of a thousand.
+    rounds find one of a thousand. What seems too large then is asked once more, with more patience: it may
+    have been lost, or a machine be busy.
     """
-    best, above = None, mtu + 1
-    sizes: Sequence[int] = sorted({least, mtu, *_between(least, mtu)})
+    ask = partial(_sized, interface, source, destination)
+    best = await _largest(ask, None, mtu + 1, sorted({least, mtu, *_between(least, mtu)}))
+    if best is None or best >= mtu:
+        return best
+    late = await ask(sorted({best + 1, mtu}), INSIDE_TIMEOUT)
+    if not late:
+        return best
+    return await _largest(ask, max(late), mtu, _between(max(late), mtu))
+
+
+async def _largest(
+    ask: Callable[[Sequence[int]], Awaitable[set[int]]], best: int | None, above: int, sizes: Sequence[int]
+) -> int | None:
+    """The largest size that is answered, of these and of those between; `best` if none is."""
     while sizes:
-        try:
-            answered = await _sized(interface, source, destination, sizes)
-        except OSError:
-            return best  # the interface went away meanwhile, which another layer tells
+        answered = await ask(sizes)
         if not answered:
             return best
         best = max(answered)
@@ -190,21 +203,27 @@ def _between(low: int, high: int, most: int = 15) -> list[int]:
     return [low + (room + 1) * step // (most + 1) for step in range(1, most + 1)]
 
 
-async def _sized(interface: str, source: str, destination: str, sizes: Sequence[int]) -> set[int]:
-    """Which of these packet sizes are answered. One that this machine itself refuses is not."""
+async def _sized(
+    interface: str, source: str, destination: str, sizes: Sequence[int], patience: float = SIZED_S
+) -> set[int]:
+    """Which of these packet sizes are answered within `patience` seconds.
+
+    One that this machine itself refuses is not; none is if the interface went away: another layer tells that.
+    """
     base = Echo(int.from_bytes(os.urandom(2), "big"), 0, b"")
     answered: set[int] = set()
     waiting: dict[int, int] = dict(enumerate(sizes))
-    with _icmp(source, destination, interface) as sock:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
 
-        def hear(packet: bytes) -> bool:
-            found = reply(packet)
-            if found is not None and found[0] == socket.inet_aton(destination):
-                echo = found[1]
-                if echo.identifier == base.identifier and waiting.get(echo.sequence) == len(packet):
-                    answered.add(len(packet))
-            return len(answered) == len(sizes)
+    def hear(packet: bytes) -> bool:
+        found = reply(packet)
+        if found is not None and found[0] == socket.inet_aton(destination):
+            echo = found[1]
+            if echo.identifier == base.identifier and waiting.get(echo.sequence) == len(packet):
+                answered.add(len(packet))
+        return len(answered) == len(sizes)
+
+    with contextlib.suppress(OSError), _icmp(source, destination, interface) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
 
         async def send() -> None:
             for _ in range(2):
@@ -213,9 +232,9 @@ async def _sized(interface: str, source: str, destination: str, sizes: Sequence[
                         payload = bytes(size - _IP_HEADER - _ICMP_HEADER)
                         with contextlib.suppress(OSError):  # EMSGSIZE: too large for this machine already
                             sock.send(request(Echo(base.identifier, number, payload)))
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(patience / 3)
 
-        await _converse(sock, send, hear, 0.8)
+        await _converse(sock, send, hear, patience)
     return answered
 
 
@@ -241,14 +260,18 @@ async def tcp_syn(interface: str, local: str, remote: str, port: int, key: bytes
             ttl: list[int] = []
 
             def read(packet: bytes) -> str | None:
-                found = syn.read(packet, asked)
-                if found is None:
+                seen = syn.read(packet, asked)
+                if seen is None:
                     return None
-                ttl.append(found.ttl)
-                return found.answer
+                ttl.append(seen.ttl)
+                return seen.answer
 
             segments = [(delay, syn.encode(asked, key)) for delay in RESEND]
-            return _tcp_answer(await _ask(sock, segments, read, INSIDE_TIMEOUT), ttl)
+            found = _tcp_answer(await _ask(sock, segments, read, INSIDE_TIMEOUT), ttl)
+            if found.answer == "open" and key is not None:
+                with contextlib.suppress(OSError):  # then the peer's connection ends by its time-out
+                    sock.send(syn.reset(asked, key))
+            return found
     except OSError as error:
         return TcpAnswer("failed", error.strerror or str(error))
 

@@ -2,14 +2,16 @@
 bytes.
 
 Without a socket behind it the own kernel answers a SYN-ACK with a reset, so the peer's BGP never hears of the
-connection: unlike one that is made and closed, it counts nowhere as a failed session.
+connection: unlike one that is made and closed, it counts nowhere as a failed session. It answers none that is
+signed, as it has no key: there the reset is made by hand too, else the peer would hold the half-open
+connection, of which a listener has few, for a minute.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bgpsvc.health.icmp import checksum
@@ -36,19 +38,29 @@ class Syn:
 
 def encode(syn: Syn, key: bytes | None = None) -> bytes:
     """The segment without IP header; signed with a key if there is one."""
-    options = _MSS if key is None else _MSS + bytes((1, 1, _MD5_KIND, _MD5_LENGTH)) + bytes(16)
-    header = _header(syn, len(options), 0)
+    return _segment(syn, _SYN, _MSS, key)
+
+
+def reset(syn: Syn, key: bytes | None = None) -> bytes:
+    """The segment that takes an answered SYN back."""
+    return _segment(replace(syn, sequence=(syn.sequence + 1) & 0xFFFFFFFF), _RST, b"", key)
+
+
+def _segment(syn: Syn, flags: int, options: bytes, key: bytes | None) -> bytes:
+    if key is not None:
+        options += bytes((_NO_OPERATION, _NO_OPERATION, _MD5_KIND, _MD5_LENGTH)) + bytes(16)
+    header = _header(syn, flags, len(options), 0)
     length = len(header) + len(options)
     pseudo = syn.source + syn.destination + struct.pack("!BBH", 0, _TCP, length)
     if key is not None:
         digest = hashlib.md5(pseudo + header + key, usedforsecurity=False).digest()
         options = options[:-16] + digest
-    return _header(syn, len(options), checksum(pseudo + header + options)) + options
+    return _header(syn, flags, len(options), checksum(pseudo + header + options)) + options
 
 
-def _header(syn: Syn, options: int, check: int) -> bytes:
+def _header(syn: Syn, flags: int, options: int, check: int) -> bytes:
     offset = (_HEADER.size + options) // 4 << 4
-    return _HEADER.pack(syn.source_port, syn.port, syn.sequence, 0, offset, _SYN, _WINDOW, check, 0)
+    return _HEADER.pack(syn.source_port, syn.port, syn.sequence, 0, offset, flags, _WINDOW, check, 0)
 
 
 @dataclass(frozen=True, slots=True)

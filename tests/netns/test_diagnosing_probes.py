@@ -14,7 +14,7 @@ import pytest
 from bgpsvc.diagnosing import links, probes, syn
 from bgpsvc.diagnosing.evidence import Md5Counters
 from bgpsvc.diagnosing.hearing import Hearing
-from tests.netns.namespaces import Namespace
+from tests.netns.namespaces import Namespace, wait_until
 
 HERE, THERE = "10.1.0.1", "10.1.0.2"
 _TCP_MD5SIG = 14
@@ -53,6 +53,12 @@ def listening(cable: Cable, key: bytes | None) -> Iterator[socket.socket]:
         yield listener
 
 
+def half_open(cable: Cable) -> list[str]:
+    """Connections in state SYN_RECV at the other end."""
+    lines = cable.there.run("cat", "/proc/net/tcp").splitlines()[1:]
+    return [line for line in lines if line.split()[3] == "03"]
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "answer"),
     [
@@ -75,6 +81,7 @@ def test_a_syn_is_signed_as_kernels_check_it(
             found = asyncio.run(probes.tcp_syn("t1", HERE, THERE, 179, ours))
         with pytest.raises(BlockingIOError):
             listener.accept()
+        wait_until(lambda: not half_open(cable), "the peer keeps nothing of it")
     assert found.answer == answer
     with cable.there.entered():
         counted = probes.count_md5().since(before)
@@ -124,6 +131,20 @@ def test_the_largest_packet_is_found_exactly(cable: Cable) -> None:
         assert asyncio.run(probes.largest_packet("t1", HERE, THERE, 1500)) == 1500
         pinged = asyncio.run(probes.ping_through("t1", HERE, THERE))
     assert (pinged.requests, pinged.replies) == (3, 3)
+
+
+def test_loss_is_no_limit_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is lost once or twice, among other sizes too, is asked again."""
+    asked: list[int] = []
+
+    async def sized(interface: str, source: str, destination: str, sizes: list[int], *_: float) -> set[int]:
+        asked.extend(sizes)
+        return {size for size in sizes if size <= passes and (size < 1000 or asked.count(size) > 1)}
+
+    monkeypatch.setattr(probes, "_sized", sized)
+    for passes in (1500, 999, 700):
+        asked.clear()
+        assert asyncio.run(probes.largest_packet("t1", HERE, THERE, 1500)) == passes
 
 
 def test_links_addresses_and_ways(cable: Cable) -> None:

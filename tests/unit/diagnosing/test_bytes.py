@@ -90,6 +90,7 @@ def test_what_the_peer_chose() -> None:
     wanted = answer(0x20, 34, 41, notify(17, (2).to_bytes(2, "big")))
     assert ike_offer.read(wanted, SPI) == ike_offer.Choice(group=2)
     assert ike_offer.read(answer(0x20, 34, 41, notify(14)), SPI) == ike_offer.Choice()
+    assert ike_offer.read(answer(0x20, 34, 41, notify(16390, bytes(20))), SPI) is None, "COOKIE: no refusal"
 
 
 @given(st.binary(max_size=200), st.sampled_from([0x10, 0x20]), st.sampled_from([1, 11, 33, 41]))
@@ -114,6 +115,15 @@ def test_a_syn_has_its_checksum(key: bytes | None) -> None:
     assert checksum(pseudo + made) == 0
     assert (made[12] >> 4) * 4 == len(made) == (24 if key is None else 44)
     assert made[13] == 2, "SYN"
+
+
+def test_a_reset_takes_the_syn_back() -> None:
+    made = syn.reset(ASKED, b"secret")
+    pseudo = ASKED.source + ASKED.destination + struct.pack("!BBH", 0, 6, len(made))
+    assert checksum(pseudo + made) == 0
+    assert (int.from_bytes(made[4:8], "big"), made[13]) == (0, 4), "the next sequence number, RST"
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 60, 0, 0, 63, 6, 0, ASKED.source, ASKED.destination)
+    assert syn.signed_with(ip + made, b"secret")
 
 
 def test_signatures_are_recognized() -> None:
