@@ -19,6 +19,8 @@ from bgpsvc.ipsec.proposals import esp_words, group_name, ike_words, proposals_w
 
 _REMEMBERED = 16
 _V1_BEGINS = ("ID_PROT", "AGGRESSIVE")
+_PROBED = "IKE:UNDEFINED"
+"""Begins what a diagnosis at the peer proposes, to be refused: its cipher is one for private use."""
 _GROUP_LAST = re.compile(r"-(?:group\d+|modp\w+|ecp\w+|curve\w+|x\d+)$")
 
 
@@ -216,8 +218,10 @@ class CauseReader:
     def _esp_words(self) -> str:
         return esp_words(self._tunnel.ipsec)
 
-    def _nothing_acceptable(self, heard: _Heard, matched: re.Match[str]) -> IpsecError:
+    def _nothing_acceptable(self, heard: _Heard, matched: re.Match[str]) -> IpsecError | None:
         """The peer's proposals are not ours."""
+        if _PROBED in heard.received:
+            return None
         remote = proposals_words(heard.received) or "none"
         local = proposals_words(heard.configured)
         if "ESP:" not in heard.received:

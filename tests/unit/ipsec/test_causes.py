@@ -272,6 +272,17 @@ def test_no_id_of_a_peer_takes_long_to_read(ident: str) -> None:
     assert min(seconds(ident) for _ in range(3)) < 100 * harmless
 
 
+def test_the_probe_of_a_diagnosis_at_the_peer_is_no_failure() -> None:
+    """It proposes a cipher for private use, so that it is refused; charon calls that one undefined."""
+    reader = CauseReader(tunnel())
+    for line in (
+        "received proposals: IKE:UNDEFINED_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048",
+        "configured proposals: IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048",
+        "received proposals unacceptable",
+    ):
+        assert reader.feed(Logged(tunnel().id, "CFG", line, 1), 0.0) is None
+
+
 def test_negotiations_are_kept_apart() -> None:
     """Proposals of one IKE SA are not those of another, and old ones are forgotten."""
     ours = tunnel()
