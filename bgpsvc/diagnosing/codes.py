@@ -11,10 +11,12 @@ from bgpsvc.diagnosis import Check, Fact, Layer, Outcome
 OK = "ok"
 EXTERNAL = "external_tunnel"
 BELOW_FAILED = "layer_below_failed"
+WAITS = "waits_for_traffic"
 COMMON: dict[str, str] = {
     OK: "Nothing is wrong at this layer.",
     EXTERNAL: "The tunnel is an external one: this layer is somebody else's.",
     BELOW_FAILED: "Not examined, because a layer that this one stands on failed.",
+    WAITS: "Not examined, because the tunnel waits for traffic.",
 }
 
 FAULTS: dict[Layer, dict[str, str]] = {
@@ -102,10 +104,11 @@ FAULTS: dict[Layer, dict[str, str]] = {
     },
     "data_path": {
         "no_reply": "Requests leave through the tunnel, and nothing returns.",
-        "echo_filtered": "The peer does not answer echo requests, but its BGP messages arrive.",
+        "echo_filtered": "The peer does not answer echo requests, but other packets of it arrive.",
         "some_lost": "Some echo requests were not answered.",
         "echo_not_sent": "Echo requests could not be sent.",
         "no_inside_addresses": "The tunnel has no inside addresses to ask.",
+        "inside_not_selected": "The traffic selectors do not let the inside addresses through.",
     },
     "mtu": {
         "mtu_too_large": "Packets as large as the interface allows do not arrive.",

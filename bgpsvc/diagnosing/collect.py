@@ -29,6 +29,7 @@ from bgpsvc.diagnosing.evidence import (
     Routes,
     TcpAnswer,
 )
+from bgpsvc.diagnosing.inside import inside_selected
 from bgpsvc.diagnosing.negotiation import refused_without_reason
 from bgpsvc.diagnosing.reach import behind_nat, esp_established, ike_established
 from bgpsvc.engine import Engine
@@ -41,6 +42,7 @@ from bgpsvc.model import Reason, Role, SessionId, format_address, format_prefix
 from bgpsvc.resources.models import BgpSettings, Tunnel
 from bgpsvc.session import LastError, Session
 from bgpsvc.statics import RouteIndex
+from bgpsvc.tunnels import Tunnel as EngineTunnel
 from bgpsvc.tunnels import TunnelState
 
 BGP_PORT = 179
@@ -127,7 +129,7 @@ def _known(sources: Sources, ident: SessionId, resource: Tunnel) -> Evidence:
     wanted = ipsec_tunnels(engine.intent).get(ident)
     state = sources.ipsec(ident)
     local = engine.intent.gateway(settings.gateway).addresses[settings.number - 1]
-    return Evidence(
+    made = Evidence(
         tunnel=ident,
         number=settings.number,
         role=settings.role.value,
@@ -159,6 +161,17 @@ def _known(sources: Sources, ident: SessionId, resource: Tunnel) -> Evidence:
         ),
         ipsec=state,
     )
+    return replace(made, waiting=_waiting(made, tunnel))
+
+
+def _waiting(known: Evidence, tunnel: EngineTunnel) -> bool:
+    """It is down only for lack of traffic: without BGP such a tunnel counts as usable, and with it, it was
+    never tried."""
+    if known.ike is None or known.ike.immediately or known.ipsec is None or ike_established(known):
+        return False
+    if not tunnel.settings.bgp:
+        return tunnel.ipsec_up is True
+    return known.ipsec.established_count == 0 and known.ipsec.last_error is None
 
 
 def _text(packed: bytes | None) -> str | None:
@@ -242,6 +255,8 @@ async def _inside(sources: Sources, known: Evidence, key: bytes | None) -> _Insi
         hosts = {text.partition("/")[0] for text in missing}
         return _Inside(link, await links.elsewhere(hosts, known.interface))
     local, peer = known.inside_local, known.inside_peer
+    if not inside_selected(known):
+        return _Inside(link)
     if not link.up or local is None or peer is None or (known.made and not esp_established(known)):
         return _Inside(link)
     interface = known.interface

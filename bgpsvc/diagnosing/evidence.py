@@ -252,6 +252,8 @@ class Evidence:
     offers: tuple[Offer, ...] = ()
     """Of both versions of IKE, if the peer refused our proposal without saying why."""
     ike: Ike | None = None
+    waiting: bool = False
+    """The tunnel is down only because there was no traffic for it."""
     ipsec: IpsecState | None = None
     link: Link | None = None
     elsewhere: tuple[tuple[str, str], ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bgpsvc.diagnosing.codes import BELOW_FAILED, EXTERNAL, check
+from bgpsvc.diagnosing.codes import BELOW_FAILED, EXTERNAL, WAITS, check
 from bgpsvc.diagnosing.evidence import Evidence
 from bgpsvc.diagnosing.inside import data_path, interface, mtu
 from bgpsvc.diagnosing.negotiation import phase1, phase2
@@ -19,6 +19,9 @@ from bgpsvc.diagnosis import LAYERS, Check, Layer, TunnelDiagnosis
 
 OUTSIDE: frozenset[Layer] = frozenset({"address", "udp", "phase1", "phase2"})
 """Layers of tunnels that the service makes itself."""
+NEEDS_SA: frozenset[Layer] = frozenset({"data_path", "mtu"})
+NEEDS_SA_AND_BGP: frozenset[Layer] = NEEDS_SA | {"bgp", "routes"}
+"""Nothing can be said of these layers while the tunnel waits for traffic."""
 EXAMINATIONS: Mapping[Layer, Callable[[Evidence], Check]] = {
     "address": address,
     "udp": udp,
@@ -72,6 +75,8 @@ def _examine(layer: Layer, e: Evidence, done: Mapping[Layer, Check]) -> Check:
             cause = next(d for d in done.values() if d.outcome == "failed")
             text = f"not examined: {NAMES[cause.layer]} failed"
             return check(layer, "skipped", BELOW_FAILED, text)
+    if e.waiting and layer in (NEEDS_SA if e.bgp is None else NEEDS_SA_AND_BGP):
+        return check(layer, "skipped", WAITS, "not examined: the tunnel waits for traffic")
     return EXAMINATIONS[layer](e)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from bgpsvc.diagnosing.codes import check, ok
 from bgpsvc.diagnosing.evidence import Echoes, Evidence
 from bgpsvc.diagnosis import Check, Fact
@@ -80,6 +82,13 @@ def data_path(e: Evidence) -> Check:
         return check(
             "data_path", "skipped", "no_inside_addresses", "the tunnel has no inside addresses to ask"
         )
+    if not inside_selected(e):
+        return check(
+            "data_path",
+            "skipped",
+            "inside_not_selected",
+            f"the traffic selectors do not let {e.inside_local} and {e.inside_peer} through",
+        )
     echoes = e.echoes
     if echoes is None or echoes.error is not None:
         why = "" if echoes is None else f": {echoes.error}"
@@ -108,6 +117,16 @@ def data_path(e: Evidence) -> Check:
             "at its firewall if other traffic does not pass either.",
             *facts,
         )
+    if e.bgp is None and e.made and _arrived(echoes):
+        return check(
+            "data_path",
+            "warning",
+            "echo_filtered",
+            f"{e.inside_peer} does not answer echo requests, though packets arrive through the tunnel",
+            f"Does the peer have the address {e.inside_peer}, and answer echo requests inside the tunnel? "
+            "Without both only traffic tells whether both directions pass.",
+            *facts,
+        )
     return check(
         "data_path",
         "failed",
@@ -118,6 +137,19 @@ def data_path(e: Evidence) -> Check:
         "ESP or UDP 4500 may be blocked in one direction.",
         *facts,
     )
+
+
+def inside_selected(e: Evidence) -> bool:
+    """Whether packets between the inside addresses may pass; without BGP interesting traffic has others."""
+    if e.ike is None or e.inside_local is None or e.inside_peer is None:
+        return True
+    local, peer = ip_address(e.inside_local), ip_address(e.inside_peer)
+    return any(local in ip_network(ours) and peer in ip_network(theirs) for ours, theirs in e.ike.pairs)
+
+
+def _arrived(echoes: Echoes) -> bool:
+    before, after = echoes.before, echoes.after
+    return before is not None and after is not None and after.received > before.received
 
 
 def _counted(e: Evidence, echoes: Echoes) -> tuple[Fact, ...]:

@@ -146,6 +146,8 @@ def phase1(e: Evidence) -> Check:
         return ok(
             "phase1", f"the IKE SA is up ({state.ike.version}, {_algorithms(state.ike)})", *_sa(state.ike)
         )
+    if e.waiting:
+        return _not_begun("phase1", "ike", e)
     error = state.last_error
     if state.status in _PASSED or (error is not None and error.cause in PHASE2):
         # A side that refuses the child may end the IKE SA with it.
@@ -204,6 +206,8 @@ def phase2(e: Evidence) -> Check:
             Fact("selectors", local=_joined(child.local_selectors), remote=_joined(child.remote_selectors)),
             Fact("packets through the SA", f"{child.packets_in} in, {child.packets_out} out"),
         )
+    if e.waiting:
+        return _not_begun("phase2", "esp", e)
     if error is not None and fault is not None:
         return _failed("phase2", fault, e, error)
     if error is not None and state.status is IpsecStatus.IPSEC_SA_NOT_ESTABLISHED:

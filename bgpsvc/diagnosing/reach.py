@@ -42,6 +42,12 @@ def esp_established(e: Evidence) -> bool:
     return ike is not None and any(child.established for child in ike.children)
 
 
+def _heard(e: Evidence) -> bool:
+    """The peer answered a negotiation lately."""
+    error = None if e.ipsec is None else e.ipsec.last_error
+    return error is not None and error.cause in HEARD and e.now - error.time < RECENT
+
+
 def address(e: Evidence) -> Check:
     """Our public address, the route to the peer, and what is said about its address."""
     way = e.way
@@ -61,7 +67,7 @@ def address(e: Evidence) -> Check:
             "the address of the customer gateway.",
             *_way_facts(e, way),
         )
-    said = _unreachable(e.udp500, e.udp4500, way.echo)
+    said = None if _heard(e) else _unreachable(e.udp500, e.udp4500, way.echo)
     if said is not None and said.detail != "port unreachable":
         by = f" ({said.by} says so)" if said.by else ""
         return check(
@@ -150,8 +156,7 @@ def udp(e: Evidence) -> Check:
         port = e.ipsec.ike.remote_port
         return ok("udp", f"IKE passes on UDP {port}: the IKE SA is up")
     facts = (*_ports(e), _last_ike_error(e))
-    error = None if e.ipsec is None else e.ipsec.last_error
-    if error is not None and error.cause in HEARD and e.now - error.time < RECENT:
+    if _heard(e):
         return ok("udp", "the peer answered the last negotiation", *facts)
     probes = [(500, e.udp500), (4500, e.udp4500)]
     asked = [(port, reply) for port, reply in probes if reply is not None]

@@ -140,6 +140,13 @@ WAITING = replace(WORKS.ike, immediately=False) if WORKS.ike else None
 KEYLESS = replace(WORKS.ike, has_key=False) if WORKS.ike else None
 NO_PROPOSAL = failed(Cause.IKE_PROPOSAL_MISMATCH, local="aes256-sha256-group14")
 
+NARROW = replace(
+    WORKS,
+    bgp=None,
+    routes=replace(LEARNED, static_routes=1),
+    ike=replace(WORKS.ike, pairs=(("10.0.0.0/16", "192.168.0.0/16"),)) if WORKS.ike else None,
+)
+
 CASES = (
     # address
     Case(
@@ -370,6 +377,18 @@ CASES = (
         replace(session(), echoes=Echoes(3, 0, None, LINK, replace(LINK, sent=203)), largest=None),
     ),
     Case("echo_filtered", "data_path", replace(WORKS, echoes=Echoes(3, 0, None, LINK, LINK)), "warning"),
+    Case(
+        "echo_filtered",
+        "data_path",
+        replace(
+            WORKS,
+            bgp=None,
+            routes=replace(LEARNED, static_routes=1),
+            echoes=Echoes(3, 0, None, LINK, replace(LINK, received=101)),
+        ),
+        "warning",
+        "packets arrive",
+    ),
     Case("some_lost", "data_path", replace(WORKS, echoes=Echoes(3, 2, 0.1, LINK, LINK)), "warning"),
     Case(
         "echo_not_sent",
@@ -379,6 +398,7 @@ CASES = (
         "Network is down",
     ),
     Case("no_inside_addresses", "data_path", replace(WORKS, inside_local=None, inside_peer=None), "skipped"),
+    Case("inside_not_selected", "data_path", replace(NARROW, echoes=None, largest=None), "skipped"),
     # mtu
     Case("mtu_too_large", "mtu", replace(WORKS, largest=Largest(1300, 1400)), words="more than 1300 bytes"),
     Case("mtu_unknown", "mtu", replace(WORKS, largest=None), "unknown"),

@@ -7,10 +7,24 @@ from dataclasses import replace
 import pytest
 
 from bgpsvc.diagnosing.codes import COMMON, FAULTS
+from bgpsvc.diagnosing.evidence import Reply, Way
 from bgpsvc.diagnosing.examine import EXAMINATIONS, STANDS_ON, examine, summarize
 from bgpsvc.diagnosis import LAYERS, Check, Layer
 from bgpsvc.ipsec.model import Cause, IpsecError
-from tests.unit.diagnosing.cases import CASES, IKE_SA, NOW, UP, WORKS, Case, failed, session, without_ike
+from tests.unit.diagnosing.cases import (
+    CASES,
+    DOWN,
+    IKE_SA,
+    NOW,
+    SILENT,
+    UP,
+    WAITING,
+    WORKS,
+    Case,
+    failed,
+    session,
+    without_ike,
+)
 
 
 def found(case: Case) -> Check:
@@ -52,6 +66,27 @@ def test_what_failed_before_the_sa_was_renewed_is_over() -> None:
     checks = examine(replace(WORKS, ipsec=replace(UP, last_error=error))).checks
     (check,) = [c for c in checks if c.layer == "phase2"]
     assert check.outcome == "ok"
+
+
+def test_who_answered_a_negotiation_is_reachable_whatever_a_firewall_says_to_echo_requests() -> None:
+    prohibited = Reply("unreachable", "administratively prohibited", by="203.0.113.9")
+    way = Way(True, "198.51.100.1", "wan0", None, echo=prohibited)
+    evidence = without_ike(Cause.AUTHENTICATION_FAILED, way=way, udp500=SILENT, udp4500=SILENT)
+    fault = examine(evidence).fault
+    assert fault is not None
+    assert fault.code == "authentication_failed"
+
+
+def test_nothing_is_wrong_with_a_tunnel_that_waits_for_traffic() -> None:
+    """Also if charon was down before, and neither BGP nor echo requests can tell anything."""
+    for cause in (None, Cause.CHARON_DOWN):
+        waits = failed(cause)
+        evidence = replace(WORKS, ike=WAITING, ipsec=waits, waiting=True, bgp=replace(DOWN, plain=None))
+        diagnosis = examine(replace(evidence, echoes=None, largest=None))
+        assert diagnosis.fault is None
+        codes = {c.layer: c.code for c in diagnosis.checks}
+        assert codes["phase1"] == "ike_waits_for_traffic"
+        assert codes["bgp"] == "waits_for_traffic"
 
 
 def test_every_code_has_a_case() -> None:
