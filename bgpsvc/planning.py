@@ -6,7 +6,7 @@ single prefixes. Where only these could tell, it says what to ask (`simulate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from bgpsvc.control import Plan, PlannedEffect, PlannedResource
 from bgpsvc.engine import Engine
@@ -20,6 +20,7 @@ from bgpsvc.resources.problems import path_text
 from bgpsvc.route_plan import kernel_effects, learned_effects, peer_effects, shared_rules
 from bgpsvc.session_plan import session_effects
 from bgpsvc.tunnel_plan import tunnel_effects
+from bgpsvc.tunnels import TunnelState
 
 _SHARED = {"customer_gateways", "vpn_gateways", "vpc_routes"}
 """Kinds on which the rules depend that all VPCs share."""
@@ -101,15 +102,32 @@ def _part(intent: Intent, vpcs: set[str]) -> Intent:
 
 
 def _interruptions(effects: Iterable[PlannedEffect], engine: Engine) -> Iterator[str]:
-    """Connections that lose all their established sessions at once, where one after the other would do."""
+    """Connections that lose all that carries their traffic at once, where one after the other would do."""
     reset = {SessionId(effect.subject) for effect in effects if effect.action == "reset"}
-    connections = {i: s.settings.connection for i, s in engine.sessions.items() if s.established}
+    remedy = "change one tunnel, and the other when the first is live again"
+    sessions = {i: s.settings.connection for i, s in engine.sessions.items() if s.established}
+    for connection in _all_of(sessions, reset):
+        yield (
+            f"all established sessions of {connection} are reset at once: its learned routes may be "
+            f"gone until one is back; {remedy}"
+        )
+    static = {
+        ident: tunnel.connection
+        for ident, tunnel in engine.tunnels.items()
+        if not tunnel.settings.bgp and tunnel.state is TunnelState.LIVE
+    }
+    for connection in _all_of(static, reset):
+        yield (
+            f"all live tunnels of {connection} are negotiated anew at once: nothing carries its traffic "
+            f"until one is back; {remedy}"
+        )
+
+
+def _all_of(connections: Mapping[SessionId, str], reset: Collection[SessionId]) -> Iterator[str]:
+    """Connections of which all that are given here are reset."""
     for connection in dict.fromkeys(connections[ident] for ident in sorted(reset) if ident in connections):
         if all(ident in reset for ident, name in connections.items() if name == connection):
-            yield (
-                f"all established sessions of {connection} are reset at once: its learned routes may be "
-                "gone until one is back; change one tunnel, and the other when the first is live again"
-            )
+            yield connection
 
 
 def _new_warnings(before: Intent, after: Intent, resources: Iterable[PlannedResource]) -> tuple[str, ...]:

@@ -26,7 +26,6 @@ def _listed(items: Iterable[object]) -> str:
 _NEGOTIATED: Mapping[str, Callable[[Any], str]] = {
     "local": str,
     "remote": str,
-    "nat_traversal": lambda on: "on" if on else "off",
     "immediately": lambda on: "at once" if on else "on traffic",
     "pairs": _selectors,
 }
@@ -34,6 +33,8 @@ _SECTIONS = ("ike", "ipsec", "dpd")
 _KEY = "pre_shared_key"
 _OF_INTERFACE: Mapping[str, Callable[[Any], str]] = {
     "mtu": lambda size: "as it fits" if size is None else str(size),
+    # A NAT is dealt with in any case; it only says whether the MTU leaves room for UDP.
+    "nat_traversal": lambda on: "on" if on else "off",
     "addresses": _listed,
 }
 

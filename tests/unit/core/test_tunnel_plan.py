@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from bgpsvc import tunnel_plan
 from bgpsvc.control import PlannedEffect
 from bgpsvc.engine import Engine
+from bgpsvc.events import IpsecChanged
 from bgpsvc.ipsec.model import IpsecTunnel
 from bgpsvc.planning import plan
 from bgpsvc.resources import Intent
@@ -54,7 +55,7 @@ def test_every_field_of_a_tunnel_is_looked_at() -> None:
             "reset",
             "ipsec.pfs group14 → disabled; mtu as it fits → 1300; it is negotiated anew",
         ),
-        ({"nat_traversal": False}, "reset", "nat_traversal on → off; it is negotiated anew"),
+        ({"nat_traversal": False}, "update", "nat_traversal on → off"),
         ({"customer_gateway": "c2"}, "reset", "remote 198.51.100.2 → 198.51.100.4; it is negotiated anew"),
         ({"mtu": 1300}, "update", "mtu as it fits → 1300"),
         (
@@ -93,3 +94,23 @@ def test_negotiating_both_tunnels_at_once_is_warned_of() -> None:
     both = plan(made_intent(), changed(1, 2, ike=IkeSettings(version="ikev1")), node.engine)
     said = "all established sessions of conn1 are reset at once"
     assert len([text for text in both.warnings if said in text]) == 1
+
+
+def test_so_it_is_of_tunnels_without_bgp() -> None:
+    before = made_intent(with_bgp=False)
+    (connection,) = before.vpn_connections
+    engine = made_node(Engine(before, 0.0)).engine
+
+    def warnings(*numbers: int) -> list[str]:
+        (other,) = changed(*numbers, ike=IkeSettings(version="ikev1")).vpn_connections
+        wished = connection.model_copy(update={"tunnels": other.tunnels})
+        found = plan(before, before.model_copy(update={"vpn_connections": (wished,)}), engine)
+        return [text for text in found.warnings if "at once" in text]
+
+    assert warnings(1) == []
+    (text,) = warnings(1, 2)
+    assert text.startswith("all live tunnels of conn1 are negotiated anew at once")
+    engine.handle(IpsecChanged(T2, False, "the peer is dead"), 1.0)
+    assert warnings(2) == []
+    (text,) = warnings(1)
+    assert text.startswith("all live tunnels of conn1 are negotiated anew at once")
