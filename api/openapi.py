@@ -103,15 +103,7 @@ def _link_documents(made: Json) -> None:
 
 
 def _models() -> Iterable[type[BaseModel]]:
-    for module in (
-        schemas,
-        schemas_control,
-        schemas_diagnosis,
-        schemas_insight,
-        schemas_ipsec,
-        schemas_routes,
-        problems,
-    ):
+    for module in _MODULES:
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, BaseModel):
                 yield member
