@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bgpsvc.ipsec import codec, interfaces
+from bgpsvc.ipsec import codec, interfaces, loading
 from bgpsvc.ipsec.charon import (
     CharonProcess,
     Home,
@@ -37,9 +36,8 @@ from bgpsvc.ipsec.mtu import tunnel_mtu
 from bgpsvc.ipsec.nat import refuse_ambiguous
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal, SaChanged
 from bgpsvc.ipsec.ports import Ports, free_ports, unused
-from bgpsvc.ipsec.vici import Charon, CharonError, CharonLost, CharonRefused, Message
+from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused, Message
 from bgpsvc.model import SessionId
-from bgpsvc.processes import write_private
 
 LARGEST_PACKET = 1400
 """What charon reads of its TUN at most, in bytes, whatever MTU that has later: the rest would be cut off."""
@@ -47,7 +45,6 @@ FAREWELL_S = 1.0
 """How long a peer has to answer that it deleted an SA."""
 MEND_S = 10.0
 """How often it is looked whether somebody removed an interface or the rules."""
-_SECRET_BYTES = 32
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +145,7 @@ class Userspace:
         try:
             await kept.instance.charon.terminate(ike=name, ike_id=ike_id, force=force)
             if ike_id is None and kept.outdated:
-                with contextlib.suppress(CharonRefused):  # another charon by now
-                    await kept.instance.charon.unload_shared(_outdated(tunnel))
+                await loading.ended(kept.instance.charon, tunnel)
                 kept.outdated = False
         except CharonError as error:
             raise DriverError(_cause(error), str(error)) from error
@@ -202,7 +198,7 @@ class Userspace:
                     raise DriverError(Cause.INTERFACE_FAILED, f"{interfaces.TUN_DEVICE} {text}")
                 Home.of(self._base, SessionId("")).check()
                 self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._secret = self._read_secret()
+                self._secret = loading.read_secret(self._base / "secret")
                 self._launcher = Launcher(program, await can_have_own_run(self._base))
             return self._launcher
 
@@ -266,28 +262,11 @@ class Userspace:
             self._on_signal(signal)
 
     async def _load(self, kept: _Kept) -> bool:
-        """Give charon connection and key; whether it had others before. CharonError."""
-        tunnel, charon = kept.tunnel, kept.instance.charon
+        """Give charon connection and key; whether it had others before. CharonError, DriverError."""
         placing = codec.Placing(
             local_port=kept.instance.ports.ike, remote_port=IKE_PORT, encap=True, any_local=kept.any_local
         )
-        key = codec.shared_key(tunnel)
-        if key is None:
-            text = f"tunnel {tunnel.id} has no pre-shared key: give it one"
-            raise DriverError(Cause.NO_PRE_SHARED_KEY, text)
-        wished = f"{key.id}/{codec.fingerprint(tunnel, placing, self._secret)}"
-        present, outdated = await charon.get_shared(), _outdated(tunnel.id)
-        kept.outdated = bool(set(present) - {wished})
-        if present == [wished] and await _has_connection(charon, tunnel.id):
-            return False
-        if kept.outdated and outdated not in present:
-            # Until the SAs of the former settings are ended this tells whoever comes after us to do so.
-            await charon.load_shared(outdated, secrets.token_hex(), [outdated])
-        await charon.load_conn(codec.connection_name(tunnel.id), codec.connection(tunnel, placing))
-        # Its id says that connection and key are those, as soon as it is the only one.
-        await charon.load_shared(wished, key.data, key.owners)
-        for ident in set(present) - {wished, outdated}:
-            await charon.unload_shared(ident)
+        kept.outdated = await loading.load(kept.instance.charon, kept.tunnel, placing, self._secret)
         return kept.outdated
 
     async def _mend(self) -> None:
@@ -318,7 +297,7 @@ class Userspace:
         charon, ident = kept.instance.charon, kept.tunnel.id
         async with kept.busy:
             try:
-                if await charon.get_shared() and await _has_connection(charon, ident):
+                if await loading.is_loaded(charon, ident):
                     return
                 log.warning("others had charon unload the connection or key of %s: loading it again", ident)
                 await self._load(kept)
@@ -354,18 +333,6 @@ class Userspace:
         if not kept.instance.up:
             raise DriverError(Cause.CHARON_DOWN, f"the charon of {tunnel} does not run")
         return kept
-
-    def _read_secret(self) -> bytes:
-        """What keys the fingerprints: they say nothing about the keys to somebody who reads charon's log."""
-        path = self._base / "secret"
-        try:
-            found = bytes.fromhex(path.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            found = b""
-        if len(found) != _SECRET_BYTES:
-            found = secrets.token_bytes(_SECRET_BYTES)
-            write_private(path, found.hex())
-        return found
 
     # Firewall -------------------------------------------------------------------------------
 
@@ -407,20 +374,10 @@ async def _mtu(tunnel: IpsecTunnel) -> int:
         raise DriverError(Cause.INTERFACE_FAILED, str(error)) from error
 
 
-async def _has_connection(charon: Charon, tunnel: SessionId) -> bool:
-    name = codec.connection_name(tunnel)
-    return any(name in entry for entry in await charon.list_conns(name))
-
-
 def _on_wire(ike: IkeSa, ports: Ports) -> IkeSa:
     """An SA with the port that its peer sees, not the one that charon has of its own."""
     port = {ports.ike: IKE_PORT, ports.nat: NAT_PORT}.get(ike.local_port, ike.local_port)
     return replace(ike, local_port=port)
-
-
-def _outdated(tunnel: SessionId) -> str:
-    """Id of a key of no use; as long as charon has it there may be SAs of former settings."""
-    return f"{codec.connection_name(tunnel)}/outdated"
 
 
 def _cause(error: CharonError) -> Cause:
