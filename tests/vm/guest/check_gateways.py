@@ -193,6 +193,17 @@ def test_a_restarted_charon_has_its_tunnels_again_by_itself(site: Site) -> None:
     assert foreign(left) == UNTOUCHED
 
 
+def test_what_a_reload_of_strongswan_unloads_is_loaded_again(site: Site) -> None:
+    left = site.left
+    site.until_up()
+    former = left.spis()
+    left.charon.swanctl("--load-all", "--file", str(left.directory / "office.conf"))
+    ours = ("bgpsvc-conn-tunnel1:", "bgpsvc-conn-tunnel2:")
+    site.until(lambda: all(name in left.charon.swanctl("--list-conns") for name in ours), "they are back")
+    assert left.spis() == former
+    assert foreign(left) == UNTOUCHED
+
+
 def test_delay_jitter_and_loss_cause_no_switch(site: Site) -> None:
     """80 ms each way with 10 ms of jitter, and 1 % of all packets lost, for a minute."""
     site.until_up()
