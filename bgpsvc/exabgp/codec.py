@@ -275,7 +275,7 @@ class Decoder:
             session.state = SessionState.ESTABLISHED
             return [SessionUp(session.id, negotiated_of(session.negotiated or {}, session.opened or {}))]
         if state == "down":
-            return self._down(session, neighbor["reason"])
+            return self._down(session, _printable(neighbor["reason"]))
         return []
 
     def _down(self, session: _Session, reason: str) -> list[BgpEvent]:
@@ -331,6 +331,11 @@ _HANDLERS: dict[str, Handler] = {
     "fsm": Decoder._fsm,
     "sync": Decoder._sync,
 }
+
+
+def _printable(reason: str) -> str:
+    """A reason without what could drive a reader's terminal: a peer may have written it (RFC 9003)."""
+    return "".join(character if character.isprintable() else "?" for character in reason)
 
 
 def notification_of(reason: str) -> Notification | None:

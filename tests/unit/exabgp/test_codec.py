@@ -194,6 +194,17 @@ def test_sessions_of_the_hand_written_peer() -> None:
     assert (reset.notification, reset.graceful) == (None, True)
 
 
+def test_what_a_peer_writes_cannot_drive_a_terminal() -> None:
+    """RFC 9003 2 lets a peer send any UTF-8, which ends in logs and on the screens of operators."""
+    text = 'Cease / Administrative Shutdown / Shutdown Communication: "\x1b[2J\u202eWartung für 1 h\x07"'
+    (down,) = decode([state("down", f"notification received (6,2): {text}")])
+    assert isinstance(down, SessionDown)
+    assert down.notification is not None
+    for told in (down.reason, down.notification.text):
+        assert told.isprintable()
+        assert told.endswith('"?[2J?Wartung für 1 h?"')
+
+
 def test_states_below_established_follow_the_rfc() -> None:
     changes = [e.state for e in decode(recorded("bird")) if isinstance(e, SessionStateChanged)]
     connect, sent, confirm = SessionState.CONNECT, SessionState.OPENSENT, SessionState.OPENCONFIRM
