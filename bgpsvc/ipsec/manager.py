@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
+from math import inf
 from typing import Any, NoReturn
 
 from bgpsvc.effects import Log
@@ -80,6 +81,8 @@ class Tunnels:
         """Tunnels that could not be taken down, and when that is tried again."""
         self._wake = asyncio.Event()
         self._poll_at = self._polled_at = 0.0
+        self._sleeps_until = inf
+        """When the task that waits for deadlines goes on by itself."""
         self._reading = False
         self._changing = asyncio.Lock()
         self._places = asyncio.Semaphore(BROUGHT_UP_AT_ONCE)
@@ -238,7 +241,10 @@ class Tunnels:
                 kept.worker = self._spawn(self._work(ident, kept))
         elif kept.worker is None:
             kept.free.set()
-        self._wake.set()
+        # Most events put off what is due, and looking at all tunnels takes long where there are many.
+        times = (kept.keeper.deadline, None if self._reading else self._poll_at)
+        if any(at is not None and at < self._sleeps_until for at in times):
+            self._wake.set()
 
     async def _work(self, ident: SessionId, kept: _Kept) -> None:
         try:
@@ -318,8 +324,9 @@ class Tunnels:
         deadlines = [kept.keeper.deadline for kept in self._kept.values()]
         polls = [] if self._reading else [self._poll_at]
         times = [*polls, *self._leaving.values(), *(at for at in deadlines if at is not None)]
+        self._sleeps_until = min(times, default=inf)
         try:
-            async with asyncio.timeout(max(min(times) - self._clock(), 0) if times else None):
+            async with asyncio.timeout(max(self._sleeps_until - self._clock(), 0) if times else None):
                 await self._wake.wait()
         except TimeoutError:
             return

@@ -353,6 +353,24 @@ async def test_state_is_told_again_to_who_forgot_it(rig: Rig) -> None:
 
 
 @simulated
+async def test_what_one_tunnel_says_has_nobody_look_at_all_of_them(rig: Rig) -> None:
+    await rig.start()
+    looked = 0
+    until_due = rig.tunnels._until_due
+
+    async def counting() -> None:
+        nonlocal looked
+        looked += 1
+        await until_due()
+
+    rig.tunnels._until_due = counting  # type: ignore[method-assign]
+    for _ in range(200):
+        rig.driver.say(T1.id, "received packet: from 203.0.113.1[4500] to 198.51.100.1[4500] (80 bytes)")
+        await asyncio.sleep(0.01)
+    assert looked < 20
+
+
+@simulated
 async def test_rekeys_are_counted(rig: Rig) -> None:
     await rig.start()
     rig.driver.rekey(T1.id)
