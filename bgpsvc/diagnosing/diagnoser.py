@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from bgpsvc.diagnosing.collect import Sources, collect
+from bgpsvc.diagnosing.collect import Sources, TunnelGone, collect
 from bgpsvc.diagnosing.evidence import Evidence
 from bgpsvc.diagnosing.examine import examine, summarize
 from bgpsvc.diagnosing.hearing import Hearing
@@ -41,7 +41,7 @@ class Diagnoser:
         self._hearing.stop()
 
     async def diagnose(self, connection: str, number: int | None) -> Diagnosis:
-        """Of a connection that exists, or of one of its tunnels that exists (1 or 2)."""
+        """Of a connection that exists, or of one of its tunnels that exists (1 or 2). TunnelGone."""
         key = (connection, number)
         task = self._running.get(key)
         if task is None:
@@ -58,9 +58,10 @@ class Diagnoser:
         if before:
             await asyncio.wait(before)
         began, at = time.monotonic(), time.time()
-        found = await asyncio.gather(
-            *(collect(self._sources, ident) for ident in self._tunnels(connection, number))
-        )
+        tunnels = self._tunnels(connection, number)
+        if not tunnels:
+            raise TunnelGone(connection)  # while another diagnosis was waited for
+        found = await asyncio.gather(*(collect(self._sources, ident) for ident in tunnels))
         return _diagnosis(connection, at, time.monotonic() - began, found)
 
     def _tunnels(self, connection: str, number: int | None) -> list[SessionId]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bgpsvc.diagnosing import diagnoser as module
+from bgpsvc.diagnosing.collect import TunnelGone
 from bgpsvc.diagnosing.diagnoser import Diagnoser
 from bgpsvc.diagnosing.evidence import Evidence
 from tests.unit.diagnosing.cases import WORKS
@@ -35,9 +36,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     return made
 
 
-def subject() -> Diagnoser:
-    engine: Any = SimpleNamespace(tunnels={"c-tunnel1": None, "c-tunnel2": None})
-    return Diagnoser(engine, 0.0, lambda _: None, lambda _: None)
+def subject() -> tuple[Diagnoser, dict[str, None]]:
+    """And the tunnels that there are."""
+    tunnels = dict.fromkeys(("c-tunnel1", "c-tunnel2"))
+    engine: Any = SimpleNamespace(tunnels=tunnels)
+    return Diagnoser(engine, 0.0, lambda _: None, lambda _: None), tunnels
 
 
 async def turns() -> None:
@@ -47,7 +50,7 @@ async def turns() -> None:
 
 def test_who_asks_meanwhile_shares_the_run(slow: Slow) -> None:
     async def scenario() -> None:
-        diagnoser = subject()
+        diagnoser, _ = subject()
         first, second = (asyncio.create_task(diagnoser.diagnose("c", None)) for _ in range(2))
         await turns()
         assert slow.began == ["c-tunnel1", "c-tunnel2"]
@@ -64,7 +67,7 @@ def test_who_asks_meanwhile_shares_the_run(slow: Slow) -> None:
 
 def test_another_question_about_the_connection_waits(slow: Slow) -> None:
     async def scenario() -> None:
-        diagnoser = subject()
+        diagnoser, _ = subject()
         whole = asyncio.create_task(diagnoser.diagnose("c", None))
         await turns()
         one = asyncio.create_task(diagnoser.diagnose("c", 2))
@@ -73,5 +76,21 @@ def test_another_question_about_the_connection_waits(slow: Slow) -> None:
         slow.go.set()
         await whole
         assert [tunnel.tunnel for tunnel in (await one).tunnels] == ["c-tunnel2"]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_deleted_while_it_waits_is_gone(slow: Slow) -> None:
+    async def scenario() -> None:
+        diagnoser, tunnels = subject()
+        whole = asyncio.create_task(diagnoser.diagnose("c", None))
+        await turns()
+        one = asyncio.create_task(diagnoser.diagnose("c", 2))
+        await turns()
+        del tunnels["c-tunnel2"]
+        slow.go.set()
+        await whole
+        with pytest.raises(TunnelGone):
+            await one
 
     asyncio.run(scenario())
