@@ -41,6 +41,8 @@ class Complaints:
         self._hint: IpsecError | None = None
         self._telling: IpsecError | None = None
         """The last error that says why."""
+        self._overcome: IpsecError | None = None
+        """The last error when the tunnel came up."""
         self._said: set[tuple[Cause, str | None, str | None]] = set()
 
     def note(self, error: IpsecError, vague: bool = False) -> Log | None:
@@ -76,7 +78,9 @@ class Complaints:
         """What explains that the tunnel goes down now."""
         hint, self._hint = self._hint, None
         for error in (self.last, hint):
-            if error is not None and now - error.time <= RELATED_S:
+            if error is None or error is self._overcome:
+                continue
+            if now - error.time <= RELATED_S:
                 self.last = error
                 return error
         return None
@@ -85,6 +89,7 @@ class Complaints:
         """The tunnel is up: what goes wrong from now on is news."""
         self._said.clear()
         self._hint = self._telling = None
+        self._overcome = self.last
 
     def begun_anew(self) -> None:
         """By the operator, or with other settings: what was found out before explains nothing any more."""

@@ -388,6 +388,16 @@ def test_deleted_by_the_peer() -> None:
     assert Initiate() in bench.at_deadline()
 
 
+def test_what_went_wrong_before_it_came_up_is_not_why_it_goes_down() -> None:
+    bench = Bench().made()
+    bench.at_deadline()
+    bench.say("giving up after 3 retransmits")
+    ike = bench.up()
+    bench.say("received DELETE for IKE_SA bgpsvc-conn1-tunnel1[1]", 1)
+    bench.changed("child", False, ike)
+    assert bench.reasons[-1] == "the peer ended the IKE SA"
+
+
 def test_events_of_charon_overtake_its_log() -> None:
     bench = Bench().made()
     ike = bench.up()
