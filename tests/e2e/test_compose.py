@@ -152,7 +152,8 @@ def test_only_ike_and_esp_come_in_from_the_other_gateway(compose: Compose) -> No
     listen = f"python -m bgpsvc.lab.wire --seconds 3 --link {uplink['ifname']} --inner 10.0.0.10,192.168.0.10"
     command = ["docker", "exec", compose.containers["gw1"], *listen.split()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
-        assert compose.ping(count=20)
+        while listener.poll() is None:  # whenever it begins to listen, and as long as it does
+            assert compose.ping(count=20)
         seen = json.loads(listener.communicate(timeout=60)[0])
     assert seen["esp"] > 0
     assert seen["clear"] == 0, seen["example"]

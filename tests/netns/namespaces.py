@@ -139,7 +139,7 @@ def _runs(process: Path) -> bool:
     return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
     """Poll a condition until it holds; AssertionError with `what` if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -78,9 +79,13 @@ class StrongSwan:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(
-            lambda: (self._home / "charon.vici").exists(), f"charon takes commands: {self.log()}", LONG
-        )
+        wait_until(self._listens, "charon takes commands", LONG)
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"charon ended: {self.log()}"
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self._home / "charon.vici")) == 0
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End charon, without a goodbye unless another signal is given."""

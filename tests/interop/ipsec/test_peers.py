@@ -240,8 +240,7 @@ def test_tunnels_sessions_routes_and_packets(both: Both) -> None:
 
 def test_packets_as_long_as_the_tunnel_pass(both: Both) -> None:
     mtu = both.ours.ipsec(1)["mtu"]
-    answer = both.ours.host.run("ping", "-c1", "-W1", "-Mdo", f"-s{mtu - 28}", HOST, check=False)
-    assert "1 received" in answer, answer
+    both.ours.host.run("ping", "-c3", "-W10", "-Mdo", f"-s{mtu - 28}", HOST)
 
 
 @pytest.mark.parametrize("by", ["us", "the peer"])
