@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bgpsvc.ipsec import codec, interfaces, loading
+from bgpsvc.ipsec import anchors, codec, interfaces, loading
 from bgpsvc.ipsec.charon import (
     CharonProcess,
     Home,
@@ -110,6 +110,8 @@ class Userspace:
             await kept.instance.ready()
             kept.mtu = await _mtu(tunnel)
             await interfaces.configure(tunnel.interface, tunnel.addresses, kept.mtu)
+            if kept.instance.tun is not None:
+                await anchors.keep(kept.instance.tun, anchors.anchors(tunnel))
             await self._apply_firewall()
             try:
                 renewed = await self._load(kept)

@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,34 @@ def test_interfaces_are_as_wished_and_carry_both_families(connected: Pair) -> No
     with pinging(left, "169.254.11.2") as pings:
         pings.wait_more(5)
     assert connected.nodes["left"].call("traffic", IDS[1]) >= before + 6
+
+
+def test_networks_in_which_a_gateway_has_no_address_are_carried(connected: Pair) -> None:
+    """Several on each side: charon itself would refuse them all."""
+    mine = [IPv4Network("10.1.0.0/16"), IPv4Network("10.2.0.0/24"), IPv6Network("fd01::/48")]
+    theirs = [IPv4Network("172.16.0.0/16"), IPv4Network("172.17.0.0/16"), IPv6Network("fd02::/48")]
+    pairs = [pair for pair in product(mine, theirs) if pair[0].version == pair[1].version]
+    turned = [(remote, local) for local, remote in pairs]
+    connected.bring_up(tunnel("left", 1, pairs=tuple(pairs)), tunnel("right", 1, pairs=tuple(turned)))
+    connected.nodes["left"].call("terminate", IDS[1], True)
+    connected.negotiate(1)
+    left, right = connected.spaces["left"], connected.spaces["right"]
+    for namespace, host, host6, there, there6 in (
+        (left, "10.2.0.9", "fd01::9", theirs[1], theirs[2]),
+        (right, "172.17.0.9", "fd02::9", mine[1], mine[2]),
+    ):
+        namespace.ip(f"address replace {host}/32 dev lo")
+        namespace.ip(f"address replace {host6}/128 dev lo")
+        namespace.ip(f"route replace {there} dev conn1-tunnel1 src {host}")
+        namespace.ip(f"-6 route replace {there6} dev conn1-tunnel1 src {host6}")
+    for address in ("172.17.0.9", "fd02::9"):
+        with pinging(left, address) as pings:
+            pings.wait_more(2)
+    # No packet is taken for the gateway's own because of that.
+    for version, address in ((4, "10.1.0.0"), (6, "fd01::")):
+        assert f"local {address} " not in left.ip(f"-{version} route show table local")
+    connected.bring_up(tunnel("left", 1))
+    assert "10.1.0.0" not in left.ip("address") + left.ip("route show table all")
 
 
 def test_other_settings_of_one_tunnel_leave_the_other_alone(connected: Pair) -> None:
