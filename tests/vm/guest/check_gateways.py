@@ -115,6 +115,18 @@ def test_the_kernels_sas_carry_the_packets_of_the_active_tunnel(site: Site) -> N
     assert f"0x{child(site.left, 1)['spi_out']}" in site.left.spis()
 
 
+def test_a_diagnosis_finds_no_fault_and_the_largest_packet(site: Site) -> None:
+    """Probes bound to XFRM interfaces, and none from a port that an IKE socket's policy concerns."""
+    for gateway in site.gateways:
+        before = ups(site)
+        found = gateway.rest.write("POST", "/v1/vpn-connections/conn/diagnose", {})
+        for tunnel in found["tunnels"]:
+            codes = {check["layer"]: check["code"] for check in tunnel["checks"]}
+            assert tunnel["fault"] is None, tunnel
+            assert {codes[layer] for layer in ("phase2", "interface", "bgp", "data_path", "mtu")} == {"ok"}
+        assert ups(site) == before
+
+
 def test_no_packet_is_dropped_for_being_too_large(site: Site) -> None:
     """TCP between the hosts: neither side may send segments that the tunnel does not carry in one packet."""
     mtu = site.left.ipsec(1)["mtu"]
