@@ -3,9 +3,9 @@
 For each child SA in user space charon sets a route whose source is an address of the local selector, and
 refuses the SA if no interface has one; only a selector that takes in the loopback is exempt. But the networks
 of a VPC may lie behind other routers. So the placeholder of the TUN's former name gets the first address of
-each. For packets it is not the gateway's: its route is taken out of the table `local`, whoever has the address
-goes on to be reached. It stands in charon's own table instead, into which nobody looks: a route's source has to
-be local there.
+each. For packets it is not the gateway's: its route is taken out of the table `local`, and whoever has the
+address goes on to be reached. It stands in charon's own table instead, into which nobody looks: there the
+source of a route has to be local.
 """
 
 from __future__ import annotations

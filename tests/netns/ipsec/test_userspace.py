@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import ip_network
 from itertools import product
 from pathlib import Path
 
@@ -99,8 +99,8 @@ def test_interfaces_are_as_wished_and_carry_both_families(connected: Pair) -> No
 
 def test_networks_in_which_a_gateway_has_no_address_are_carried(connected: Pair) -> None:
     """Several on each side: charon itself would refuse them all."""
-    mine = [IPv4Network("10.1.0.0/16"), IPv4Network("10.2.0.0/24"), IPv6Network("fd01::/48")]
-    theirs = [IPv4Network("172.16.0.0/16"), IPv4Network("172.17.0.0/16"), IPv6Network("fd02::/48")]
+    mine = [ip_network("10.1.0.0/16"), ip_network("10.2.0.0/24"), ip_network("fd01::/48")]
+    theirs = [ip_network("172.16.0.0/16"), ip_network("172.17.0.0/16"), ip_network("fd02::/48")]
     pairs = [pair for pair in product(mine, theirs) if pair[0].version == pair[1].version]
     turned = [(remote, local) for local, remote in pairs]
     connected.bring_up(tunnel("left", 1, pairs=tuple(pairs)), tunnel("right", 1, pairs=tuple(turned)))
