@@ -211,28 +211,31 @@ async def _make_placeholder(name: str, alias: str) -> None:
         os.close(descriptor)
 
 
-async def make_xfrm(name: str, tunnel: SessionId, if_id: int, underlay: str | None = None) -> None:
+async def make_xfrm(name: str, tunnel: SessionId, if_id: int) -> None:
     """Make an XFRM interface of this id, or leave it if it is there; one with another id is made anew.
 
-    `underlay`: the interface that encrypted packets leave by; only a hint for offloading. DriverError.
+    Name and mark are given in one step, so that none with the name is left without the mark. DriverError.
     """
     with attempt(f"the XFRM interface {name} cannot be made"):
         async with AsyncIPRoute() as route:
-            present = [message async for message in await route.link("dump", ifname=name)]
-            if present and _is_xfrm(present[0], if_id) and _link(present[0]).alias == ALIAS + tunnel:
-                return
+            with suppress_code(errno.ENODEV):
+                (present,) = await route.link("get", ifname=name)
+                if _is_xfrm(present, if_id) and _link(present).alias == ALIAS + tunnel:
+                    return
             await make_room(name)
-            fields: dict[str, Any] = {"ifname": name, "kind": "xfrm", "xfrm_if_id": if_id}
-            if underlay is not None:
-                found = await find(underlay)
-                if found is None:
-                    raise DriverError(Cause.INTERFACE_FAILED, f"there is no interface {underlay}")
-                fields["xfrm_link"] = found.index
-            await route.link("add", **fields)
-            made = await find(name)
+            nameless = xfrm_nameless(if_id)
+            with suppress_code(errno.EEXIST):
+                await route.link("add", ifname=nameless, kind="xfrm", xfrm_if_id=if_id)
+            made = await find(nameless)
             if made is None:
-                raise DriverError(Cause.INTERFACE_FAILED, f"the XFRM interface {name} vanished")
-            await route.link("set", index=made.index, ifalias=ALIAS + tunnel)
+                text = f"the if_id {if_id:#x} for {name} is another interface's: remove that"
+                raise DriverError(Cause.INTERFACE_FAILED, text)
+            await route.link("set", index=made.index, ifname=name, ifalias=ALIAS + tunnel)
+
+
+def xfrm_nameless(if_id: int) -> str:
+    """What an XFRM interface of this id is called until it gets its name."""
+    return f"bgpsvc-{if_id:08x}"
 
 
 def _is_xfrm(message: Any, if_id: int) -> bool:

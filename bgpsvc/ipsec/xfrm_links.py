@@ -38,6 +38,11 @@ class XfrmLinks:
         numbers = await _numbers()
         kept: dict[SessionId, int] = {}
         removed: list[interfaces.Link] = []
+        for name in [name for name, number in numbers.items() if name == interfaces.xfrm_nameless(number)]:
+            # Of a daemon that was killed as it made it.
+            del numbers[name]
+            if (link := await interfaces.find(name)) is not None:
+                removed.append(link)
         for link in await interfaces.ours():
             number = numbers.pop(link.name, None)
             if link.tunnel is None or link.tunnel not in wanted or number is None:

@@ -178,8 +178,11 @@ def test_a_killed_daemon_keeps_sas_and_loses_no_ping(site: Site) -> None:
     switched = site.right.rest.connection("conn")["switchovers"]
     with Pings(left.host, RIGHT.host) as pings:
         left.stop(signal.SIGKILL)
+        # As one that is killed between making an interface and giving it name and mark.
+        left.namespace.ip("link add bgpsvc-800000aa type xfrm if_id 0x800000aa")
         left.start()
         left.until_alive()
+        assert "bgpsvc-800000aa" not in left.links()
         for number in (1, 2):
             site.until(lambda n=number: left.established(n), "the SAs are found again")
             site.until(lambda n=number: left.session(n)["state"] == "established", "and the sessions")
