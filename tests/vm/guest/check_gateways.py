@@ -190,7 +190,8 @@ def test_a_killed_daemon_keeps_sas_and_loses_no_ping(site: Site) -> None:
         site.until(lambda: pings.answered > seen, "pings go on")
     assert pings.lost == 0
     assert left.spis() == spis
-    assert site.right.rest.connection("conn")["switchovers"] == switched
+    told = [f"{event['kind']} {event['subject']}: {event['message']}" for event in site.right.rest.events()]
+    assert site.right.rest.connection("conn")["switchovers"] == switched, "\n".join(told[-40:])
 
 
 def test_a_restarted_charon_has_its_tunnels_again_by_itself(site: Site) -> None:
