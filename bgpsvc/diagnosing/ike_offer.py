@@ -33,14 +33,17 @@ _INVALID_KE, _COOKIE = (17).to_bytes(2, "big"), (16390).to_bytes(2, "big")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What came back: the algorithms that the peer chose, in our words; or the group it wants the key for."""
+    """What came back: the algorithms that the peer chose, in our words; or the group it wants the key for; or
+    the cookie that it wants back before it looks at a proposal, as one under load does (RFC 7296 2.6)."""
 
     algorithms: str | None = None
     group: int | None = None
+    cookie: bytes = b""
 
 
-def ikev2(spi: bytes, group: int, random: bytes) -> bytes:
-    """IKE_SA_INIT with everything, and a key for `group`. `random`: 32 bytes more than its public value."""
+def ikev2(spi: bytes, group: int, random: bytes, cookie: bytes = b"") -> bytes:
+    """IKE_SA_INIT with everything, and a key for `group`. `random`: 32 bytes more than its public value. With
+    the peer's cookie all else has to be as in the first message."""
     groups = [transform(4, number) for number in KEY_BYTES]
     prfs = [transform(2, number) for number in _PRFS]
     ciphers = [transform(1, _AES, _key_length(bits)) for bits in (256, 192, 128)]
@@ -51,7 +54,10 @@ def ikev2(spi: bytes, group: int, random: bytes) -> bytes:
     proposals += _proposal(2, 0, [*combined, *prfs, *groups])
     size = KEY_BYTES[group]
     key = struct.pack("!HH", group, 0) + b"\x01" + random[1:size]
-    return with_header(spi, 0x20, 34, 0x08, [(33, proposals), (34, key), (40, random[size : size + 32])])
+    payloads = [(33, proposals), (34, key), (40, random[size : size + 32])]
+    if cookie:
+        payloads.insert(0, (_NOTIFY_V2, b"\0\0" + _COOKIE + cookie))
+    return with_header(spi, 0x20, 34, 0x08, payloads)
 
 
 def _key_length(bits: int) -> bytes:
@@ -83,8 +89,7 @@ def _combinations() -> Iterator[tuple[int, int | None, int, int]]:
 
 
 def read(packet: bytes, spi: bytes) -> Choice | None:
-    """The choice in a packet; an empty one if it refuses. None if it is no IKE message for our SPI, or one of
-    a peer that is under load and wants a cookie back before it looks at a proposal (RFC 7296 2.6)."""
+    """The choice in a packet; an empty one if it refuses. None if it is no IKE message for our SPI."""
     if len(packet) < HEADER.size:
         return None
     initiator, _, following, version, _, _, _, length = HEADER.unpack_from(packet)
@@ -98,7 +103,7 @@ def read(packet: bytes, spi: bytes) -> Choice | None:
         if version >> 4 == 2 and kind == _NOTIFY_V2 and content[2:4] == _INVALID_KE:
             return Choice(group=int.from_bytes(content[4:6], "big"))
         if version >> 4 == 2 and kind == _NOTIFY_V2 and content[2:4] == _COOKIE:
-            return None
+            return Choice(cookie=content[4:])
     return Choice()
 
 

@@ -88,24 +88,30 @@ async def offer(local: str, remote: str, version: str) -> Offer:
 
 
 async def _offer(local: str, remote: str, version: str, group: int) -> ike_offer.Choice | None:
-    spi = os.urandom(8)
-    size = ike_offer.KEY_BYTES[group] + 32
-    v1 = version == "ikev1"
-    message = ike_offer.ikev1(spi) if v1 else ike_offer.ikev2(spi, group, os.urandom(size))
+    spi, random = os.urandom(8), os.urandom(ike_offer.KEY_BYTES[group] + 32)
     found: list[ike_offer.Choice] = []
 
     def read(packet: bytes) -> str | None:
         choice = ike_offer.read(packet, spi)
-        if choice is None:
+        # The answer to a message that was sent twice may come twice, and too late.
+        if choice is None or (choice.cookie and found):
             return None
         found.append(choice)
         return "answered"
 
+    def message() -> bytes:
+        cookie = found[0].cookie if found else b""
+        return (
+            ike_offer.ikev1(spi) if version == "ikev1" else ike_offer.ikev2(spi, group, random, cookie=cookie)
+        )
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         _prepare(sock, local)
         sock.connect((remote, 500))
-        await _ask(sock, [(delay, message) for delay in RESEND], read, INSIDE_TIMEOUT)
-    return found[0] if found else None
+        await _ask(sock, [(delay, message()) for delay in RESEND], read, INSIDE_TIMEOUT)
+        if found and found[0].cookie:
+            await _ask(sock, [(delay, message()) for delay in RESEND], read, INSIDE_TIMEOUT)
+    return found[-1] if found and not found[-1].cookie else None
 
 
 async def ping(source: str, destination: str) -> Reply:

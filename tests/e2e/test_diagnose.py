@@ -3,8 +3,9 @@
     gateway ══ IPsec (tunnel 1) ══ device: strongSwan, BIRD
             ══ a plain cable (tunnel 2, external) ══
 
-One set-up for all: a test puts its fault in and takes it out again. What a diagnosis finds follows what
-happens with some delay (a session goes down, an attempt fails), so it is asked until it names the fault.
+One set-up for all: a test puts its fault in, and takes out what those after it do not replace by their own,
+so they run in order. What a diagnosis finds follows what happens with some delay (a session goes down, an
+attempt fails), so it is asked until it names the fault.
 """
 
 from __future__ import annotations

@@ -90,7 +90,10 @@ def test_what_the_peer_chose() -> None:
     wanted = answer(0x20, 34, 41, notify(17, (2).to_bytes(2, "big")))
     assert ike_offer.read(wanted, SPI) == ike_offer.Choice(group=2)
     assert ike_offer.read(answer(0x20, 34, 41, notify(14)), SPI) == ike_offer.Choice()
-    assert ike_offer.read(answer(0x20, 34, 41, notify(16390, bytes(20))), SPI) is None, "COOKIE: no refusal"
+    cookie = answer(0x20, 34, 41, notify(16390, b"c" * 20))
+    assert ike_offer.read(cookie, SPI) == ike_offer.Choice(cookie=b"c" * 20), "no refusal"
+    again = ike_offer.ikev2(SPI, 14, bytes(288), cookie=b"c" * 20)
+    assert (again[16], again[28:56]) == (41, b"\x21\0\0\x1c" + notify(16390, b"c" * 20))
 
 
 @given(st.binary(max_size=200), st.sampled_from([0x10, 0x20]), st.sampled_from([1, 11, 33, 41]))
