@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import sys
+import termios
 from collections.abc import Iterator
 from typing import Any
 
@@ -182,6 +185,15 @@ def test_a_silent_peer_is_noticed_by_the_hold_time(site: Site) -> None:
         assert (error["code"], error["direction"]) == (4, "sent"), "Hold Timer Expired (RFC 4271 6.5)"
 
 
+def unread(pid: int) -> int:
+    """Bytes that wait in the pipe to a process."""
+    pipe = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+    finally:
+        os.close(pipe)
+
+
 def test_a_killed_relay_loses_nothing_in_the_end(site: Site) -> None:
     configure(site)
     many = prefixes(10_000)
@@ -197,9 +209,15 @@ def test_a_killed_relay_loses_nothing_in_the_end(site: Site) -> None:
         ]
         killed = 0
         for at in range(0, len(updates), 100):
+            kill = at in (500, 1200)
+            if kill:
+                wait_until(lambda: len(site.pids("relay")) == 2, "both relays", LONG)
+                for pid in site.pids("relay"):
+                    os.kill(pid, signal.SIGSTOP)
             peer.send(b"".join(updates[at : at + 100]))
-            if at in (500, 1200):
-                wait_until(lambda: site.pids("relay"), "a relay", LONG)
+            if kill:
+                # What is lost with a relay is what it has not read.
+                wait_until(lambda: any(map(unread, site.pids("relay"))), "lines in a relay's pipe", LONG)
                 for pid in site.pids("relay"):
                     os.kill(pid, signal.SIGKILL)
                     killed += 1

@@ -7,7 +7,6 @@ come from `bgp_wire`.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import select
@@ -252,11 +251,18 @@ class BgpPeer:
             if self._wake_r in ready:
                 self._drain()
             if writable:
-                with contextlib.suppress(BlockingIOError):
+                try:
                     sent = sock.send(pending[:1048576])
                     pending = pending[sent:]
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    pending = b""  # the other side is gone, and what it said last is still to be read
             if sock in ready:
                 data = sock.recv(262144)
+                # Acknowledged at once: what the other side says before it resets the connection would otherwise
+                # wait there (Nagle), and be thrown away.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 if not data:
                     return
                 inbox += data
