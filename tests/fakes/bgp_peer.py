@@ -260,8 +260,8 @@ class BgpPeer:
                     pending = b""  # the other side is gone, and what it said last is still to be read
             if sock in ready:
                 data = sock.recv(262144)
-                # Acknowledged at once: what the other side says before it resets the connection would otherwise
-                # wait there (Nagle), and be thrown away.
+                # Acknowledged at once: what the other side says before a reset would otherwise wait there
+                # (Nagle), and be thrown away.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 if not data:
                     return
