@@ -18,7 +18,7 @@ def having(*names: str) -> Findings:
     )
 
 
-@pytest.mark.parametrize("flags", product((False, True), repeat=len(NAMES)))
+@pytest.mark.parametrize("flags", list(product((False, True), repeat=len(NAMES))))
 def test_auto_takes_the_kernel_then_user_space_then_leaves_it_to_others(flags: tuple[bool, ...]) -> None:
     found = {name for name, flag in zip(NAMES, flags, strict=True) if flag}
     choice = choose("auto", having(*found))
