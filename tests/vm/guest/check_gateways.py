@@ -173,6 +173,7 @@ def test_a_changed_key_moves_traffic_to_the_standby_and_back(site: Site) -> None
 
 
 def test_a_killed_daemon_keeps_sas_and_loses_no_ping(site: Site) -> None:
+    site.until_up()  # a second IKE SA that both began at once before is ended by now
     left = site.left
     spis = left.spis()
     switched = site.right.rest.connection("conn")["switchovers"]
