@@ -270,6 +270,23 @@ def write_object(item: Json, form: Format, out: TextIO) -> None:
         out.write(json.dumps(item, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_one(
+    item: Json,
+    rows: list[Json],
+    columns: Sequence[Column],
+    form: Format,
+    lines: Callable[[], Iterable[str]],
+    out: TextIO,
+) -> None:
+    """Writes what is shown by itself: as an object, its `rows` as CSV, or in lines of text."""
+    if form in (Format.JSON, Format.YAML):
+        write_object(item, form, out)
+    elif form is Format.CSV:
+        write_list([rows], columns, form, out)
+    else:
+        out.writelines(line + "\n" for line in lines())
+
+
 def run(draw: Callable[[TextIO], None], watch: bool) -> None:
     """Draws once, or with `watch` again and again until Ctrl-C."""
     if not watch:

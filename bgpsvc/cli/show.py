@@ -33,7 +33,7 @@ from bgpsvc.cli.output import (
     run,
     times,
     write_list,
-    write_object,
+    write_one,
 )
 
 app = typer.Typer(
@@ -156,12 +156,7 @@ def session(
 
     def draw(out: TextIO) -> None:
         found = client.get(path_to("bgp-sessions", id))
-        if output in (Format.JSON, Format.YAML):
-            write_object(found, output, out)
-        elif output is Format.CSV:
-            write_list([[found]], SESSIONS, output, out)
-        else:
-            out.writelines(line + "\n" for line in _session(found, may_colour(sys.stdout)))
+        write_one(found, [found], SESSIONS, output, lambda: _session(found, may_colour(sys.stdout)), out)
 
     run(draw, watch)
 
@@ -242,12 +237,9 @@ def route(
 
     def draw(out: TextIO) -> None:
         found = _find(client, name, prefix)
-        if output in (Format.JSON, Format.YAML):
-            write_object(found, output, out)
-        elif output is Format.CSV:
-            write_list([found["candidates"]], CANDIDATES, output, out)
-        else:
-            out.writelines(line + "\n" for line in _route(found, may_colour(sys.stdout)))
+        write_one(
+            found, found["candidates"], CANDIDATES, output, lambda: _route(found, may_colour(sys.stdout)), out
+        )
 
     run(draw, watch)
 

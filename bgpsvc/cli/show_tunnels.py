@@ -23,7 +23,7 @@ from bgpsvc.cli.output import (
     run,
     times,
     write_list,
-    write_object,
+    write_one,
 )
 
 UP = "ipsec_sa_established"
@@ -144,12 +144,7 @@ def tunnel(
 
     def draw(out: TextIO) -> None:
         found = client.get(path_to("tunnels", id))
-        if output in (Format.JSON, Format.YAML):
-            write_object(found, output, out)
-        elif output is Format.CSV:
-            write_list([[found]], TUNNELS, output, out)
-        else:
-            out.writelines(line + "\n" for line in _tunnel(found, may_colour(sys.stdout)))
+        write_one(found, [found], TUNNELS, output, lambda: _tunnel(found, may_colour(sys.stdout)), out)
 
     run(draw, watch)
 

@@ -36,7 +36,8 @@ from bgpsvc.ipsec.mtu import tunnel_mtu
 from bgpsvc.ipsec.nat import refuse_ambiguous
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal, SaChanged
 from bgpsvc.ipsec.ports import Ports, free_ports, unused
-from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused, Message
+from bgpsvc.ipsec.refusals import driver_error
+from bgpsvc.ipsec.vici import CharonError, Message
 from bgpsvc.model import SessionId
 
 LARGEST_PACKET = 1400
@@ -116,7 +117,7 @@ class Userspace:
             try:
                 renewed = await self._load(kept)
             except CharonError as error:
-                raise DriverError(_cause(error), str(error)) from error
+                raise driver_error(error) from error
             return Made(tunnel.interface, kept.mtu, renewed)
 
     async def take_down(self, tunnel: SessionId) -> None:
@@ -138,7 +139,7 @@ class Userspace:
         try:
             await kept.instance.charon.initiate(name, name)
         except CharonError as error:
-            raise DriverError(_cause(error), str(error)) from error
+            raise driver_error(error) from error
 
     async def terminate(self, tunnel: SessionId, force: bool, ike_id: int | None = None) -> None:
         """See `ipsec.port.Driver.terminate`."""
@@ -150,7 +151,7 @@ class Userspace:
                 await loading.ended(kept.instance.charon, tunnel)
                 kept.outdated = False
         except CharonError as error:
-            raise DriverError(_cause(error), str(error)) from error
+            raise driver_error(error) from error
 
     async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
         """See `ipsec.port.Driver.sas`. Asked again and again, so what somebody broke is mended here."""
@@ -380,10 +381,3 @@ def _on_wire(ike: IkeSa, ports: Ports) -> IkeSa:
     """An SA with the port that its peer sees, not the one that charon has of its own."""
     port = {ports.ike: IKE_PORT, ports.nat: NAT_PORT}.get(ike.local_port, ike.local_port)
     return replace(ike, local_port=port)
-
-
-def _cause(error: CharonError) -> Cause:
-    if isinstance(error, CharonLost):
-        return Cause.CHARON_DOWN
-    refused = isinstance(error, CharonRefused) and "proposal" in error.reason
-    return Cause.UNSUPPORTED_ALGORITHM if refused else Cause.OTHER

@@ -26,6 +26,7 @@ from bgpsvc.ipsec.model import Cause, DriverName, IkeSa, IpsecTunnel
 from bgpsvc.ipsec.nat import refuse_ambiguous
 from bgpsvc.ipsec.port import CharonDown, CharonUp, DriverError, Made, OnSignal
 from bgpsvc.ipsec.probe import answers
+from bgpsvc.ipsec.refusals import driver_error
 from bgpsvc.ipsec.shared_charon import SharedCharon
 from bgpsvc.ipsec.vici import CharonError, CharonLost, CharonRefused
 from bgpsvc.ipsec.xfrm_links import XfrmLinks
@@ -95,7 +96,7 @@ class Xfrm:
             try:
                 renewed = await self._charon.load(tunnel, placing, self._wanted.values())
             except CharonError as error:
-                raise _error(error) from error
+                raise driver_error(error) from error
             return Made(tunnel.interface, link.mtu, renewed)
 
     async def take_down(self, tunnel: SessionId) -> None:
@@ -109,7 +110,7 @@ class Xfrm:
                     await self._charon.remove(tunnel)
                     await self._charon.share_keys(self._wanted.values())
             except CharonRefused as error:
-                raise _error(error) from error
+                raise driver_error(error) from error
             finally:
                 await self._links.remove(tunnel)
         self._locks.pop(tunnel, None)
@@ -120,14 +121,14 @@ class Xfrm:
         try:
             await self._charon.vici.initiate(name, name)
         except CharonError as error:
-            raise _error(error) from error
+            raise driver_error(error) from error
 
     async def terminate(self, tunnel: SessionId, force: bool, ike_id: int | None = None) -> None:
         """End the IKE SAs of a tunnel; `force`: without waiting for the peer's answer. DriverError."""
         try:
             await self._charon.end(tunnel, wait=not force, ike_id=ike_id)
         except CharonError as error:
-            raise _error(error) from error
+            raise driver_error(error) from error
 
     async def sas(self) -> Mapping[SessionId, tuple[IkeSa, ...]]:
         """The IKE SAs of all tunnels, newest last; of none while charon does not answer."""
@@ -260,10 +261,3 @@ class Xfrm:
         for signal in signals:
             if not isinstance(signal, CharonUp | CharonDown) and signal.tunnel in self._wanted:
                 self._on_signal(signal)
-
-
-def _error(error: CharonError) -> DriverError:
-    if isinstance(error, CharonLost):
-        return DriverError(Cause.CHARON_DOWN, str(error))
-    unsupported = isinstance(error, CharonRefused) and "proposals" in error.reason
-    return DriverError(Cause.UNSUPPORTED_ALGORITHM if unsupported else Cause.OTHER, str(error))

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -64,11 +65,15 @@ def packets_over(lab: Lab, tunnel: int) -> int | str:
     return min(carried)
 
 
-class Probes:
-    """Context manager: a prober that runs in a host, and its series so far."""
+class RunningProber:
+    """Context manager: a prober that runs by a command, and its series so far.
 
-    def __init__(self, lab: Lab, host: str, address: str) -> None:
-        self._command = probe_command(lab, host, address, "--interval", str(INTERVAL), "--until-eof")
+    A request without answer counts as lost `settle` seconds after it was sent.
+    """
+
+    def __init__(self, command: Sequence[str], settle: float = SETTLE_SECONDS) -> None:
+        self._command = command
+        self._settle = settle
         self._series = Series()
         self._lock = threading.Lock()
 
@@ -99,17 +104,24 @@ class Probes:
 
     def flows(self, since: float = 0.0) -> bool:
         """True if all requests of the last `FLOW_SECONDS` (all later than `since`) were answered."""
-        end = time.monotonic() - SETTLE_SECONDS
+        end = time.monotonic() - self._settle
         with self._lock:
             return end - FLOW_SECONDS >= since and self._series.flows(end - FLOW_SECONDS, end)
 
     def stopped(self) -> bool:
         """True if no request of the last `FLOW_SECONDS` was answered."""
-        end = time.monotonic() - SETTLE_SECONDS
+        end = time.monotonic() - self._settle
         with self._lock:
             return self._series.stopped(end - FLOW_SECONDS, end)
 
     def outage(self, since: float) -> Outage:
         """The loss since then, up to the requests that may still be answered."""
         with self._lock:
-            return self._series.outage(since, time.monotonic() - SETTLE_SECONDS)
+            return self._series.outage(since, time.monotonic() - self._settle)
+
+
+class Probes(RunningProber):
+    """A prober that runs in a host of a lab."""
+
+    def __init__(self, lab: Lab, host: str, address: str) -> None:
+        super().__init__(probe_command(lab, host, address, "--interval", str(INTERVAL), "--until-eof"))

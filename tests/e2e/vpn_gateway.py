@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from bgpsvc.lab.pings import Outage, Series
+from bgpsvc.lab.probes import RunningProber
 from tests.e2e.marked import marked, new_mark
 from tests.e2e.service import REPOSITORY, Rest
 from tests.netns.namespaces import Namespace, wait_until
@@ -234,55 +233,14 @@ class VpnGateway:
         )
 
 
-class Probes:
+class Probes(RunningProber):
     """Echo requests from a namespace every `interval` seconds, and which of them were answered."""
 
     def __init__(self, namespace: Namespace, address: str, interval: float = 0.01) -> None:
         prober = [sys.executable, "-P", "-m", "bgpsvc.lab.prober", address, "--interval", str(interval)]
-        self._command = namespace.command(*prober, "--until-eof")
-        self._series = Series()
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._reader.join()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            record = json.loads(line)
-            with self._lock:
-                self._series.add(record["sent"], record["received"])
-
-    def outage(self, since: float) -> Outage:
-        """The loss since a time (CLOCK_MONOTONIC), up to the requests that may still be answered."""
-        with self._lock:
-            return self._series.outage(since, time.monotonic() - SETTLE_SECONDS)
+        super().__init__(namespace.command(*prober, "--until-eof"), SETTLE_SECONDS)
 
     def until_flowing(self, seconds: float = PATIENCE) -> None:
-        """Until every request of a second was answered, all of them sent after this call."""
+        """Until the requests of a moment were answered, all of them sent after this call."""
         began = time.monotonic()
-
-        def flowing() -> bool:
-            end = time.monotonic() - SETTLE_SECONDS
-            with self._lock:
-                return end - 1 >= began and self._series.flows(end - 1, end)
-
-        wait_until(flowing, "every ping is answered", seconds)
+        wait_until(lambda: self.flows(began), "every ping is answered", seconds)
