@@ -7,6 +7,7 @@ events. Time is not part of an event: the shell hands `now` to the engine beside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SessionState, SwitchMode
 
@@ -170,6 +171,21 @@ class IpsecChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectionChanged:
+    """The guard's BFD session or peer probe says something else of a tunnel, or says it for the first time.
+
+    `up` is None while the method is not in force: the peer has not answered yet, or has switched it off (RFC
+    5882 3.2: that is no failure). `detection_ms`: within which it notices a death, None if not in force.
+    """
+
+    tunnel: SessionId
+    method: Literal["bfd", "probe"]
+    up: bool | None
+    reason: str
+    detection_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectedChanged:
     """The networks directly connected to the namespace, whole: learned routes inside them are refused."""
 
@@ -221,5 +237,12 @@ BgpEvent = (
     | SpeakerDown
 )
 Event = (
-    BgpEvent | LinkChanged | HealthChanged | IpsecChanged | ConnectedChanged | OperatorSwitch | PropagationSet
+    BgpEvent
+    | LinkChanged
+    | HealthChanged
+    | IpsecChanged
+    | DetectionChanged
+    | ConnectedChanged
+    | OperatorSwitch
+    | PropagationSet
 )

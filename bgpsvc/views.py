@@ -107,6 +107,44 @@ class SessionView:
 
 TunnelState = Literal["down", "warming", "live"]
 
+DetectionMethod = Literal["link", "bfd", "probe", "dpd", "hold_time", "health_check"]
+
+
+@dataclass(frozen=True, slots=True)
+class BfdView:
+    """A BFD session (RFC 5880 6.8.1): states and diagnostics by name, intervals in milliseconds."""
+
+    state: Literal["admin_down", "down", "init", "up"]
+    remote_state: Literal["admin_down", "down", "init", "up"]
+    diagnostic: str
+    remote_diagnostic: str
+    local_discriminator: int
+    remote_discriminator: int
+    transmit_ms: float
+    receive_ms: float
+    detection_ms: float
+    sent: int
+    received: int
+    rejected: int
+    last_rejected: str | None
+    since: float
+    flaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionView:
+    """One way in which a tunnel's death is noticed, fastest first.
+
+    `in_force`: it would notice one now. `worst_case_ms`: within which time, None while it is not in force.
+    `reason` says in words what it sees, or why it is not in force.
+    """
+
+    method: DetectionMethod
+    in_force: bool
+    worst_case_ms: int | None
+    state: Literal["up", "down", "waiting"]
+    reason: str
+
 
 @dataclass(frozen=True, slots=True)
 class TunnelView:
@@ -136,6 +174,14 @@ class TunnelView:
     health_reason: str | None = None
     ipsec: IpsecState | None = None
     """IKE and IPsec SAs; None for an external tunnel, whose interface somebody else makes."""
+    detection: tuple[DetectionView, ...] = ()
+    """How its death would be noticed: the first that is `in_force` is the fastest there is now."""
+    bfd: BfdView | None = None
+    """None without BFD, and before the guard has told."""
+    hold_down: float = 0.0
+    """Seconds that it must be up again before it carries traffic; grows while the tunnel flaps."""
+    flapping: bool = False
+    """It failed so often lately that its hold-down is longer than configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +358,15 @@ EventKind = Literal[
     "gateway.propagation",
     "speaker.up",
     "speaker.down",
+    "bfd.up",
+    "bfd.down",
+    "probe.up",
+    "probe.down",
+    "tunnel.flapping",
+    "guard.up",
+    "guard.down",
+    "guard.switched",
+    "guard.error",
     "fib.repair",
     "fib.error",
     "fib.sweep",
