@@ -172,6 +172,8 @@ class ApiServer(uvicorn.Server):
         self._app = app
         self._listen = listen
         self._tls = tls
+        self.listening = asyncio.Event()
+        """Set as soon as it takes connections."""
         context = None if tls is None else load(tls)
         self._socket = sock if sock is not None else bind(listen, tls=tls is not None)
         config = uvicorn.Config(
@@ -189,6 +191,11 @@ class ApiServer(uvicorn.Server):
         config.load()
         config.ssl = context
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections from now on."""
+        await super().startup(sockets)
+        self.listening.set()
 
     @property
     def address(self) -> str:
@@ -238,6 +245,11 @@ class ApiServers:
     def started(self) -> bool:
         """All of them take connections."""
         return all(server.started for server in self._servers)
+
+    async def until_started(self) -> None:
+        """Until all of them take connections; for ever if one of them fails before."""
+        for server in self._servers:
+            await server.listening.wait()
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -358,6 +358,8 @@ EventKind = Literal[
     "gateway.propagation",
     "speaker.up",
     "speaker.down",
+    "speaker.hung",
+    "daemon.restarted",
     "bfd.up",
     "bfd.down",
     "probe.up",

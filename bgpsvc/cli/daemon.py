@@ -22,6 +22,7 @@ from api.tls import Tls
 from bgpsvc import __version__
 from bgpsvc.catalog import Catalog, of_intent
 from bgpsvc.choices import Choices
+from bgpsvc.cli.watched import Watched
 from bgpsvc.configfile import load_file
 from bgpsvc.control import Scope, StoreUnavailable
 from bgpsvc.controller import Controller
@@ -31,6 +32,7 @@ from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.history import History
 from bgpsvc.ipsec.choose import Wish
 from bgpsvc.journal import KEPT, Journal
+from bgpsvc.notify import READY, STOPPING
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
@@ -85,6 +87,7 @@ class Daemon:
         limits: Limits,
         tunnels: TunnelOptions,
         keep: bool,
+        watched: Watched,
     ) -> None:
         self._config = config
         self._loaded = loaded
@@ -95,6 +98,7 @@ class Daemon:
         self._limits = limits
         self._tunnels = tunnels
         self._keep = keep
+        self._watched = watched
         self._one_at_a_time = asyncio.Lock()
         """The start, and then one reload after the other."""
         self._reloads: set[asyncio.Task[None]] = set()
@@ -102,6 +106,7 @@ class Daemon:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what keeps it from starting, or what ended a part of it."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._watched.notifier.beating())
             store = await Store.open(self._database, self._state_dir)
             stack.push_async_callback(_in_time, "the database was left as it was", store.close)
             await self._compose(store)
@@ -150,6 +155,8 @@ class Daemon:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_in_turn)
         stopped = asyncio.create_task(stop.wait())
+        if (restarted := self._watched.event()) is not None:
+            self._runtime.note(restarted)
         starting = asyncio.create_task(self._in_turn(self._runtime.start()))
         history = asyncio.create_task(self._history.run())
         running = [history]
@@ -160,8 +167,10 @@ class Daemon:
                 serving = asyncio.create_task(servers.serve())
                 running += [serving, asyncio.create_task(self._runtime.failed())]
                 log.info("REST at %s", " and ".join(servers.addresses))
+                running.append(asyncio.create_task(self._tell_ready()))
                 await _first(*running, stopped)
         finally:
+            self._watched.notifier.say(STOPPING)
             servers.stop()
             await _cancel(starting, *self._reloads)
             stopping = asyncio.create_task(self._runtime.stop(self._keep))
@@ -170,6 +179,12 @@ class Daemon:
             await _in_time("the last events are not stored", self._history.flush)
             stopping.result()
         log.info("stopped; the routes stay in the kernel")
+
+    async def _tell_ready(self) -> None:
+        """As soon as REST answers. Goes on for ever then, as all that runs beside it."""
+        await self._servers.until_started()
+        self._watched.notifier.say(READY)
+        await asyncio.Future()
 
     async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
         async with self._one_at_a_time:

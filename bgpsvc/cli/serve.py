@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import faulthandler
 import logging
 import os
 import stat
@@ -18,6 +19,7 @@ from api.limits import Limits
 from api.server import bind, parse_listen
 from api.tls import Tls
 from bgpsvc.cli.daemon import SOCKET, Daemon, Door, TunnelOptions
+from bgpsvc.cli.watched import BadEnvironment, Watched, become_watchdog, is_watched
 from bgpsvc.configfile import load_file
 from bgpsvc.control import InvalidDocument, Scope, StoreUnavailable
 from bgpsvc.exabgp.reloader import ReloadFailed
@@ -105,6 +107,15 @@ def serve(
             help="On SIGTERM leave BGP sessions and tunnels running for the next start (upgrade).",
         ),
     ] = False,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            min=5,
+            metavar="SECONDS",
+            help="Run under a watchdog: a small process that starts the daemon again when it has crashed or "
+            "gave no sign of life for so long (30 is a good value). Not needed under systemd.",
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the daemon: BGP speakers, route programming and the REST API.
@@ -131,7 +142,13 @@ def serve(
         where = parse_listen(listen, tls=secure, anonymous=open_door)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--listen") from None
+    if watchdog is not None and not is_watched(os.environ):
+        become_watchdog(watchdog)
+    # A hung daemon is ended with SIGABRT, by the watchdog as by systemd: its log then says where it hangs.
+    faulthandler.enable()
     try:
+        # Who watches is reached from where we were started, too.
+        watched = Watched.of_environment(os.environ)
         loaded = None if config is None else load_file(config)
         _make_state_dir(state_dir)
         # Bound before the namespace is entered: REST is reached from where the daemon was started.
@@ -143,7 +160,8 @@ def serve(
         limits = _limits(rate_limit)
         asyncio.run(
             Daemon(
-                *(config, loaded, state_dir, database, door, anonymous, limits), tunnels, keep_speakers
+                *(config, loaded, state_dir, database, door, anonymous, limits),
+                *(tunnels, keep_speakers, watched),
             ).run()
         )
     except ConfigError as error:
@@ -154,6 +172,7 @@ def serve(
         typer.echo(f"bgpsvc serve: {_said(error)}", err=True)
         raise typer.Exit(1) from None
     except (
+        BadEnvironment,
         StateDirInUse,
         ReloadFailed,
         CannotChoose,

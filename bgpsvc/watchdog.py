@@ -1,0 +1,234 @@
+"""Runs the daemon as its child, and starts it again when it has crashed or hangs: `bgpsvc serve --watchdog`.
+
+For where no systemd does it. The daemon's restart harms nothing: routes, BGP sessions, tunnels and guard
+stay, and the new daemon takes them over. So a daemon that gives no sign of life is better ended than left.
+
+    python -I -S watchdog.py SECONDS COMMAND ...
+
+- The child gets a NOTIFY_SOCKET (sd_notify(3)) and must say something at least every SECONDS. One that does
+  not gets SIGABRT, for a traceback in its log, and soon after SIGKILL.
+- SIGTERM, SIGINT and SIGHUP go to the child. After one of the first two its end is ours, with its status.
+- One that ends by itself is started again, later each time. But not if it ended well (0), does not
+  understand its command line (2), or ended with a status before any child was ready: who started us looks on.
+- Time in which we ourselves did not run (a suspended machine, a starved one) counts against nobody.
+- Should we be watched too (NOTIFY_SOCKET), what the child says is passed on.
+
+Small on purpose, for it has to outlive everything else: nothing of bgpsvc is imported, nor is asyncio.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+TURN = 0.5
+"""Seconds between looks at the clock."""
+START_SECONDS = 60.0
+"""For the first sign of life: an interpreter and a database have to start."""
+ABORT_SECONDS = 2.0
+"""From SIGABRT to SIGKILL: the time for a traceback."""
+STOP_SECONDS = 30.0
+"""How long a wanted stop may take."""
+BACKOFF_FIRST, BACKOFF_MOST = 0.1, 30.0
+HEALTHY_AFTER = 60.0
+MISUSED = 2
+SO_PASSCRED = 16
+WATCHED_BY = "BGPSVC_WATCHED_BY"
+"""To the child: our pid. It is the daemon itself then, and ends when we are killed."""
+RESTARTED = "BGPSVC_RESTARTED"
+"""To the child: why there is a new one."""
+
+log = logging.getLogger("bgpsvc.watchdog")
+
+
+class Silence:
+    """How long nothing was heard, in time in which we listened. Seconds."""
+
+    def __init__(self, allowed: float) -> None:
+        self.allowed = allowed
+        self.lasted = 0.0
+
+    def heard(self, allowed: float) -> None:
+        """A sign of life; how long the next one may take."""
+        self.allowed = allowed
+        self.lasted = 0.0
+
+    def passed(self, seconds: float) -> None:
+        """A turn took that long. Far more than a turn: we were asleep, and so perhaps was the child."""
+        self.lasted += min(seconds, 2 * TURN)
+
+    @property
+    def too_long(self) -> bool:
+        return self.lasted > self.allowed
+
+
+class Watchdog:
+    """One run, over all children. `patience`: seconds that a child may be silent."""
+
+    def __init__(self, patience: float, command: list[str]) -> None:
+        self.patience = patience
+        self.command = command
+        self.stopping_since: float | None = None
+        self.ever_ready = False
+        self.hung = False
+        self.child: subprocess.Popen[bytes] | None = None
+        self.outer = outer_socket()
+        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # The kernel chooses a name; it vanishes with us. And it says who speaks: any process could.
+        self.ear.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
+        self.ear.bind("")
+        self.ear.setblocking(False)
+        self.signalled, waker = socket.socketpair()
+        for end in (self.signalled, waker):
+            end.setblocking(False)
+        self.waker = waker
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # the wakeup descriptor has its number
+
+    def run(self) -> int:
+        """Until a child's end is the end; its status, or 128 and the number of the signal that ended it."""
+        backoff, reason = BACKOFF_FIRST, ""
+        while True:
+            started = time.monotonic()
+            status = self.one_child(reason)
+            if self.is_last(status):
+                return status if status >= 0 else 128 - status
+            if time.monotonic() - started > HEALTHY_AFTER:
+                backoff = BACKOFF_FIRST
+            how = (
+                f"was killed by {signal.Signals(-status).name}"
+                if status < 0
+                else f"ended with status {status}"
+            )
+            reason = f"it gave no sign of life for {self.patience:g} s" if self.hung else f"it {how}"
+            log.error("the daemon %s; a new one is started in %.1f s", how, backoff)
+            if self.stopped_within(backoff):
+                return 0
+            backoff = min(backoff * 2, BACKOFF_MOST)
+
+    def is_last(self, status: int) -> bool:
+        if self.stopping_since is not None or status in (0, MISUSED):
+            return True
+        return status > 0 and not self.ever_ready
+
+    def one_child(self, reason: str) -> int:
+        """Start one, and watch until it has ended; its status as subprocess gives it."""
+        self.hung = False
+        # Whatever descriptors we were given for it (a listening socket) it gets; ours close by themselves.
+        self.child = subprocess.Popen(self.command, env=self.environment(reason), close_fds=False)
+        pidfd = os.pidfd_open(self.child.pid)
+        try:
+            self.watch(self.child, pidfd)
+            return self.child.wait()
+        finally:
+            os.close(pidfd)
+            self.child = None
+
+    def environment(self, reason: str) -> dict[str, str]:
+        allowed = self.patience * 1e6
+        outer = os.environ.get("WATCHDOG_USEC", "")
+        if self.outer is not None and outer.isdigit():
+            allowed = min(allowed, int(outer))
+        kept = {key: value for key, value in os.environ.items() if key != "WATCHDOG_PID"}
+        name = self.ear.getsockname()[1:].decode("ascii")
+        return kept | {
+            "NOTIFY_SOCKET": f"@{name}",
+            "WATCHDOG_USEC": str(int(allowed)),
+            WATCHED_BY: str(os.getpid()),
+            RESTARTED: reason,
+        }
+
+    def watch(self, child: "subprocess.Popen[bytes]", pidfd: int) -> None:
+        silence = Silence(START_SECONDS)
+        poll = select.poll()
+        for fd in (pidfd, self.ear.fileno(), self.signalled.fileno()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            before = time.monotonic()
+            ready = {fd for fd, _ in poll.poll(TURN * 1000)}
+            silence.passed(time.monotonic() - before)
+            if self.hear(child.pid):
+                silence.heard(self.patience)
+            self.pass_signals(child)
+            if pidfd in ready:
+                return
+            if self.stopping_since is not None:
+                if time.monotonic() - self.stopping_since > STOP_SECONDS:
+                    self.abort(child, pidfd, f"did not stop within {STOP_SECONDS:g} s")
+                    return
+            elif silence.too_long:
+                self.hung = True
+                self.abort(child, pidfd, f"gave no sign of life for {silence.allowed:g} s")
+                return
+
+    def abort(self, child: "subprocess.Popen[bytes]", pidfd: int, why: str) -> None:
+        """End a child that hangs: with a traceback in the log, or without."""
+        log.error("the daemon, pid %d, %s: it is ended", child.pid, why)
+        child.send_signal(signal.SIGABRT)
+        if not select.select([pidfd], [], [], ABORT_SECONDS)[0]:
+            child.kill()
+
+    def hear(self, pid: int) -> bool:
+        """Take in what was said; True if the child said anything."""
+        heard = False
+        while True:
+            try:
+                data, ancillary, _, _ = self.ear.recvmsg(4096, socket.CMSG_SPACE(12))
+            except BlockingIOError:
+                return heard
+            if [struct.unpack("=iII", item[2])[0] for item in ancillary] != [pid]:
+                continue
+            heard = True
+            self.ever_ready = self.ever_ready or b"READY=1" in data.split(b"\n")
+            if self.outer is not None:
+                # Who watches us may be gone, or slow; that is no reason to end.
+                with contextlib.suppress(OSError):
+                    self.outer.send(data)
+
+    def pass_signals(self, child: "subprocess.Popen[bytes] | None") -> None:
+        try:
+            numbers = self.signalled.recv(4096)
+        except BlockingIOError:
+            return
+        for number in numbers:
+            if number != signal.SIGHUP and self.stopping_since is None:
+                self.stopping_since = time.monotonic()
+            if child is not None:
+                child.send_signal(number)  # one that ended is not signalled: Popen knows
+
+    def stopped_within(self, seconds: float) -> bool:
+        """Wait; True as soon as we are told to stop."""
+        until = time.monotonic() + seconds
+        while self.stopping_since is None and (left := until - time.monotonic()) > 0:
+            select.select([self.signalled], [], [], left)
+            self.pass_signals(None)
+        return self.stopping_since is not None
+
+
+def outer_socket() -> "socket.socket | None":
+    """To who watches over us, None if nobody does."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return None
+    outer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    outer.setblocking(False)
+    outer.connect("\0" + address[1:] if address[0] == "@" else address)
+    return outer
+
+
+def main() -> int:
+    logging.basicConfig(
+        level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    return Watchdog(float(sys.argv[1]), sys.argv[2:]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

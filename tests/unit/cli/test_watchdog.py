@@ -1,0 +1,246 @@
+"""The watchdog as a process, with daemons that a few lines of Python play."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bgpsvc import watchdog
+from bgpsvc.watchdog import TURN, Silence
+
+DEADLINE = 60.0
+
+PLAY = """
+import faulthandler, os, signal, socket, sys, time
+faulthandler.enable()
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.connect("\\0" + os.environ["NOTIFY_SOCKET"][1:])
+say = sock.send
+with open(sys.argv[1], "a") as file:
+    print(os.getpid(), os.environ["BGPSVC_RESTARTED"], file=file)
+number = len(open(sys.argv[1]).readlines())
+"""
+
+
+class Run:
+    """A watchdog over a daemon that is played; `starts`: pid and reason of each."""
+
+    def __init__(self, tmp_path: Path, script: str, seconds: float, **popen: object) -> None:
+        self.starts_path = tmp_path / "starts"
+        self.log_path = tmp_path / "log"
+        play = tmp_path / "daemon.py"
+        play.write_text(PLAY + textwrap.dedent(script))
+        command = (sys.executable, "-I", "-S", watchdog.__file__, f"{seconds:g}")
+        with self.log_path.open("wb") as log:
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                [*command, sys.executable, "-I", "-S", str(play), str(self.starts_path)],
+                stdout=log,
+                stderr=log,
+                **popen,  # type: ignore[call-overload]
+            )
+
+    @property
+    def starts(self) -> list[tuple[int, str]]:
+        if not self.starts_path.exists():
+            return []
+        lines = [line for line in self.starts_path.read_text().splitlines(keepends=True) if line[-1] == "\n"]
+        return [(int(line.split()[0]), line.partition(" ")[2].strip()) for line in lines]
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, self.log
+            assert self.process.poll() is None, self.log
+            time.sleep(0.01)
+
+    def ended(self) -> int:
+        return self.process.wait(DEADLINE)
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts a watchdog; at the end it and the daemons are ended."""
+    runs: list[Run] = []
+
+    def make(script: str, seconds: float = DEADLINE, **popen: object) -> Run:
+        runs.append(Run(tmp_path, script, seconds, **popen))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.process.kill()
+        run.process.wait()
+        for pid, _ in run.starts:
+            # Only what is still the daemon that was played: the pid may be another's by now.
+            command = Path(f"/proc/{pid}/cmdline")
+            if command.exists() and str(tmp_path).encode() in command.read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+FOREVER = "say(b'READY=1')\nwhile True:\n    say(b'WATCHDOG=1')\n    time.sleep(0.1)\n"
+
+
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_daemon_that_never_was_ready_is_not_started_again(play: Callable[..., Run], status: int) -> None:
+    run = play(f"sys.exit({status})")
+    assert run.ended() == status
+    assert len(run.starts) == 1
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_an_end_that_was_meant_is_the_end(play: Callable[..., Run], status: int) -> None:
+    run = play(f"say(b'READY=1'); sys.exit({status})")
+    assert run.ended() == status
+    assert len(run.starts) == 1
+
+
+def test_one_that_crashed_is_started_again_and_told_why(play: Callable[..., Run]) -> None:
+    run = play(
+        """
+        say(b"READY=1")
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        sys.exit(3 if number == 2 else 0)
+        """
+    )
+    assert run.ended() == 0
+    assert [reason for _, reason in run.starts] == ["", "it was killed by SIGSEGV", "it ended with status 3"]
+
+
+def test_once_there_was_a_ready_one_a_start_that_fails_is_tried_again(play: Callable[..., Run]) -> None:
+    run = play("sys.exit({1: 0, 2: 1, 3: 0}[number]) if number > 1 else (say(b'READY=1'), sys.exit(1))")
+    assert run.ended() == 0
+    assert len(run.starts) == 3
+
+
+def test_one_that_hangs_is_replaced_and_its_traceback_kept(play: Callable[..., Run]) -> None:
+    run = play(
+        """
+        def hangs_here():
+            time.sleep(600)
+        say(b"READY=1")
+        if number == 1:
+            hangs_here()
+        sys.exit(0)
+        """,
+        seconds=1.0,
+    )
+    assert run.ended() == 0
+    assert [reason for _, reason in run.starts] == ["", "it gave no sign of life for 1 s"]
+    assert "hangs_here" in run.log
+
+
+def test_a_stopped_one_cannot_even_abort_and_is_killed(play: Callable[..., Run]) -> None:
+    run = play(
+        "say(b'READY=1')\nif number == 1: os.kill(os.getpid(), signal.SIGSTOP)\nsys.exit(0)", seconds=1.0
+    )
+    assert run.ended() == 0
+    assert "killed by SIGKILL" in run.log
+
+
+def test_signs_of_life_of_others_do_not_count(play: Callable[..., Run]) -> None:
+    run = play(
+        """
+        say(b"READY=1")
+        if number == 1 and os.fork() == 0:
+            try:
+                while True:
+                    say(b"WATCHDOG=1")
+                    time.sleep(0.1)
+            finally:
+                os._exit(0)
+        time.sleep(600 if number == 1 else 0)
+        """,
+        seconds=1.0,
+    )
+    assert run.ended() == 0
+    assert len(run.starts) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_wanted_stop_ends_with_the_status_of_the_daemon(
+    play: Callable[..., Run], number: signal.Signals
+) -> None:
+    run = play(f"signal.signal({int(number)}, lambda *_: sys.exit(5))\n" + FOREVER)
+    run.until(lambda: run.starts)
+    run.until(lambda: signal_caught(run.starts[0][0], number))
+    run.process.send_signal(number)
+    assert run.ended() == 5
+    assert len(run.starts) == 1
+
+
+def signal_caught(pid: int, number: int) -> bool:
+    """The process has a handler for the signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_sighup_goes_to_the_daemon_and_stops_nothing(play: Callable[..., Run]) -> None:
+    run = play("signal.signal(1, lambda *_: print('heard it', flush=True))\n" + FOREVER)
+    run.until(lambda: run.starts and signal_caught(run.starts[0][0], signal.SIGHUP))
+    run.process.send_signal(signal.SIGHUP)
+    run.until(lambda: "heard it" in run.log)
+    assert run.process.poll() is None
+
+
+def test_a_stop_while_it_waits_to_start_another(play: Callable[..., Run]) -> None:
+    """It would be the fifth one."""
+    run = play("say(b'READY=1'); sys.exit(1)")
+    run.until(lambda: "started in 0.8 s" in run.log)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.ended() == 0
+
+
+def test_what_the_daemon_says_goes_on_to_who_watches_the_watchdog(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outer:
+        outer.bind("")
+        outer.settimeout(DEADLINE)
+        name = "@" + outer.getsockname()[1:].decode()
+        environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "7000000", "WATCHDOG_PID": "1"}
+        run = play(
+            "print(os.environ['WATCHDOG_USEC'], 'WATCHDOG_PID' in os.environ, flush=True)\n" + FOREVER,
+            env=os.environ | environment,
+        )
+        assert [outer.recv(100), outer.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
+        assert "7000000 False" in run.log, "the shorter of both times"
+
+
+def test_a_descriptor_that_it_was_given_reaches_every_daemon(play: Callable[..., Run]) -> None:
+    read, write = os.pipe()
+    try:
+        run = play(f"say(b'READY=1'); os.write({write}, b'x'); sys.exit(number == 1)", pass_fds=(write,))
+        assert run.ended() == 0
+        assert os.read(read, 10) == b"xx"
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_silence_counts_only_while_somebody_listened() -> None:
+    silence = Silence(10)
+    silence.passed(3600)
+    assert not silence.too_long, "a suspended machine"
+    for _ in range(int(10 / TURN)):
+        silence.passed(TURN)
+    assert silence.too_long, "silent for so long"
+    silence = Silence(10)
+    for _ in range(100):
+        silence.passed(TURN)
+        silence.heard(10)
+    assert not silence.too_long
