@@ -232,15 +232,17 @@ def test_a_descriptor_that_it_was_given_reaches_every_daemon(play: Callable[...,
         os.close(write)
 
 
+def silence_after(*turns: float, hears: bool = False) -> Silence:
+    """Of at most 10 s, after turns that took so long."""
+    silence = Silence(10)
+    for seconds in turns:
+        silence.passed(seconds)
+        if hears:
+            silence.heard(10)
+    return silence
+
+
 def test_silence_counts_only_while_somebody_listened() -> None:
-    silence = Silence(10)
-    silence.passed(3600)
-    assert not silence.too_long, "a suspended machine"
-    for _ in range(int(10 / TURN)):
-        silence.passed(TURN)
-    assert silence.too_long, "silent for so long"
-    silence = Silence(10)
-    for _ in range(100):
-        silence.passed(TURN)
-        silence.heard(10)
-    assert not silence.too_long
+    assert not silence_after(3600).too_long, "a suspended machine"
+    assert silence_after(*[TURN] * int(10 / TURN + 1)).too_long
+    assert not silence_after(*[TURN] * 100, hears=True).too_long
