@@ -20,10 +20,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from bgpsvc.detecting import told
 from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
 from bgpsvc.events import (
     Announced,
     ConnectedChanged,
+    DetectionChanged,
     EndOfRib,
     Event,
     HealthChanged,
@@ -229,6 +231,8 @@ class Engine:
                 self._health_changed(event, now)
             case IpsecChanged():
                 self._ipsec_changed(event, now)
+            case DetectionChanged():
+                self._detection_changed(event, now)
             case ConnectedChanged():
                 self._connected_changed(event)
             case OperatorSwitch():
@@ -268,7 +272,9 @@ class Engine:
 
     # Sessions ---------------------------------------------------------------------------------
 
-    def _session_up(self, session: Session, negotiated: Negotiated, now: float) -> None:
+    def _session_up(
+        self, session: Session, negotiated: Negotiated, now: float, witnessed: bool = True
+    ) -> None:
         session.state = SessionState.ESTABLISHED
         session.since = now
         session.last_update = now
@@ -285,6 +291,7 @@ class Engine:
         session.refresh_deadline = now + session.deferral
         tunnel = self.tunnels[session.id]
         tunnel.established_at = now
+        tunnel.witnessed, tunnel.hold_time = witnessed, negotiated.hold_time
         tunnel.synced_at = None
         tunnel.graceful_until = None
         self._log(
@@ -314,7 +321,7 @@ class Engine:
                 # It was up and in use before we looked: taking traffic away until End-of-RIB would be a
                 # switchover that nothing calls for.
                 self._tunnels_changed(self.switchboard.adopt(self.tunnels[session.id], now))
-            self._session_up(session, event.negotiated, now)
+            self._session_up(session, event.negotiated, now, witnessed=False)
         session.adj.mark_stale()
         self._refresh(session, now)
 
@@ -504,6 +511,18 @@ class Engine:
         # With BGP the session's own packets are the first; static routes have to lead there for any to come.
         usable = event.up or (event.waiting and not tunnel.settings.bgp)
         tunnel.ipsec_changed(usable, event.reason, now)
+        self._reassess(tunnel.connection, now)
+
+    def _detection_changed(self, event: DetectionChanged, now: float) -> None:
+        tunnel = self.tunnels.get(event.tunnel)
+        if tunnel is None or event.method not in tunnel.settings.detected_by:
+            return
+        before = tunnel.detections.get(event.method)
+        tunnel.detection_changed(event, now)
+        if before is None or before.up is not event.up:
+            entry = told(event, None if before is None else before.up)
+            if entry is not None:
+                self.outbox.append(entry)
         self._reassess(tunnel.connection, now)
 
     # Propagation and policy -------------------------------------------------------------------

@@ -176,6 +176,7 @@ class DetectionChanged:
 
     `up` is None while the method is not in force: the peer has not answered yet, or has switched it off (RFC
     5882 3.2: that is no failure). `detection_ms`: within which it notices a death, None if not in force.
+    `at` is since when, by the shell's clock; None: since now.
     """
 
     tunnel: SessionId
@@ -183,6 +184,7 @@ class DetectionChanged:
     up: bool | None
     reason: str
     detection_ms: float | None = None
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ nexthop group per forwarding class and not one route per prefix.
 
 A tunnel is assessed from levels, never from a history of edges:
 
-    DOWN     the link or the IPsec SA is down, or the session is and forwarding state may not be kept, or
-             the health check fails and revokes the routes
+    DOWN     the link or the IPsec SA is down, or BFD or the probe of the peer is (detecting.py), or the
+             session is and forwarding state may not be kept, or the health check fails and revokes the routes
     SYNCING  the session is back, its table is not complete yet, and another tunnel can carry traffic
     STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
     WARMING  in sync again after a failure; another tunnel is live until the failback hold-down is over
     LIVE     usable; the first choice
 
 A tunnel without BGP has neither session nor table: it is in sync from the moment its link is up.
+
+The hold-down grows while a tunnel keeps failing (damping.py).
 
 A tunnel becomes live at once when no other tunnel of its connection can carry traffic: half a table
 beats none.
@@ -22,9 +24,12 @@ beats none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+from bgpsvc import damping
+from bgpsvc.detecting import NAMES, Said, Standing, disbelieved_from, failing, good_since, hear
+from bgpsvc.events import DetectionChanged
 from bgpsvc.model import Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
 from bgpsvc.resources import Intent
 from bgpsvc.resources.interfaces import interface_of
@@ -64,11 +69,14 @@ class TunnelSettings:
     remote_address: str
     bgp: bool
     hold_down: float
+    hold_down_max: float = 0.0
     local_address: bytes | None = None
     peer_address: bytes | None = None
     peer_address6: bytes | None = None
     cidrs: tuple[Prefix, ...] = ()
     health_check: HealthCheck | None = None
+    detected_by: tuple[str, ...] = ()
+    """Which of `bfd` and `probe` watch it."""
     made: bool = False
     """The service makes interface and IPsec; else the interface is somebody else's."""
 
@@ -113,6 +121,8 @@ def _settings(
         remote_address=str(intent.customer_gateway(tunnel.customer_gateway).address),
         bgp=connection.enable_bgp,
         hold_down=connection.failback_hold_down,
+        hold_down_max=connection.failback_hold_down_max,
+        detected_by=() if bgp is None else tuple(m for m in ("bfd", "probe") if getattr(bgp, m) is not None),
         local_address=None if bgp is None else bgp.local_ip.packed,
         peer_address=None if bgp is None else bgp.peer_ip.packed,
         peer_address6=None if ipv6 is None else ipv6.peer_ip.packed,
@@ -129,7 +139,10 @@ class Tunnel:
     while not so. Without BGP `synced_at` is when the link came up. `healthy` is the health check's
     verdict: None without a check and before its first verdict, which counts as passed, so that a
     restart of the daemon takes no traffic away. For the same reason `ipsec_up` is None, and counts as up,
-    after a restart until the driver has told; so it stays for an external tunnel.
+    after a restart until the driver has told; so it stays for an external tunnel. `detections` are what BFD
+    (`bfd`) and the probe of the peer (`probe`) said, nothing before the guard's first word; `failures` are
+    times at which the tunnel failed while it was live. `witnessed`: we saw the session become Established;
+    `hold_time` is the session's negotiated one.
     """
 
     settings: TunnelSettings
@@ -142,6 +155,10 @@ class Tunnel:
     health_reason: str | None = None
     ipsec_up: bool | None = None
     ipsec_reason: str | None = None
+    witnessed: bool = False
+    hold_time: float = 0.0
+    detections: dict[str, Said] = field(default_factory=dict)
+    failures: tuple[float, ...] = ()
     state: TunnelState = TunnelState.DOWN
     reason: str = "the session has not been established yet"
     since: float = 0.0
@@ -196,6 +213,45 @@ class Tunnel:
             self.failed_before |= self.established_at is not None or in_use
         self.ipsec_up, self.ipsec_reason = up, reason
 
+    def detection_changed(self, event: DetectionChanged, now: float) -> None:
+        """BFD or the probe of its peer says something else."""
+        self.detections = self.detections | {
+            event.method: hear(self.detections.get(event.method), event, now)
+        }
+        if event.up is False:
+            in_use = not self.settings.bgp and self.link_up
+            self.failed_before |= self.established_at is not None or in_use
+
+    @property
+    def standing(self) -> Standing:
+        """Its session, as far as the word of BFD and the probe is judged by it."""
+        return Standing(self.established_at, self.witnessed, self.hold_time)
+
+    def failing(self, now: float) -> str | None:
+        """The method that says, and is believed, that the tunnel is dead."""
+        standing = self.standing
+        return next((m for m, said in self.detections.items() if failing(said, standing, now)), None)
+
+    def good_since(self) -> float | None:
+        """Since when session, table, link, IPsec, BFD and probe are all good; None while they are not.
+
+        A method that is not believed counts as good from then on.
+        """
+        if self.synced_at is None:
+            return None
+        standing = self.standing
+        times = (good_since(said, standing) for said in self.detections.values())
+        return max([self.synced_at, *(time for time in times if time is not None)])
+
+    def hold_down(self, now: float) -> float:
+        """Seconds that it has to be good before traffic returns to it, flap damping included."""
+        settings = self.settings
+        return damping.hold_down(settings.hold_down, settings.hold_down_max, self.failures, now)
+
+    def failed(self, now: float) -> None:
+        """It went down while it was live."""
+        self.failures = (*damping.recent(self.failures, now), now)
+
     def health_changed(self, healthy: bool, reason: str, now: float) -> None:
         """Its health check came to another verdict."""
         if healthy and self.healthy is False and not self.settings.bgp:
@@ -226,6 +282,10 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
         return Assessment(TunnelState.DOWN, f"the interface {tunnel.interface} is down or missing")
     if tunnel.ipsec_up is False:
         return Assessment(TunnelState.DOWN, f"IPsec is down: {tunnel.ipsec_reason}")
+    dead = tunnel.failing(now)
+    restarts = tunnel.established_at is None and tunnel.graceful_until is not None
+    if dead is not None and not (restarts and dead == "bfd"):
+        return _dead(tunnel, dead, now)
     if not tunnel.settings.bgp:
         return _without_bgp(tunnel, best_other, now)
     if tunnel.established_at is None:
@@ -245,6 +305,12 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     )
 
 
+def _dead(tunnel: Tunnel, method: str, now: float) -> Assessment:
+    said = tunnel.detections[method]
+    until = disbelieved_from(said, tunnel.standing)
+    return Assessment(TunnelState.DOWN, f"{NAMES[method]} is down: {said.reason}", until)
+
+
 def _without_bgp(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     if tunnel.revoked:
         return Assessment(TunnelState.DOWN, f"the health check fails: {tunnel.health_reason}")
@@ -260,13 +326,16 @@ def _without_bgp(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessm
 
 def _held_down(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment | None:
     """WARMING while a tunnel that failed before has not been in sync for long enough beside a live one."""
-    if tunnel.synced_at is None or not tunnel.failed_before or best_other is not TunnelState.LIVE:
+    since = tunnel.good_since()
+    if since is None or not tunnel.failed_before or best_other is not TunnelState.LIVE:
         return None
-    ends = tunnel.synced_at + tunnel.settings.hold_down
-    if now >= ends:
+    seconds = tunnel.hold_down(now)
+    if now >= since + seconds:
         return None
-    text = f"waits for the failback hold-down of {tunnel.settings.hold_down:g} s"
-    return Assessment(TunnelState.WARMING, text, ends)
+    text = f"waits for the failback hold-down of {seconds:g} s"
+    if seconds > tunnel.settings.hold_down:
+        text += f", as it failed {len(damping.recent(tunnel.failures, now))} times lately"
+    return Assessment(TunnelState.WARMING, text, since + seconds)
 
 
 @dataclass(frozen=True, slots=True)

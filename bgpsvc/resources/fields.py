@@ -409,6 +409,15 @@ BgpPassword = Annotated[
         secret=True,
     ),
 ]
+BfdKey = Annotated[
+    SecretStr,
+    Checked(
+        _secret(r"[!-~]+", 20),
+        "1 to 20 printable ASCII characters without spaces",
+        {"type": "string", "minLength": 1, "maxLength": 20},
+        secret=True,
+    ),
+]
 PreSharedKey = Annotated[
     SecretStr,
     Checked(
@@ -437,6 +446,10 @@ PeerId = Annotated[
 HoldTime = Annotated[int, whole(3, 65535, "seconds")]
 RestartTime = Annotated[int, whole(0, 4095, "seconds, 0 turns it off")]
 PrefixLimit = Annotated[int, whole(1, LARGEST_U32, "prefixes")]
+BfdInterval = Annotated[int, whole(10, 60000, "milliseconds")]
+BfdKeyId = Annotated[int, whole(0, 255)]
+ProbeInterval = Annotated[int, whole(50, 60000, "milliseconds")]
+Multiplier = Annotated[int, whole(1, 255, "intervals")]
 HoldDown = Annotated[float, seconds(3600)]
 Lifetime = Annotated[int, whole(0, 86400, "seconds")]
 TunnelMtu = Annotated[int, whole(1280, 9000, "bytes")]

@@ -131,12 +131,38 @@ class Ipv6Settings(Resource):
         return second if self.local_ip == first else first
 
 
+class BfdSettings(Resource):
+    """BFD with the tunnel's peer (RFC 5880; 5881, or 5883 with `multihop`): it notices a dead path.
+
+    Within `interval_ms` times `multiplier`, as far as the peer agrees to the interval. With `key` every
+    packet is signed (keyed SHA1, RFC 5880 6.7.4) under `key_id`; it stands there or in `key_file`.
+    """
+
+    RULES = (rules.bfd_key,)
+
+    interval_ms: f.BfdInterval = 300
+    multiplier: f.Multiplier = 3
+    multihop: f.Flag = False
+    key_id: f.BfdKeyId | None = None
+    key: f.BfdKey | None = None
+    key_file: f.FilePath | None = None
+
+
+class ProbeSettings(Resource):
+    """Echo requests to the tunnel's peer; it is dead when `multiplier` of them in a row have no reply."""
+
+    interval_ms: f.ProbeInterval = 1000
+    multiplier: f.Multiplier = 3
+
+
 class BgpSettings(Resource):
     """The BGP session of a tunnel.
 
     `password` is the TCP MD5 key (RFC 2385), as written or as read from `password_file`. `ttl_security`
     is the number of hops that GTSM allows (RFC 5082), None without GTSM. `graceful_restart` is the Restart
     Time in seconds (RFC 4724), 0 without the capability. `hold_time` is in seconds.
+
+    `bfd` and `probe` watch the path to the peer; without BGP they guard static routes over the tunnel.
     """
 
     RULES = (rules.local_ip,)
@@ -151,6 +177,8 @@ class BgpSettings(Resource):
     max_prefixes: f.PrefixLimit = 1_000_000
     max_prefixes_action: f.LimitAction = "shed"
     passive: f.Flag = False
+    bfd: BfdSettings | None = None
+    probe: ProbeSettings | None = None
     ipv6: Ipv6Settings | None = None
 
     @property
@@ -233,6 +261,7 @@ class VpnConnection(Resource):
     `export_policy` name routing policies; without them those of the VPN gateway apply.
 
     `failback_hold_down` is in seconds: how long a tunnel that came back must be up before it carries traffic.
+    For one that keeps failing it grows, up to `failback_hold_down_max`; one that is no larger turns that off.
     `effect_immediately` negotiates IPsec at once, not when there is traffic for it.
     """
 
@@ -244,6 +273,7 @@ class VpnConnection(Resource):
     local_asn: f.Asn = f.DEFAULT_LOCAL_ASN
     prefer_active_tunnel: f.Flag = True
     failback_hold_down: f.HoldDown = 5.0
+    failback_hold_down_max: f.HoldDown = 300.0
     accept_default_route: f.Flag = False
     effect_immediately: f.Flag = True
     routing_mode: f.RoutingMode = "destination"

@@ -87,6 +87,15 @@ def local_ip6(bgp: Draft) -> Iterator[Fault]:
         yield Fault(bgp.at("local_ip"), f"is not a host of {cidr}", " | ".join(map(str, hosts6(cidr))))
 
 
+def bfd_key(bfd: Draft) -> Iterator[Fault]:
+    """A key and its id go together: the id travels in every packet that the key signs."""
+    keyed = not bfd.absent("key") or not bfd.absent("key_file")
+    if keyed and bfd.absent("key_id"):
+        yield Fault(bfd.at("key_id"), "is missing; there is a key", "the key's id at the peer, 0 to 255")
+    elif not keyed and not bfd.absent("key_id"):
+        yield Fault(bfd.at("key"), "is missing; there is a key_id", "key, or key_file; or no key_id")
+
+
 def ike_mode(ike: Draft) -> Iterator[Fault]:
     """IKEv2 has no aggressive mode."""
     if ike.get("version", str) == "ikev2" and ike.get("mode", str) == "aggressive":

@@ -1,0 +1,97 @@
+"""What BFD and the peer probe say of a tunnel, and how long it is believed. Pure.
+
+A failure they tell takes the tunnel down at once. Two things show that it was not the path that died but
+whoever answered (RFC 5882 4: a client may know better), and then the method is no longer in force until
+it says up again:
+
+- the BGP session stays Established for longer than its hold time: keepalives came through, both ways;
+- the session is established anew after the failure.
+
+A method that has said nothing, or says that it cannot tell (None), keeps nothing down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bgpsvc.effects import Log
+from bgpsvc.events import DetectionChanged
+
+MARGIN = 1.0
+"""Seconds on top of the hold time: its timer began up to that much after the path died."""
+
+NAMES = {"bfd": "BFD", "probe": "the probe of the peer"}
+"""How the methods are named in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The last word of one method; `since` is when it began to say so, seconds of the shell's clock."""
+
+    up: bool | None
+    reason: str
+    since: float
+    detection_ms: float | None = None
+    recovered_at: float | None = None
+    """When it last took back a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The session beside which a method is judged: since when it is Established, None if it is not.
+
+    `witnessed`: we saw it being established; else it was so before the daemon started. `hold_time` is the
+    negotiated one in seconds, 0 without keepalives (RFC 4271 4.2).
+    """
+
+    established_at: float | None = None
+    witnessed: bool = False
+    hold_time: float = 0.0
+
+
+def hear(before: Said | None, event: DetectionChanged, now: float) -> Said:
+    """What a method says after an event; the same again does not begin anew."""
+    if before is not None and before.up is event.up:
+        return replace(before, reason=event.reason, detection_ms=event.detection_ms)
+    since = now if event.at is None else min(event.at, now)
+    recovered = None if before is None else since if before.up is False else before.recovered_at
+    return Said(event.up, event.reason, since, event.detection_ms, recovered)
+
+
+def told(event: DetectionChanged, before: bool | None) -> Log | None:
+    """What the event log says of it; nothing of a method that has not been in force yet."""
+    name, data = NAMES[event.method], {"detection_ms": event.detection_ms}
+    if event.up:
+        return Log(
+            "bfd.up" if event.method == "bfd" else "probe.up", "info", event.tunnel, event.reason, data
+        )
+    if event.up is None and before is None:
+        return None
+    severity: Literal["info", "warning"] = "warning" if event.up is False else "info"
+    text = event.reason if event.up is False else f"{name} is not in force: {event.reason}"
+    return Log("bfd.down" if event.method == "bfd" else "probe.down", severity, event.tunnel, text, data)
+
+
+def disbelieved_from(said: Said, session: Standing) -> float | None:
+    """From when on a failure is not believed beside this session; None while nothing speaks against it."""
+    if session.established_at is None:
+        return None
+    if session.witnessed and session.established_at > said.since:
+        return session.established_at
+    return said.since + session.hold_time + MARGIN if session.hold_time else None
+
+
+def failing(said: Said | None, session: Standing, now: float) -> bool:
+    """The method says that the tunnel is dead, and is believed."""
+    if said is None or said.up is not False:
+        return False
+    until = disbelieved_from(said, session)
+    return until is None or now < until
+
+
+def good_since(said: Said | None, session: Standing) -> float | None:
+    """When the method stopped keeping the tunnel down; None if it never did, or does for good."""
+    if said is None:
+        return None
+    return said.recovered_at if said.up is not False else disbelieved_from(said, session)
