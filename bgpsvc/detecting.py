@@ -13,14 +13,19 @@ A method that has said nothing, or says that it cannot tell (None), keeps nothin
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from bgpsvc.effects import Log
 from bgpsvc.events import DetectionChanged
+from bgpsvc.model import SessionId
+from bgpsvc.views import EventKind
 
 MARGIN = 1.0
 """Seconds on top of the hold time: its timer began up to that much after the path died."""
 
+_KINDS: dict[str, tuple[EventKind, EventKind]] = {
+    "bfd": ("bfd.up", "bfd.down"),
+    "probe": ("probe.up", "probe.down"),
+}
 NAMES = {"bfd": "BFD", "probe": "the probe of the peer"}
 """How the methods are named in a sentence."""
 
@@ -61,16 +66,21 @@ def hear(before: Said | None, event: DetectionChanged, now: float) -> Said:
 
 def told(event: DetectionChanged, before: bool | None) -> Log | None:
     """What the event log says of it; nothing of a method that has not been in force yet."""
-    name, data = NAMES[event.method], {"detection_ms": event.detection_ms}
+    up, down = _KINDS[event.method]
+    data = {"detection_ms": event.detection_ms}
     if event.up:
-        return Log(
-            "bfd.up" if event.method == "bfd" else "probe.up", "info", event.tunnel, event.reason, data
-        )
-    if event.up is None and before is None:
+        return Log(up, "info", event.tunnel, event.reason, data)
+    if event.up is False:
+        return Log(down, "warning", event.tunnel, event.reason, data)
+    if before is None:
         return None
-    severity: Literal["info", "warning"] = "warning" if event.up is False else "info"
-    text = event.reason if event.up is False else f"{name} is not in force: {event.reason}"
-    return Log("bfd.down" if event.method == "bfd" else "probe.down", severity, event.tunnel, text, data)
+    return Log(down, "info", event.tunnel, f"{NAMES[event.method]} is not in force: {event.reason}", data)
+
+
+def not_believed(tunnel: SessionId, method: str) -> Log:
+    """What the event log says when a failure is no longer believed."""
+    text = f"{NAMES[method]} says that the tunnel is dead, and its BGP session proves that it is not"
+    return Log(_KINDS[method][1], "warning", tunnel, f"{text}: it is not in force until it is up again")
 
 
 def disbelieved_from(said: Said, session: Standing) -> float | None:

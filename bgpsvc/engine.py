@@ -40,6 +40,7 @@ from bgpsvc.events import (
     SessionStateChanged,
     SessionUp,
     SpeakerDown,
+    SpeakerHung,
     SpeakerUp,
     Withdrawn,
 )
@@ -159,6 +160,7 @@ class Engine:
                 tunnel.inherit_ipsec(former)
         elif not settings.same_check(tunnel.settings):
             tunnel.healthy = tunnel.health_reason = None
+        tunnel.detections = {m: s for m, s in tunnel.detections.items() if m in settings.detected_by}
         tunnel.settings = settings
 
     def _add_session(self, settings: SessionSettings, now: float) -> None:
@@ -241,6 +243,8 @@ class Engine:
                 self._propagation_set(event)
             case SpeakerUp() | SpeakerDown():
                 self._speaker(event, now)
+            case SpeakerHung():
+                self._log("speaker.hung", "error", event.role.value, f"the speaker hangs: {event.what}")
             case _:
                 session = self.sessions.get(event.session)
                 if session is not None:
@@ -320,7 +324,10 @@ class Engine:
             if session.established_count == 0 and self.tunnels[session.id].link_up:
                 # It was up and in use before we looked: taking traffic away until End-of-RIB would be a
                 # switchover that nothing calls for.
-                self._tunnels_changed(self.switchboard.adopt(self.tunnels[session.id], now))
+                tunnel = self.tunnels[session.id]
+                tunnel.established_at, tunnel.hold_time = now, event.negotiated.hold_time
+                if tunnel.failing(now) is None:
+                    self._tunnels_changed(self.switchboard.adopt(tunnel, now))
             self._session_up(session, event.negotiated, now, witnessed=False)
         session.adj.mark_stale()
         self._refresh(session, now)

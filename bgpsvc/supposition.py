@@ -110,6 +110,7 @@ def _recover(tunnel: Tunnel, now: float) -> None:
     tunnel.established_at = now if tunnel.established_at is None else tunnel.established_at
     tunnel.synced_at = now if tunnel.synced_at is None else tunnel.synced_at
     tunnel.healthy = None
+    tunnel.detections = {}
     tunnel.state = TunnelState.LIVE
 
 

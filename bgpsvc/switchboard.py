@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bgpsvc import damping
 from bgpsvc.effects import Effect, Log
 from bgpsvc.model import Role, SessionId, SwitchMode
 from bgpsvc.tunnels import Assessment, Hop, Tunnel, TunnelState, assess, choose, tunnels_of
@@ -56,6 +57,8 @@ class Switchboard:
         """Assess all tunnels of a connection; returns those whose state changed."""
         tunnels = self.tunnels_of(connection)
         before = {t.session: t.state for t in tunnels}
+        for tunnel in tunnels:
+            self._outbox += tunnel.review(now)
         # Two rounds: the first takes down what is down, so that the second sees who is left.
         deadlines: list[float] = []
         for _ in range(2):
@@ -74,9 +77,20 @@ class Switchboard:
         for tunnel in changed:
             kind, severity = _KINDS[tunnel.state]
             self._outbox.append(Log(kind, severity, tunnel.session, tunnel.reason))
+            if tunnel.state is TunnelState.DOWN and before[tunnel.session] is TunnelState.LIVE:
+                self._failed(tunnel, now)
         if changed:
             self.carry(connection, now, "; ".join(f"{t.session}: {t.reason}" for t in changed))
         return [t.session for t in changed]
+
+    def _failed(self, tunnel: Tunnel, now: float) -> None:
+        tunnel.failed(now)
+        seconds = tunnel.hold_down(now)
+        if seconds > tunnel.settings.hold_down:
+            count, window = len(tunnel.failures), damping.WINDOW / 60
+            text = f"it failed {count} times within {window:g} minutes: its hold-down is {seconds:g} s now"
+            data = {"failures": count, "hold_down": seconds}
+            self._outbox.append(Log("tunnel.flapping", "warning", tunnel.session, text, data))
 
     @staticmethod
     def _enter(tunnel: Tunnel, assessment: Assessment, now: float) -> None:

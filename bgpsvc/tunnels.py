@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from bgpsvc import damping
-from bgpsvc.detecting import NAMES, Said, Standing, disbelieved_from, failing, good_since, hear
+from bgpsvc.detecting import NAMES, Said, Standing, disbelieved_from, failing, good_since, hear, not_believed
+from bgpsvc.effects import Log
 from bgpsvc.events import DetectionChanged
 from bgpsvc.model import Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
 from bgpsvc.resources import Intent
@@ -140,8 +141,9 @@ class Tunnel:
     verdict: None without a check and before its first verdict, which counts as passed, so that a
     restart of the daemon takes no traffic away. For the same reason `ipsec_up` is None, and counts as up,
     after a restart until the driver has told; so it stays for an external tunnel. `detections` are what BFD
-    (`bfd`) and the probe of the peer (`probe`) said, nothing before the guard's first word; `failures` are
-    times at which the tunnel failed while it was live. `witnessed`: we saw the session become Established;
+    (`bfd`) and the probe of the peer (`probe`) said, nothing before the guard's first word; those that say it
+    is dead while the session proves otherwise are `disbelieved`. `failures` are times at which the tunnel
+    failed while it was live. `witnessed`: we saw the session become Established;
     `hold_time` is the session's negotiated one.
     """
 
@@ -158,6 +160,7 @@ class Tunnel:
     witnessed: bool = False
     hold_time: float = 0.0
     detections: dict[str, Said] = field(default_factory=dict)
+    disbelieved: frozenset[str] = frozenset()
     failures: tuple[float, ...] = ()
     state: TunnelState = TunnelState.DOWN
     reason: str = "the session has not been established yet"
@@ -228,9 +231,24 @@ class Tunnel:
         return Standing(self.established_at, self.witnessed, self.hold_time)
 
     def failing(self, now: float) -> str | None:
-        """The method that says, and is believed, that the tunnel is dead."""
+        """The method that says, and is believed, that the tunnel is dead.
+
+        BFD may go with a peer that restarts and keeps forwarding (RFC 5882 4.3.2.1), so it says nothing then.
+        """
         standing = self.standing
-        return next((m for m, said in self.detections.items() if failing(said, standing, now)), None)
+        restarts = self.established_at is None and self.graceful_until is not None
+        for method, said in self.detections.items():
+            if failing(said, standing, now) and not (restarts and method == "bfd"):
+                return method
+        return None
+
+    def review(self, now: float) -> list[Log]:
+        """What the event log says of methods that are no longer believed since the last review."""
+        standing = self.standing
+        dead = {m: said for m, said in self.detections.items() if said.up is False}
+        before = self.disbelieved
+        self.disbelieved = frozenset(m for m, said in dead.items() if not failing(said, standing, now))
+        return [not_believed(self.session, method) for method in sorted(self.disbelieved - before)]
 
     def good_since(self) -> float | None:
         """Since when session, table, link, IPsec, BFD and probe are all good; None while they are not.
@@ -283,8 +301,7 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     if tunnel.ipsec_up is False:
         return Assessment(TunnelState.DOWN, f"IPsec is down: {tunnel.ipsec_reason}")
     dead = tunnel.failing(now)
-    restarts = tunnel.established_at is None and tunnel.graceful_until is not None
-    if dead is not None and not (restarts and dead == "bfd"):
+    if dead is not None:
         return _dead(tunnel, dead, now)
     if not tunnel.settings.bgp:
         return _without_bgp(tunnel, best_other, now)
