@@ -140,6 +140,14 @@ class SpeakerDown:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakerHung:
+    """The relay of a speaker said nothing and was ended; if ExaBGP works, it starts a new one."""
+
+    role: Role
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class LinkChanged:
     """A network interface came up, went down (administratively or carrier), or vanished (ifindex None)."""
 
@@ -237,6 +245,7 @@ BgpEvent = (
     | MessagesLost
     | SpeakerUp
     | SpeakerDown
+    | SpeakerHung
 )
 Event = (
     BgpEvent

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,64 @@ def start_time(pid: int) -> int:
 def boot_id() -> str:
     """Names this run of the kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a process was doing at one moment: its state (proc(5), field 3) and the CPU seconds so far."""
+
+    state: str
+    cpu: float
+
+    @classmethod
+    def of(cls, pid: int) -> Activity | None:
+        """None if there is none."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        fields = stat.rpartition(")")[2].split()
+        return cls(fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+
+    def works_since(self, before: Activity | None, seconds: float) -> bool:
+        """It works, waits for a processor or for a disk, or has worked for most of these seconds."""
+        return self.state in "RD" or (before is not None and self.cpu - before.cpu > seconds / 2)
+
+
+def children(pid: int, program: str) -> list[int]:
+    """Living children of a process that run this file, by its name and wherever it is."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and parent(int(entry.name)) == pid:
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if program in (os.fsdecode(os.path.basename(word)) for word in words):
+                    found.append(int(entry.name))
+    return found
+
+
+def parent(pid: int) -> int:
+    """The parent of a process (proc(5), field 4); -1 if there is none of that pid."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return -1
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def kill_child(of: int, pid: int) -> None:
+    """SIGKILL to a child of another process; nothing if it is gone, whoever has its pid now."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        # With the pidfd in hand the pid cannot pass to somebody else between the two.
+        if parent(pid) == of:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
 
 
 def last_line(path: Path, most: int = 2000) -> str:
