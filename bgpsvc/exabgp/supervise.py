@@ -26,6 +26,7 @@ from bgpsvc.events import (
     SessionResync,
     SessionUp,
     SpeakerDown,
+    SpeakerHung,
     SpeakerUp,
 )
 from bgpsvc.exabgp import relay
@@ -38,6 +39,7 @@ from bgpsvc.exabgp.failure import Failure
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.refresher import Refresher, RefreshOutcome
 from bgpsvc.exabgp.reloader import Reloader, ReloadFailed
+from bgpsvc.exabgp.watching import Watch
 from bgpsvc.model import Family, Prefix, Role, SessionId
 
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
@@ -52,7 +54,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpeakerStatus:
-    """A speaker now. `since`: when it started or ended (Unix seconds); `restarts`: unplanned ones."""
+    """A speaker now. `since`: when it started or ended (Unix seconds); `restarts`: unplanned ones, those of a
+    relay that hung too; `last_exit`: why the last one was needed."""
 
     pid: int | None
     running: bool
@@ -96,6 +99,8 @@ class Speaker:
         self._last_exit: str | None = None
         self._unknown_logged = 0
         self._planned = False
+        self._watch: Watch
+        """Over the process that runs."""
 
     # For the facade -------------------------------------------------------------------------
 
@@ -225,8 +230,11 @@ class Speaker:
 
     async def _attend(self, process: SpeakerProcess) -> None:
         """Converse with a process until it has ended, then say so. Raises what ended the conversation."""
+        watch = self._watch = Watch(process, self._dialogue, self._relay_hung)
         conversation = asyncio.create_task(self._converse(process))
         ended = asyncio.create_task(process.wait())
+        watching = asyncio.create_task(watch.run())
+        self._failure.watch(watching)
         try:
             await asyncio.wait([conversation, ended], return_when=asyncio.FIRST_COMPLETED)
             # What it wrote last is still on its way through the relay.
@@ -236,8 +244,9 @@ class Speaker:
         finally:
             conversation.cancel()
             ended.cancel()
-            await asyncio.gather(conversation, ended, return_exceptions=True)
-        self._last_exit = process.exit_reason()
+            watching.cancel()
+            await asyncio.gather(conversation, ended, watching, return_exceptions=True)
+        self._last_exit = watch.ended or process.exit_reason()
         self._since = self._clock()
         process.release()
         self._process = None
@@ -252,6 +261,12 @@ class Speaker:
             self._last_exit,
         )
         await self._deliver([SpeakerDown(self.role, self._last_exit, self._planned)])
+
+    async def _relay_hung(self, what: str) -> None:
+        self._restarts += 1
+        self._last_exit = what
+        log.error("the %s speaker: %s", self.role.value, what)
+        await self._deliver([SpeakerHung(self.role, what)])
 
     # Conversation ---------------------------------------------------------------------------
 
@@ -272,12 +287,15 @@ class Speaker:
 
     async def _listen(self, channel: Channel) -> None:
         self._dialogue.opened(channel)
+        watch = self._watch
+        watch.connected()
         greeting = asyncio.create_task(self._greet())
         self._failure.watch(greeting)
         try:
             await self._deliver([SpeakerUp(self.role)])
             async for lines in channel.lines():
-                await self._handle(lines)
+                with watch.working_on_what_was_heard():
+                    await self._handle(lines)
         finally:
             greeting.cancel()
             await asyncio.gather(greeting, return_exceptions=True)
