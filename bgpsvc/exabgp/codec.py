@@ -1,9 +1,9 @@
-"""ExaBGP's JSON lines to events.
+"""A speaker's lines to events.
 
 One `Decoder` per speaker. It keeps, per session, what it takes to understand the next line: the
 counter (a jump means that lines were lost), the parameters of the last OPEN, and whether the
-session is Established as far as lines have said so. Attributes are interned: equal JSON text is
-turned into `Attributes` once.
+session is Established as far as lines have said so. Attributes are interned. Plain UPDATEs come as
+lines of `packed`, everything else as JSON.
 
 Lines are trusted to come from our own speaker but not to be known: whatever is not understood is
 counted in `unknown` and otherwise ignored.
@@ -17,6 +17,8 @@ enhanced route refresh sends none, and the consumer's deadline has to do.
 from __future__ import annotations
 
 import re
+import struct
+from binascii import a2b_base64
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,11 +38,14 @@ from bgpsvc.events import (
     SessionUp,
     Withdrawn,
 )
-from bgpsvc.exabgp.attributes import MalformedAttributes, attributes_of
-from bgpsvc.exabgp.nlri import FAMILIES, known_families, packed_prefixes
-from bgpsvc.model import Attributes, Family, SessionId, SessionState
+from bgpsvc.exabgp.attributes import MalformedAttributes
+from bgpsvc.exabgp.interned import Interned, Judged
+from bgpsvc.exabgp.nlri import FAMILIES, known_families, packed_prefixes, unpack_prefixes
+from bgpsvc.exabgp.packed import MARK, Head
+from bgpsvc.model import Family, Prefix, SessionId, SessionState
 
-INTERNED = 100_000
+MOST_MERGED = 16_384
+"""Bytes (in base64) that consecutive UPDATEs of one event have at most: about 3,000 prefixes."""
 _STATES = {
     "idle": SessionState.IDLE,
     "active": SessionState.ACTIVE,
@@ -91,6 +96,27 @@ class _Session:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """Whose packed lines begin with a certain head; no session if it is none of ours."""
+
+    head: Head
+    session: _Session | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """NLRI of consecutive lines that make one event: announced with `tail`, or withdrawn if that is None."""
+
+    link: _Link
+    tail: bytes | None
+    chunks: list[bytes]
+    size: int
+
+    def prefixes(self) -> tuple[Prefix, ...]:
+        return unpack_prefixes(b"".join(map(a2b_base64, self.chunks)), self.link.head.family)
+
+
 Handler = Callable[["Decoder", _Session, dict[str, Any]], list[BgpEvent]]
 
 
@@ -102,7 +128,9 @@ class Decoder:
         self.last_unknown = b""
         self._pid: int | None = None
         self._sessions: dict[tuple[str, str], _Session] = {}
-        self._interned: dict[bytes, Attributes | MalformedAttributes] = {}
+        self._links: dict[bytes, _Link] = {}
+        self._run: _Run | None = None
+        self._interned = Interned()
         self.set_sessions(sessions)
 
     def set_sessions(self, sessions: Mapping[tuple[str, str], SessionId]) -> None:
@@ -117,6 +145,7 @@ class Decoder:
                 known = _Session(name)
             kept[addresses] = known if known.id == name else known.told_to_nobody(name)
         self._sessions = kept
+        self._links = {}
 
     def forget(self, ids: Collection[SessionId]) -> None:
         """What was told of these sessions is forgotten where it was told to.
@@ -126,11 +155,13 @@ class Decoder:
         for addresses, known in self._sessions.items():
             if known.id in ids:
                 self._sessions[addresses] = known.told_to_nobody(known.id)
+        self._links = {}
 
     def reset(self) -> None:
         """The speaker ended: its sessions are down and the counters begin anew."""
         self._pid = None
         self._sessions = {addresses: _Session(known.id) for addresses, known in self._sessions.items()}
+        self._links = {}
 
     def established(self) -> tuple[SessionId, ...]:
         """Sessions that are Established as far as is known."""
@@ -146,8 +177,22 @@ class Decoder:
             if known.id == session:
                 known.expect_refresh(families)
 
-    def feed(self, line: bytes) -> list[BgpEvent]:
-        """The events of one line, without its end of line."""
+    def feed(self, *lines: bytes) -> list[BgpEvent]:
+        """The events of lines, given without their ends.
+
+        What consecutive packed lines of a session announce with equal attributes is one event.
+        """
+        events: list[BgpEvent] = []
+        for line in lines:
+            if line[:1] == MARK:
+                self._packed(line, events)
+            else:
+                self._end_run(events)
+                events += self._json(line)
+        self._end_run(events)
+        return events
+
+    def _json(self, line: bytes) -> list[BgpEvent]:
         try:
             data = orjson.loads(line)
             neighbor = data.get("neighbor")
@@ -158,7 +203,7 @@ class Decoder:
             if session is None:
                 # Just removed from the configuration, or not of ours.
                 return []
-            events = self._count(session, data)
+            events = self._count(session, data["pid"], data["counter"])
             handler = _HANDLERS.get(data["type"])
             if handler is None:
                 return events + self._not_understood(line)
@@ -171,14 +216,13 @@ class Decoder:
         self.last_unknown = line[:500]
         return []
 
-    def _count(self, session: _Session, data: dict[str, Any]) -> list[BgpEvent]:
+    def _count(self, session: _Session, pid: int, counter: int) -> list[BgpEvent]:
         """Compares the counter with the one before; it starts again when the speaker does."""
-        if data["pid"] != self._pid:
+        if pid != self._pid:
             if self._pid is not None:
                 self.reset_counters()
-            self._pid = data["pid"]
-        counter, before = data["counter"], session.counter
-        session.counter = counter
+            self._pid = pid
+        before, session.counter = session.counter, counter
         if before is None or counter == before + 1:
             return []
         missing = counter - before - 1 if counter > before else counter - 1
@@ -191,6 +235,56 @@ class Decoder:
         """The next line of every session is the first: nothing before it is missed."""
         for session in self._sessions.values():
             session.counter = None
+
+    # Packed lines -------------------------------------------------------------------------
+
+    def _packed(self, line: bytes, events: list[BgpEvent]) -> None:
+        try:
+            head, counter, withdrawn, announced, tail = line.split(b" ", 4)
+            link = self._links.get(head) or self._link(head)
+            if link.session is None:
+                return
+            lost = self._count(link.session, link.head.pid, int(counter))
+        except ValueError:
+            self._not_understood(line)
+            return
+        if lost:
+            self._end_run(events)
+            events += lost
+        if withdrawn:
+            self._extend_run(link, None, withdrawn, events)
+        if announced:
+            self._extend_run(link, tail, announced, events)
+
+    def _link(self, word: bytes) -> _Link:
+        head = Head.parse(word)
+        link = _Link(head, self._sessions.get((head.local, head.peer)))
+        self._links[word] = link
+        return link
+
+    def _extend_run(self, link: _Link, tail: bytes | None, chunk: bytes, events: list[BgpEvent]) -> None:
+        run = self._run
+        if run is not None and run.link is link and run.tail == tail and run.size + len(chunk) <= MOST_MERGED:
+            run.chunks.append(chunk)
+            run.size += len(chunk)
+            return
+        self._end_run(events)
+        self._run = _Run(link, tail, [chunk], len(chunk))
+
+    def _end_run(self, events: list[BgpEvent]) -> None:
+        """The event of what consecutive lines have in common."""
+        run, self._run = self._run, None
+        if run is None or run.link.session is None:
+            return
+        session = run.link.session.id
+        try:
+            if run.tail is None:
+                events.append(Withdrawn(session, run.prefixes()))
+            else:
+                judged = self._interned.of_line(run.tail, run.link.head.peering)
+                events.append(_announced(session, judged, run.prefixes()))
+        except (ValueError, KeyError, IndexError, struct.error):
+            self._not_understood(run.link.head.pack() + b" " + run.chunks[0])
 
     # Routes -------------------------------------------------------------------------------
 
@@ -217,29 +311,10 @@ class Decoder:
                 prefixes = packed_prefixes(family, texts)
                 if not prefixes:
                     continue
-                attributes = self._attributes(content, next_hop, ibgp)
-                if isinstance(attributes, MalformedAttributes):
-                    events.append(Withdrawn(session.id, prefixes, str(attributes)))
-                else:
-                    events.append(Announced(session.id, attributes, prefixes))
+                events.append(
+                    _announced(session.id, self._interned.of_json(content, next_hop, ibgp), prefixes)
+                )
         return events
-
-    def _attributes(
-        self, content: dict[str, Any], next_hop: str, ibgp: bool
-    ) -> Attributes | MalformedAttributes:
-        key = orjson.dumps((content, next_hop, ibgp))
-        known = self._interned.get(key)
-        if known is None:
-            try:
-                known = attributes_of(content, next_hop, ibgp)
-            except MalformedAttributes as error:
-                known = error
-            if len(self._interned) >= INTERNED:
-                # The oldest tenth goes; what is still in use comes back with its next UPDATE.
-                for old in list(self._interned)[: INTERNED // 10]:
-                    del self._interned[old]
-            self._interned[key] = known
-        return known
 
     def _refresh(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
         refresh = neighbor["route-refresh"]
@@ -331,6 +406,12 @@ _HANDLERS: dict[str, Handler] = {
     "fsm": Decoder._fsm,
     "sync": Decoder._sync,
 }
+
+
+def _announced(session: SessionId, judged: Judged, prefixes: tuple[Prefix, ...]) -> BgpEvent:
+    if isinstance(judged, MalformedAttributes):
+        return Withdrawn(session, prefixes, str(judged))
+    return Announced(session, judged, prefixes)
 
 
 def _printable(reason: str) -> str:

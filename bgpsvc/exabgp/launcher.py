@@ -314,10 +314,11 @@ def install() -> None:
 
     if release != SUPPORTED:
         raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
-    from bgpsvc.exabgp import api_commands, fastpath, treatment
+    from bgpsvc.exabgp import api_commands, fastpath, reading, treatment
 
     treatment.install()
     fastpath.install()
+    reading.install()
     connect_patiently()
     say_why_sessions_end()
     listen_before_the_address_exists()

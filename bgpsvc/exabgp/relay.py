@@ -27,7 +27,7 @@ import sys
 import time
 from collections import deque
 
-PROTOCOL = 2
+PROTOCOL = 3
 READ_SIZE = 1 << 20
 PIPE_SIZE = 1 << 20
 DEFAULT_LIMIT = 1 << 30
