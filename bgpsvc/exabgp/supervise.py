@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from bgpsvc.exabgp.codec import Decoder
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.dialogue import CEASE_ADMINISTRATIVE_RESET, Dialogue
 from bgpsvc.exabgp.failure import Failure
+from bgpsvc.exabgp.packed import MARK
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.refresher import Refresher, RefreshOutcome
 from bgpsvc.exabgp.reloader import Reloader, ReloadFailed
@@ -45,6 +46,7 @@ from bgpsvc.model import Family, Prefix, Role, SessionId
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
 
 TURN = 0.01
+PIECE = 1 << 15
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 30.0
 HEALTHY_AFTER = 60.0
@@ -313,11 +315,11 @@ class Speaker:
         """Decode a portion, in turns of `TURN` seconds between which everybody else may run."""
         events: list[BgpEvent] = []
         deadline = time.perf_counter() + TURN
-        for line in lines:
-            if line[:1] == b"{":
-                events += self._decoder.feed(line)
-            elif line[:1] == b"#":
-                self._dialogue.hear(line.decode("ascii", "replace"))
+        for piece in _pieces(lines):
+            if piece[0][:1] == b"#":
+                self._dialogue.hear(piece[0].decode("ascii", "replace"))
+            else:
+                events += self._decoder.feed(*piece)
             if time.perf_counter() > deadline:
                 await self._deliver(events)
                 events = []
@@ -354,3 +356,23 @@ class Speaker:
         waiting = self._on_events(events)
         if waiting is not None:
             await waiting
+
+
+def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Lines that are decoded together, up to `PIECE` bytes; each answer to a command by itself."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        kind = line[:1]
+        if kind not in (b"{", MARK, b"#"):
+            continue
+        if piece and (kind == b"#" or size + len(line) > PIECE):
+            yield piece
+            piece, size = [], 0
+        if kind == b"#":
+            yield [line]
+        else:
+            piece.append(line)
+            size += len(line)
+    if piece:
+        yield piece
