@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from bgpsvc.bulk import grouped
 from bgpsvc.decide import Candidate
 from bgpsvc.events import Advertisement
 from bgpsvc.fib.plan import Fib
+from bgpsvc.fib.table import NOTHING, Target
 from bgpsvc.forwarding import Forwarding, Links
 from bgpsvc.ids import Ids, TableNumbers
 from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
@@ -48,7 +50,7 @@ class Gateway:
         self.judged_by: object = None
         """What `judging` was when everything received was last judged, or is being judged by."""
         self.vpc = intent.vpc(intent.gateway(name).vpc)
-        self.table = fib.add_table(self.vpc.route_table, self.desired)
+        self.table = fib.add_table(self.vpc.route_table, self.targets)
         self.statics = StaticRoutes(name, fib, self.forwarding, tunnels, numbers, self.table.mark)
         self.configure(intent, index)
         self.propagate = self.config.auto_propagate
@@ -107,6 +109,18 @@ class Gateway:
         if paths is None or not self.propagate:
             return None, None
         return paths.forwarding.target
+
+    def targets(self, prefixes: Sequence[Prefix]) -> Mapping[Target, Collection[Prefix]]:
+        """Many prefixes by what `desired` says of each."""
+        if not self.statics.published.keys().isdisjoint(prefixes):
+            return grouped(prefixes, map(self.desired, prefixes))
+        if not self.propagate:
+            return {NOTHING: prefixes}
+        found = list(map(self.rib.routes.get, prefixes))
+        targets = {paths: NOTHING if paths is None else paths.forwarding.target for paths in set(found)}
+        if len(set(targets.values())) == 1:
+            return {targets[found[0]]: prefixes}
+        return grouped(prefixes, map(targets.__getitem__, found))
 
     def session_of(self, nexthop: int) -> SessionId | None:
         """The tunnel over which a nexthop leads; None for one of a former configuration."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from bgpsvc.bulk import discard
 from bgpsvc.effects import Effect, Log, Refresh, Reset
 from bgpsvc.events import Announced, Withdrawn
 from bgpsvc.gateway import Gateway
@@ -50,33 +51,48 @@ class Intake:
         if weighed.refused is not None:
             self._refuse(gateway, session, [(p, weighed.refused) for p in event.prefixes], event)
             return
-        accepted, apart, refused = self._sort(gateway, session, event, weighed)
-        adj = session.adj
-        for others in (adj.stale, adj.refused, adj.shed):
-            if others:
-                for prefix in accepted:
-                    others.pop(prefix, None)
-        if weighed.uniform is not None:
-            gateway.table.mark(gateway.rib.update(session.id, weighed.uniform, accepted))
-        else:
-            self._install(gateway, session, apart)
+        # A peer may name a prefix twice in one UPDATE.
+        prefixes = dict.fromkeys(event.prefixes, event.attributes)
+        if self._all_accepted(gateway, session, prefixes, weighed):
+            self._accept(gateway, session, prefixes)
+            gateway.table.mark(gateway.rib.update(session.id, weighed.uniform, prefixes))
+            return
+        accepted, apart, refused = self._sort(gateway, session, prefixes, weighed)
+        self._accept(gateway, session, accepted)
+        self._install(gateway, session, apart)
         if refused:
             self._refuse(gateway, session, refused, event)
 
     @staticmethod
+    def _all_accepted(
+        gateway: Gateway, session: Session, prefixes: Mapping[Prefix, Attributes], weighed: Weighed
+    ) -> bool:
+        """True only if policy, filter and maximum let all prefixes pass; False says nothing."""
+        room = session.settings.max_prefixes - len(session.adj.fresh)
+        return weighed.uniform is not None and len(prefixes) <= room and gateway.filter.passes(prefixes)
+
+    @staticmethod
+    def _accept(gateway: Gateway, session: Session, prefixes: Mapping[Prefix, Attributes]) -> None:
+        """Put paths into the Adj-RIB-In, and out of where they were before."""
+        adj = session.adj
+        adj.fresh.update(prefixes)
+        for others in (adj.stale, adj.refused, adj.shed):
+            if others:
+                discard(others, prefixes)
+
+    @staticmethod
     def _sort(
-        gateway: Gateway, session: Session, event: Announced, weighed: Weighed
-    ) -> tuple[list[Prefix], list[tuple[Prefix, Attributes]], list[tuple[Prefix, Reason]]]:
-        """Accepted prefixes (now in Adj-RIB-In); what they became, unless it is uniform; the refused ones."""
+        gateway: Gateway, session: Session, prefixes: Mapping[Prefix, Attributes], weighed: Weighed
+    ) -> tuple[dict[Prefix, Attributes], list[tuple[Prefix, Attributes]], list[tuple[Prefix, Reason]]]:
+        """The accepted paths as received, and as import made them; the refused prefixes."""
         fresh = session.adj.fresh
-        attributes = event.attributes
         refuse = gateway.filter.refuse
         uniform = weighed.uniform
         room = session.settings.max_prefixes - len(fresh)
-        accepted: list[Prefix] = []
+        accepted: dict[Prefix, Attributes] = {}
         apart: list[tuple[Prefix, Attributes]] = []
         refused: list[tuple[Prefix, Reason]] = []
-        for prefix in event.prefixes:
+        for prefix, attributes in prefixes.items():
             reason, made = refuse(prefix), uniform
             if reason is Reason.DEFAULT_ROUTE or (reason is None and made is None):
                 judgement = weighed.judge(prefix, reason)
@@ -87,10 +103,8 @@ class Intake:
                     reason = Reason.MAX_PREFIXES
             if reason is not None:
                 refused.append((prefix, reason))
-                continue
-            fresh[prefix] = attributes
-            accepted.append(prefix)
-            if uniform is None and made is not None:
+            elif made is not None:
+                accepted[prefix] = attributes
                 apart.append((prefix, made))
         return accepted, apart, refused
 
@@ -148,13 +162,12 @@ class Intake:
     def withdraw(self, gateway: Gateway, session: Session, prefixes: Iterable[Prefix]) -> None:
         """Forget the session's paths to these prefixes, wherever they are."""
         adj = session.adj
-        for prefix in prefixes:
-            adj.fresh.pop(prefix, None)
-            adj.stale.pop(prefix, None)
-            adj.refused.pop(prefix, None)
-            adj.shed.pop(prefix, None)
+        once = dict.fromkeys(prefixes)
+        for paths in (adj.fresh, adj.stale, adj.refused, adj.shed):
+            if paths:
+                discard(paths, once)
         gateway.rib.version += 1
-        gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
+        gateway.table.mark(gateway.rib.update(session.id, None, once))
 
     def readmit(self, gateway: Gateway, session: Session) -> None:
         """Room below the maximum: take shed paths in, or ask for those that were forgotten."""

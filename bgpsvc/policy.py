@@ -10,8 +10,9 @@ once per distinct attribute set, as those are interned: that is `weigh`.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +60,24 @@ class PrefixFilter:
         self._ranges = {
             size: [(p[-1], _last_address(p)) for p in starts] for size, starts in self._starts.items()
         }
+        self._denied_starts = {
+            size: {start for p in (*starts, Prefix(bytes(size))) for start in _first_two_bytes(p)}
+            for size, starts in self._starts.items()
+        }
+
+    def passes(self, prefixes: Collection[Prefix]) -> bool:
+        """True only if none of the prefixes is refused; False says nothing.
+
+        A prefix inside a denied network begins with the same 16 bits as something in it. So prefixes that
+        begin with none of these pass, which a set tells for all of them at once.
+        """
+        joined = b"".join(prefixes)
+        size = 5 if len(joined) == 5 * len(prefixes) else 17
+        if len(joined) != size * len(prefixes):
+            return False  # of both families
+        starts = bytearray(2 * len(prefixes))
+        starts[0::2], starts[1::2] = joined[0::size], joined[1::size]
+        return self._denied_starts[size].isdisjoint(memoryview(starts).cast("H"))
 
     def refuse(self, prefix: Prefix) -> Reason | None:
         """Why the prefix is refused, or None."""
@@ -73,6 +92,17 @@ class PrefixFilter:
         if length < outer_length or prefix[:-1] > last:
             return None
         return next(reason for network, reason in self.denied if covers(network, prefix))
+
+
+def _first_two_bytes(prefix: Prefix) -> Iterator[int]:
+    """What the addresses of a network begin with, as a 16-bit number in host order.
+
+    Of a default route only the network address: it is refused itself, and not what is inside it.
+    """
+    first = int.from_bytes(prefix[:2], "big")
+    last = int.from_bytes(_last_address(prefix)[:2], "big") if prefix[-1] else first
+    for start in range(first, last + 1):
+        yield int.from_bytes(start.to_bytes(2, "big"), sys.byteorder)
 
 
 def _last_address(prefix: Prefix) -> bytes:

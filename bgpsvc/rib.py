@@ -12,9 +12,10 @@ Both share three ideas that keep a million prefixes small and fast:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from bgpsvc.bulk import discard, grouped
 from bgpsvc.decide import Candidate, Ranked, decide
 from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId, prefix_family
 from bgpsvc.tunnels import Hop
@@ -103,42 +104,42 @@ class LocRib:
         self._class_unused = class_unused
 
     def update(
-        self, session: SessionId, attributes: Attributes | None, prefixes: Iterable[Prefix]
-    ) -> list[Prefix]:
-        """Set (or with None remove) the session's path to each prefix.
+        self, session: SessionId, attributes: Attributes | None, prefixes: Collection[Prefix]
+    ) -> Collection[Prefix]:
+        """Set (or with None remove) the session's path to each prefix. No prefix may be given twice.
 
         Returns the prefixes whose forwarding class changed, that is, whose kernel routes must be
         looked at.
         """
-        routes = self.routes
-        memo: dict[PathSet | None, PathSet | None] = {}
-        changed: list[Prefix] = []
-        for prefix in prefixes:
-            old = routes.get(prefix)
-            if old in memo:
-                new = memo[old]
-            else:
-                new = memo[old] = self._transition(old, session, attributes)
-            if new is old:
-                continue
-            if new is None:
-                del routes[prefix]
-            else:
-                routes[prefix] = new
-                new.count += 1
-                new.forwarding.count += 1
-            if old is not None:
-                old.count -= 1
-                old.forwarding.count -= 1
-            if old is None or new is None or old.forwarding is not new.forwarding:
-                changed.append(prefix)
+        changed: list[Collection[Prefix]] = []
+        before = grouped(prefixes, map(self.routes.get, prefixes))
+        # All new ones first: a path set that one group leaves may be the one that another comes to.
+        moves = [(old, self._transition(old, session, attributes), group) for old, group in before.items()]
+        for old, new, group in moves:
+            if new is not old:
+                self._move(old, new, group)
+                if old is None or new is None or old.forwarding is not new.forwarding:
+                    changed.append(group)
         if changed:
             self.version += 1
-        for path_set in memo.items():
-            for member in path_set:
+        for move in moves:
+            for member in move[:2]:
                 if member is not None and member.count == 0:
                     self._forget(member)
-        return changed
+        if len(changed) == 1:
+            return changed[0]
+        return [prefix for group in changed for prefix in group]
+
+    def _move(self, old: PathSet | None, new: PathSet | None, prefixes: Collection[Prefix]) -> None:
+        if new is None:
+            discard(self.routes, prefixes)
+        else:
+            self.routes.update(dict.fromkeys(prefixes, new))
+            new.count += len(prefixes)
+            new.forwarding.count += len(prefixes)
+        if old is not None:
+            old.count -= len(prefixes)
+            old.forwarding.count -= len(prefixes)
 
     def _transition(
         self, old: PathSet | None, session: SessionId, attributes: Attributes | None

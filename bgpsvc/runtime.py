@@ -527,6 +527,4 @@ def _kind(op: Op) -> str:
 
 
 def _size(op: Op) -> int:
-    if isinstance(op, SetRoutes):
-        return len(op.routes)
-    return len(op.prefixes) if isinstance(op, DeleteRoutes) else 1
+    return len(op.prefixes) if isinstance(op, SetRoutes | DeleteRoutes) else 1

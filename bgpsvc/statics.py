@@ -15,11 +15,13 @@ replaces one group for them too. Where they stand (numbers: `ids.TableNumbers`):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
-from bgpsvc.fib.plan import Desired, Fib, RouteTable
+from bgpsvc.bulk import grouped
+from bgpsvc.fib.plan import Fib
+from bgpsvc.fib.table import NOTHING, Desired, RouteTable, Target
 from bgpsvc.forwarding import Forwarding, StaticClass
 from bgpsvc.ids import TableNumbers
 from bgpsvc.model import Family, Prefix, SessionId, pack_prefix
@@ -200,12 +202,12 @@ class StaticRoutes:
 
     def _add(self, number: int) -> RouteTable:
         if number not in self._desired:
-            self._desired[number] = partial(self._target, number)
+            self._desired[number] = partial(self._targets, number)
         return self._fib.add_table(number, self._desired[number])
 
-    def _target(self, number: int, prefix: Prefix) -> tuple[int | None, int | None]:
-        found = self._tables.get(number, {}).get(prefix)
-        return (None, None) if found is None else found.target
+    def _targets(self, number: int, prefixes: Sequence[Prefix]) -> Mapping[Target, Collection[Prefix]]:
+        routes = self._tables.get(number, {})
+        return grouped(prefixes, (routes[p].target if p in routes else NOTHING for p in prefixes))
 
     def _leave(self, number: int) -> None:
         # The table of a connection that moved to another gateway is that one's already, perhaps.

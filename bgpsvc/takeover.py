@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bgpsvc.effects import Effect, Log
-from bgpsvc.fib.plan import Fib, RouteTable
+from bgpsvc.fib.plan import Fib
+from bgpsvc.fib.table import RouteTable
 from bgpsvc.forwarding import Links
 from bgpsvc.model import SessionId
 from bgpsvc.session import Session
@@ -94,7 +95,8 @@ class Takeover:
         self._sync_deadline = self._dead_check = None
         leftovers = 0
         for table in self._held():
-            leftovers += sum(1 for prefix in table.primary if table.desired(prefix)[0] is None)
+            targets = table.desired(list(table.primary)).items()
+            leftovers += sum(len(prefixes) for (group, _), prefixes in targets if group is None)
             self._fib.release(table)
         text = f"{why}: {leftovers} leftover routes are swept"
         self._outbox.append(Log("fib.sweep", "info", "fib", text, {"leftovers": leftovers}))

@@ -1,7 +1,7 @@
 """rtnetlink messages of nexthop objects and of the routes that name them by id (Linux 5.3 and newer).
 
-Packing is for bulk: the routes of one operation differ only in sequence number, prefix length,
-address and nexthop id, so a template is repeated and those bytes are filled in column by column
+Packing is for bulk: the routes of one operation differ only in sequence number, prefix length
+and address, so a template is repeated and those bytes are filled in column by column
 with extended slices, at C speed (about 0.1 microseconds a route).
 
 A route carries table, priority (metric), destination and RTA_NH_ID, with RTPROT 201 and scope
@@ -34,7 +34,6 @@ from bgpsvc.fib.wire import (
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_REPLACE,
-    NLM_F_REQUEST,
     Message,
     NetlinkDecodeError,
     attribute,
@@ -107,11 +106,7 @@ class Batch:
         part = bisect_right(self._starts, index) - 1
         op, first, step = self._parts[part]
         route = first + (index - self._starts[part]) * step
-        if isinstance(op, SetRoutes):
-            return op, op.routes[route][0]
-        if isinstance(op, DeleteRoutes):
-            return op, op.prefixes[route]
-        return op, None
+        return op, op.prefixes[route] if isinstance(op, SetRoutes | DeleteRoutes) else None
 
 
 def check(op: Op) -> None:
@@ -123,8 +118,7 @@ def check(op: Op) -> None:
     if isinstance(op, SetRoutes | DeleteRoutes):
         if op.table < 1 or op.metric < 1:
             raise ValueError(f"routes need a table and a metric from 1, not {op.table} and {op.metric}")
-        prefixes = op.prefixes if isinstance(op, DeleteRoutes) else [prefix for prefix, _ in op.routes]
-        if set(map(len, prefixes)) not in ({5}, {17}, set()):
+        if set(map(len, op.prefixes)) not in ({5}, {17}, set()):
             raise ValueError("prefixes of one operation are not all IPv4 or all IPv6")
     elif op.id not in NEXTHOP_IDS:
         raise ValueError(f"nexthop id {op.id:#x} is outside our range")
@@ -138,9 +132,7 @@ def message_count(ops: Sequence[Op]) -> int:
 
 
 def _messages(op: Op) -> int:
-    if isinstance(op, SetRoutes):
-        return len(op.routes)
-    return len(op.prefixes) if isinstance(op, DeleteRoutes) else 1
+    return len(op.prefixes) if isinstance(op, SetRoutes | DeleteRoutes) else 1
 
 
 def batches(ops: Sequence[Op], first_seq: int) -> Iterator[Batch]:
@@ -189,16 +181,9 @@ def _pack_nexthop(op: SetNexthop | SetGroup | DeleteNexthop, seq: int) -> bytes:
 
 def _pack_routes(op: SetRoutes | DeleteRoutes, first: int, step: int, seq: int) -> bytearray:
     """Messages, all of the same size, for every step-th route of an operation from `first` on."""
-    if isinstance(op, SetRoutes):
-        chunk = op.routes[first::step]
-        prefixes: Sequence[Prefix] = [prefix for prefix, _ in chunk]
-        kind, flags = RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE
-        ids = array("I", [nexthop for _, nexthop in chunk]).tobytes()
-    else:
-        prefixes = op.prefixes[first::step]
-        kind, flags, ids = RTM_DELROUTE, NLM_F_REQUEST, b""
+    prefixes = op.prefixes[first::step]
     size = len(prefixes[0])
-    template = _route_template(kind, flags, prefix_family(prefixes[0]), op.table, op.metric)
+    template = _route_template(op, prefix_family(prefixes[0]))
     width, count = len(template), len(prefixes)
     packed = bytearray(template * count)
     _fill(packed, _SEQ_OFFSET, width, array("I", range(seq, seq + count)).tobytes(), 4)
@@ -207,8 +192,6 @@ def _pack_routes(op: SetRoutes | DeleteRoutes, first: int, step: int, seq: int) 
     dst = HEADER.size + RTMSG.size + 20  # after RTA_TABLE, RTA_PRIORITY and the header of RTA_DST
     for byte in range(size - 1):
         packed[dst + byte :: width] = addresses[byte::size]
-    if ids:
-        _fill(packed, dst + size - 1 + 4, width, ids, 4)
     return packed
 
 
@@ -218,15 +201,15 @@ def _fill(packed: bytearray, offset: int, width: int, values: bytes, size: int) 
         packed[offset + byte :: width] = values[byte::size]
 
 
-def _route_template(kind: int, flags: int, family: Family, table: int, metric: int) -> bytes:
-    protocol_and_type = (PROTOCOL, 0, _RTN_UNICAST)
-    small_table = table if table < 256 else _RT_TABLE_UNSPEC  # RTA_TABLE tells
-    payload = RTMSG.pack(ADDRESS_FAMILY[family], 0, 0, 0, small_table, *protocol_and_type, 0)
-    payload += number(RTA_TABLE, table) + number(RTA_PRIORITY, metric)
+def _route_template(op: SetRoutes | DeleteRoutes, family: Family) -> bytes:
+    small_table = op.table if op.table < 256 else _RT_TABLE_UNSPEC  # RTA_TABLE tells
+    payload = RTMSG.pack(ADDRESS_FAMILY[family], 0, 0, 0, small_table, PROTOCOL, 0, _RTN_UNICAST, 0)
+    payload += number(RTA_TABLE, op.table) + number(RTA_PRIORITY, op.metric)
     payload += attribute(RTA_DST, bytes(4 if family is Family.IPV4 else 16))
-    if kind == RTM_NEWROUTE:
-        payload += number(RTA_NH_ID, 0)
-    return request(kind, flags, 0, payload)
+    if isinstance(op, DeleteRoutes):
+        return request(RTM_DELROUTE, 0, 0, payload)
+    payload += number(RTA_NH_ID, op.nexthop)
+    return request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 0, payload)
 
 
 def dump_nexthops(seq: int) -> bytes:

@@ -53,11 +53,12 @@ class DeleteNexthop:
 
 @dataclass(frozen=True, slots=True)
 class SetRoutes:
-    """Create or replace routes (all of one family): pairs of prefix and nexthop or group id."""
+    """Create or replace routes to the prefixes (all of one family) over a nexthop or group."""
 
     table: int
     metric: int
-    routes: tuple[tuple[Prefix, int], ...]
+    nexthop: int
+    prefixes: tuple[Prefix, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,8 @@ dead. Missing ones are added at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from errno import ENOENT
-from itertools import islice
 
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
@@ -34,55 +32,15 @@ from bgpsvc.fib.ops import (
     SetNexthop,
     SetRoutes,
 )
+from bgpsvc.fib.table import NOTHING, UNKNOWN, Desired, RouteTable, Target
 from bgpsvc.model import Prefix
 
-SPREAD_OVER = 2000
-"""Routes of a large set that are queued one after another from its beginning to its end."""
-
-Desired = Callable[[Prefix], tuple[int | None, int | None]]
-"""A prefix to the ids of its group (primary route) and of its backup nexthop, None for no route."""
+LEAST_SHARE = 100
+"""Routes that a plan looks at in a table, however many tables wait."""
 
 
-@dataclass(slots=True)
-class RouteTable:
-    """One kernel table: the mirror of our routes in it, and which prefixes wait to be looked at.
-
-    A retired one belongs to nobody any more and is forgotten once it is empty.
-    """
-
-    table: int
-    desired: Desired
-    held: bool = True
-    retired: bool = False
-    primary: dict[Prefix, int] = field(default_factory=dict)
-    backup: dict[Prefix, int] = field(default_factory=dict)
-    dirty: dict[Prefix, None] = field(default_factory=dict)
-    dirty_backup: dict[Prefix, None] = field(default_factory=dict)
-    waiting: dict[Prefix, None] = field(default_factory=dict)
-    """Prefixes that differ but may not change while the table is held."""
-    blocked: dict[int, dict[Prefix, None]] = field(default_factory=dict)
-    """Prefixes whose group or nexthop cannot be had now (its link is down), by its id."""
-    failed: dict[tuple[Prefix, int], OpError] = field(default_factory=dict)
-    """Routes that the kernel refused, by prefix and metric; tried again by `Fib.retry`."""
-
-    def mark(self, prefixes: Iterable[Prefix]) -> None:
-        """Look at these prefixes again.
-
-        A large set is queued so that each plan jumps over all of it: the kernel's IPv4 trie takes
-        deletions in address order ten times slower than spread out (seen: 55k/s against 500k/s).
-        """
-        queued = list(prefixes)
-        portions = max(1, len(queued) // SPREAD_OVER)
-        for first in range(portions):
-            self.dirty.update(dict.fromkeys(queued[first::portions]))
-
-    def installed(self, metric: int) -> dict[Prefix, int]:
-        """The mirror of the routes with a metric: prefix to nexthop or group id."""
-        return self.primary if metric == METRIC_PRIMARY else self.backup
-
-
-def _nothing(_: Prefix) -> tuple[None, None]:
-    return None, None
+def _nothing(prefixes: Sequence[Prefix]) -> Mapping[Target, Sequence[Prefix]]:
+    return {NOTHING: prefixes}
 
 
 def _ours(metric: int, ident: int) -> bool:
@@ -124,7 +82,7 @@ class Fib:
         if table.retired or table.desired != desired:  # what another one left there is judged anew
             table.desired = desired
             table.retired = False
-            table.mark((*table.primary, *table.backup))
+            table.mark_all()
         return table
 
     def retire(self, number: int) -> None:
@@ -170,10 +128,8 @@ class Fib:
     def release(self, table: RouteTable) -> None:
         """End the hold: from now on routes that nobody wants are deleted (the sweep)."""
         table.held = False
-        table.mark(table.waiting)
-        table.waiting.clear()
-        table.mark(table.primary)
-        table.mark(table.backup)
+        table.mark_waiting()
+        table.mark_all()
         self._dirty_ids.update(dict.fromkeys((*self.groups, *self.nexthops)))
 
     def mark_dead(self, nexthops: Iterable[int]) -> None:
@@ -181,8 +137,7 @@ class Fib:
         self.dead.update(nexthops)
         for table in self.tables.values():
             if table.held:
-                table.mark(table.waiting)
-                table.waiting.clear()
+                table.mark_waiting()
 
     def over_links(self, ifindexes: Collection[int]) -> list[int]:
         """Nexthops in the kernel over these interfaces, those of a former life included."""
@@ -240,15 +195,13 @@ class Fib:
                     nexthop.id, nexthop.family, nexthop.ifindex, nexthop.gateway
                 )
         for number, table in self.tables.items():
-            known = {*table.primary, *table.backup}
+            table.mark_all()
             table.primary = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_PRIMARY}
             table.backup = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_BACKUP}
             self._uses.update(table.primary.values())
             self._uses.update(table.backup.values())
-            table.mark(known)
             if not table.held:
-                table.mark(table.primary)
-                table.mark(table.backup)
+                table.mark_all()
         self._dirty_ids.update(
             dict.fromkeys((*self.nexthops, *self.groups, *self.wanted_nexthops, *self.wanted_groups))
         )
@@ -326,23 +279,35 @@ class Fib:
 
         Nothing is left to do when it is empty and nothing is `queued`.
         """
-        ops = self._plan_ids()
+        ops = self.plan_ids()
         planned = {op.id for op in ops if isinstance(op, SetGroup | SetNexthop)}
-        for table in self.tables.values():
-            if table.dirty:
-                ops += self._plan_routes(table, METRIC_PRIMARY, planned, budget)
-            elif table.dirty_backup:
-                ops += self._plan_routes(table, METRIC_BACKUP, planned, budget)
-        if not ops and not any(t.dirty or t.dirty_backup for t in self.tables.values()):
-            self._forget_retired()
-            ops = self._plan_garbage()
+        ops += self._plan_routes(budget, planned)
+        return ops or self.plan_garbage()
+
+    def plan_routes(self, budget: int) -> list[Op]:
+        """The part of `plan` that is about routes: when what `plan_ids` said is in the kernel."""
+        return self._plan_routes(budget, set())
+
+    def _plan_routes(self, budget: int, planned: set[int]) -> list[Op]:
+        ops: list[Op] = []
+        busy = [table for table in self.tables.values() if table.dirty or table.dirty_backup]
+        for table in busy:
+            metric = METRIC_PRIMARY if table.dirty else METRIC_BACKUP
+            available = planned.union(self.groups if metric == METRIC_PRIMARY else self.nexthops)
+            share = min(budget, max(LEAST_SHARE, budget // len(busy)))
+            ops += table.plan(metric, available, self._unprotected, share)
         return ops
+
+    def _unprotected(self, ident: int) -> bool:
+        """A held route over this may change: it leads to a dead tunnel, or nobody knows where."""
+        return ident == UNKNOWN or not self.dead.isdisjoint(self.groups.get(ident, (ident,)))
 
     def _forget_retired(self) -> None:
         for number in [n for n, t in self.tables.items() if t.retired and not (t.primary or t.backup)]:
             del self.tables[number]
 
-    def _plan_ids(self) -> list[Op]:
+    def plan_ids(self) -> list[Op]:
+        """Nexthops and groups that are to be set."""
         dirty, self._dirty_ids = self._dirty_ids, {}
         ops: list[Op] = []
         available = set(self.nexthops)
@@ -358,39 +323,11 @@ class Fib:
                 ops.append(SetGroup(ident, (member,), existing=ident in self.groups))
         return ops
 
-    def _plan_routes(self, table: RouteTable, metric: int, planned: set[int], budget: int) -> list[Op]:
-        mirror = table.installed(metric)
-        primary = metric == METRIC_PRIMARY
-        queue = table.dirty if primary else table.dirty_backup
-        known = self.groups if primary else self.nexthops
-        setting: dict[int, list[tuple[Prefix, int]]] = {}
-        deleting: dict[int, list[Prefix]] = {}
-        batch = list(islice(queue, budget))
-        for prefix in batch:
-            del queue[prefix]
-            group, backup = table.desired(prefix)
-            want = group if primary else backup
-            have = mirror.get(prefix)
-            if primary and table.backup.get(prefix) != backup:
-                table.dirty_backup[prefix] = None
-            if want == have:
-                continue
-            if have is not None and table.held and not self._leads_to_dead(have):
-                table.waiting[prefix] = None
-            elif want is None:
-                deleting.setdefault(len(prefix), []).append(prefix)
-            elif want in known or want in planned:
-                setting.setdefault(len(prefix), []).append((prefix, want))
-            else:
-                table.blocked.setdefault(want, {})[prefix] = None
-        ops: list[Op] = [SetRoutes(table.table, metric, tuple(routes)) for routes in setting.values()]
-        ops += [DeleteRoutes(table.table, metric, tuple(prefixes)) for prefixes in deleting.values()]
-        return ops
-
-    def _leads_to_dead(self, ident: int) -> bool:
-        return not self.dead.isdisjoint(self.groups.get(ident, (ident,)))
-
-    def _plan_garbage(self) -> list[Op]:
+    def plan_garbage(self) -> list[Op]:
+        """Groups, and then nexthops, that nobody needs: only when nothing else is left to do."""
+        if self.queued:
+            return []
+        self._forget_retired()
         if any(table.held for table in self.tables.values()):
             return []
         groups = [i for i in self.groups if i not in self.wanted_groups and self._uses[i] <= 0]
@@ -406,9 +343,7 @@ class Fib:
     def failed_to_send(self, ops: Iterable[Op]) -> None:
         """The operations did not reach the kernel at all: look at everything in them again."""
         for op in ops:
-            if isinstance(op, SetRoutes):
-                self.tables[op.table].mark(prefix for prefix, _ in op.routes)
-            elif isinstance(op, DeleteRoutes):
+            if isinstance(op, SetRoutes | DeleteRoutes):
                 self.tables[op.table].mark(op.prefixes)
             else:
                 self._dirty_ids[op.id] = None
@@ -416,12 +351,12 @@ class Fib:
     def applied(self, ops: Iterable[Op], errors: Iterable[OpError]) -> None:
         """Move the mirror by the operations that the kernel accepted and note those it refused."""
         self.version += 1
-        refused_routes: set[tuple[int, int, Prefix]] = set()
+        refused_routes: dict[int, set[Prefix]] = {}
         refused_ids: set[int] = set()
         for error in errors:
             if isinstance(error.op, SetRoutes | DeleteRoutes):
                 assert error.prefix is not None
-                refused_routes.add((error.op.table, error.op.metric, error.prefix))
+                refused_routes.setdefault(id(error.op), set()).add(error.prefix)
                 self.tables[error.op.table].failed[error.prefix, error.op.metric] = error
             else:
                 refused_ids.add(error.op.id)
@@ -431,7 +366,10 @@ class Fib:
                     self.failed_ids[error.op.id] = error
         for op in ops:
             if isinstance(op, SetRoutes | DeleteRoutes):
-                self._applied_routes(op, refused_routes)
+                moved, before = self.tables[op.table].take_in(op, refused_routes.get(id(op), ()))
+                self._uses.subtract(before)
+                if isinstance(op, SetRoutes):
+                    self._uses[op.nexthop] += moved
             elif op.id not in refused_ids:
                 self.failed_ids.pop(op.id, None)
                 self._applied_id(op)
@@ -447,26 +385,3 @@ class Fib:
             self.groups[op.id] = op.members
         for table in self.tables.values():
             table.mark(table.blocked.pop(op.id, ()))
-
-    def _applied_routes(self, op: SetRoutes | DeleteRoutes, refused: set[tuple[int, int, Prefix]]) -> None:
-        table = self.tables[op.table]
-        mirror = table.installed(op.metric)
-        uses = self._uses
-        if isinstance(op, SetRoutes):
-            for prefix, ident in op.routes:
-                if refused and (op.table, op.metric, prefix) in refused:
-                    continue
-                old = mirror.get(prefix)
-                if old is not None:
-                    uses[old] -= 1
-                mirror[prefix] = ident
-                uses[ident] += 1
-                if table.failed:
-                    table.failed.pop((prefix, op.metric), None)
-        else:
-            for prefix in op.prefixes:
-                if refused and (op.table, op.metric, prefix) in refused:
-                    continue
-                old = mirror.pop(prefix, None)
-                if old is not None:
-                    uses[old] -= 1

@@ -203,14 +203,14 @@ class FakeKernel:
 
     def _apply(self, op: Op) -> Iterator[OpError]:
         if isinstance(op, SetRoutes):
-            for prefix, ident in op.routes:
+            for prefix in op.prefixes:
                 try:
-                    self._check_route(prefix, ident)
+                    self._check_route(prefix, op.nexthop)
                 except _Refusal as refusal:
                     yield OpError(op, refusal.code, refusal.text, prefix)
                     continue
                 self.foreign.pop((op.table, prefix, op.metric), None)
-                self._routes.setdefault(op.table, {})[prefix, op.metric] = ident
+                self._routes.setdefault(op.table, {})[prefix, op.metric] = op.nexthop
         elif isinstance(op, DeleteRoutes):
             for prefix in op.prefixes:
                 self._routes.get(op.table, {}).pop((prefix, op.metric), None)

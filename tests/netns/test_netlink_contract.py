@@ -174,16 +174,16 @@ def group(number: int, *members: int) -> SetGroup:
 
 
 def routes(number: int, *prefixes: Prefix, metric: int = 100) -> SetRoutes:
-    return SetRoutes(TABLE, metric, tuple((prefix, BASE + number) for prefix in prefixes))
+    return SetRoutes(TABLE, metric, BASE + number, prefixes)
 
 
 def done(world: World, *ops: Op) -> None:
     assert world.kernel.apply(ops) == []
 
 
-def refused(world: World, op: Op) -> list[tuple[int, str, Prefix | None]]:
-    errors = world.kernel.apply([op])
-    assert all(error.op == op for error in errors)
+def refused(world: World, *ops: Op) -> list[tuple[int, str, Prefix | None]]:
+    errors = world.kernel.apply(ops)
+    assert all(error.op in ops for error in errors)
     return [(error.errno, error.text, error.prefix) for error in errors]
 
 
@@ -240,8 +240,8 @@ def test_what_was_set_is_there(world: World) -> None:
 def test_routes_of_all_tables_are_found(world: World) -> None:
     two_classes(world)
     high = 0x2FFFFFFF
-    ops = [SetRoutes(number, 100, ((TEN, BASE + 11),)) for number in (7, high)]
-    ops.append(SetRoutes(high, 200, ((SIX, BASE + 61),)))
+    ops = [SetRoutes(number, 100, BASE + 11, (TEN,)) for number in (7, high)]
+    ops.append(SetRoutes(high, 200, BASE + 61, (SIX,)))
     ops.append(DeleteRoutes(TABLE, 200, (TEN,)))
     assert world.kernel.apply(ops) == []
     assert world.kernel.all_routes() == {
@@ -356,8 +356,9 @@ def test_a_group_that_must_exist(world: World) -> None:
 
 def test_a_refused_route_does_not_stop_the_others(world: World) -> None:
     done(world, nexthop(world, 1, 1))
-    op = SetRoutes(TABLE, 100, ((TEN, BASE + 99), (ELEVEN, BASE + 1)))
-    assert refused(world, op) == [(errno.EINVAL, "Nexthop id does not exist", TEN)]
+    assert refused(world, routes(99, TEN), routes(1, ELEVEN)) == [
+        (errno.EINVAL, "Nexthop id does not exist", TEN)
+    ]
     assert table(world) == {("11.0.0.0/8", 100): 1}
 
 
@@ -461,10 +462,10 @@ def test_a_link_without_carrier_takes_no_nexthop(world: World) -> None:
         SetGroup(1, (BASE,)),
         SetNexthop(1, V4, 1, None),
         DeleteNexthop(NEXTHOP_IDS.stop),
-        SetRoutes(0, 100, ((TEN, BASE),)),
-        SetRoutes(TABLE, 0, ((TEN, BASE),)),
+        SetRoutes(0, 100, BASE, (TEN,)),
+        SetRoutes(TABLE, 0, BASE, (TEN,)),
         DeleteRoutes(TABLE, 0, (TEN,)),
-        SetRoutes(TABLE, 100, ((TEN, BASE), (SIX, BASE))),
+        SetRoutes(TABLE, 100, BASE, (TEN, SIX)),
         DeleteRoutes(TABLE, 100, (Prefix(b"\x0a\x08"),)),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from hypothesis.stateful import rule as step
 
+from bgpsvc.bulk import grouped
 from bgpsvc.decide import Candidate, decide
 from bgpsvc.effects import Refresh
 from bgpsvc.engine import Engine
@@ -22,6 +25,7 @@ from bgpsvc.events import (
 )
 from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, Nexthop, SetNexthop
 from bgpsvc.fib.plan import Fib
+from bgpsvc.fib.table import Desired, Target
 from bgpsvc.model import (
     Attributes,
     Family,
@@ -123,6 +127,10 @@ DESIRES = st.fixed_dictionaries(dict.fromkeys(KEYS, TARGETS))
 GROUPS = st.fixed_dictionaries({ident: st.sampled_from(HOP_IDS) for ident in GROUP_IDS})
 
 
+def one_by_one(target: Callable[[Prefix], Target]) -> Desired:
+    return lambda prefixes: grouped(prefixes, map(target, prefixes))
+
+
 def kernel_with_links() -> FakeKernel:
     kernel = FakeKernel()
     for name, third in (("t1", 10), ("t2", 20)):
@@ -142,7 +150,7 @@ def settle(fib: Fib, kernel: FakeKernel) -> None:
 def test_applying_the_plan_gives_the_desired_state(history: list[tuple[dict, dict]]) -> None:  # type: ignore[type-arg]
     kernel, fib = kernel_with_links(), Fib()
     wanted: dict[Prefix, tuple[int | None, int | None]] = {}
-    table = fib.add_table(TABLE, lambda prefix: wanted.get(prefix, (None, None)))
+    table = fib.add_table(TABLE, one_by_one(lambda prefix: wanted.get(prefix, (None, None))))
     fib.release(table)
     for number, ident in enumerate(HOP_IDS, start=2):
         gateway = bytes((169, 254, 10 * (number - 1), 2))
@@ -173,7 +181,7 @@ def test_a_table_taken_over_from_the_kernel_needs_nothing(
     desires: dict[Prefix, tuple[int | None, int | None]], groups: dict[int, int]
 ) -> None:
     kernel, fib = kernel_with_links(), Fib()
-    table = fib.add_table(TABLE, desires.__getitem__)
+    table = fib.add_table(TABLE, one_by_one(desires.__getitem__))
     for number, ident in enumerate(HOP_IDS, start=2):
         gateway = bytes((169, 254, 10 * (number - 1), 2))
         fib.want_nexthop(SetNexthop(ident, Family.IPV4, number, gateway), ident)
@@ -183,7 +191,7 @@ def test_a_table_taken_over_from_the_kernel_needs_nothing(
     table.mark(KEYS)
     settle(fib, kernel)
     again = Fib()
-    table = again.add_table(TABLE, desires.__getitem__)
+    table = again.add_table(TABLE, one_by_one(desires.__getitem__))
     again.wanted_nexthops, again.wanted_groups = dict(fib.wanted_nexthops), dict(fib.wanted_groups)
     nexthops: list[Nexthop] = kernel.nexthops()
     again.load(nexthops, {TABLE: kernel.routes(TABLE)})

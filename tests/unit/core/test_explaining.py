@@ -184,7 +184,7 @@ def test_what_the_kernel_says() -> None:
     assert "on its way to the kernel" in story(node, C).kernel
     table, group = node.engine.gateways["gw1"].table, story(node, C).nexthop_group
     assert group is not None
-    op = SetRoutes(TABLE, METRIC_PRIMARY, ((parse_prefix(C), group),))
+    op = SetRoutes(TABLE, METRIC_PRIMARY, group, (parse_prefix(C),))
     table.failed[parse_prefix(C), METRIC_PRIMARY] = OpError(op, 22, "Invalid argument", parse_prefix(C))
     found = story(node, C)
     assert (found.state, found.reason) == ("failed", Reason.KERNEL_ERROR)

@@ -43,7 +43,7 @@ def test_what_the_kernel_refuses_is_told() -> None:
     errors = [OpError(op, errno.EINVAL, text) for op in ops if isinstance(op, SetNexthop | SetGroup)]
     for op in ops:
         if isinstance(op, SetRoutes):
-            errors += [OpError(op, errno.EINVAL, text, prefix) for prefix, _ in op.routes]
+            errors += [OpError(op, errno.EINVAL, text, prefix) for prefix in op.prefixes]
     assert isinstance(errors[0].op, SetNexthop)
     node.engine.fib.applied(ops, errors)
     assert why_not(node.engine, {}, "destination_routes", "four") == (

@@ -33,7 +33,7 @@ DECODERS: list[Callable[[bytes], object]] = [
 
 def real_messages() -> bytes:
     group = SetGroup(BASE, (BASE + 1, BASE + 2))
-    routes = SetRoutes(1000, 100, ((parse_prefix("10.0.0.0/8"), BASE), (parse_prefix("11.0.0.0/8"), BASE)))
+    routes = SetRoutes(1000, 100, BASE, (parse_prefix("10.0.0.0/8"), parse_prefix("11.0.0.0/8")))
     data = b"".join(bytes(batch.data) for batch in codec.batches([group, routes], 1))
     link = struct.pack("=BxHiII", 0, 1, 2, 0x10001, 0) + wire.attribute(3, b"eth0\0")
     address = (
