@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.examples_detection import BFD, DETECTION
 from api.examples_documents import COMMON, DOCUMENTS
 from api.examples_ipsec import IPSEC, IPSEC_2
 
@@ -84,6 +85,10 @@ TUNNEL: Json = {
     "health": None,
     "health_reason": None,
     "ipsec": IPSEC,
+    "detection": DETECTION,
+    "bfd": BFD,
+    "hold_down": 5.0,
+    "flapping": False,
 }
 TUNNEL_2: Json = TUNNEL | {
     "id": "conn1-tunnel2",

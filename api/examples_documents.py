@@ -31,6 +31,8 @@ BGP: Json = {
     "max_prefixes": 1000000,
     "max_prefixes_action": "shed",
     "passive": False,
+    "bfd": {"interval_ms": 50, "multiplier": 3, "multihop": False, "key_id": 1, "key": "of-both-sides"},
+    "probe": {"interval_ms": 1000, "multiplier": 3},
     "ipv6": IPV6,
 }
 TUNNEL: Json = {
@@ -60,6 +62,7 @@ CONNECTION: Json = {
     "local_asn": 65530,
     "prefer_active_tunnel": True,
     "failback_hold_down": 5.0,
+    "failback_hold_down_max": 300.0,
     "import_policy": "from-peers",
     "tunnels": [TUNNEL, TUNNEL_2],
 }

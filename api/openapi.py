@@ -15,6 +15,7 @@ from api import (
     problems,
     schemas,
     schemas_control,
+    schemas_detection,
     schemas_diagnosis,
     schemas_insight,
     schemas_ipsec,
@@ -34,6 +35,7 @@ TAKEN = (
 _MODULES = (
     schemas,
     schemas_control,
+    schemas_detection,
     schemas_diagnosis,
     schemas_insight,
     schemas_ipsec,

@@ -1,6 +1,7 @@
 """From the frozen views of the service to JSON, without judging again what the service made itself.
 
-Every `float` of a view is a time in Unix seconds and becomes RFC 3339 in UTC; the rest stays as it is.
+Every `float` of a view is a time in Unix seconds and becomes RFC 3339 in UTC; the rest stays as it is, a
+`Span` too.
 The tests check each answer against the OpenAPI document, which comes from the models in `schemas`.
 """
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from api import examples
 from api.render import rfc3339
 from api.schemas_control import Resource
+from api.schemas_detection import Bfd, Detection
 from api.schemas_ipsec import Ipsec
 from bgpsvc.model import Role, SessionState, SwitchMode
 from bgpsvc.views import TunnelState
@@ -172,6 +173,17 @@ class Tunnel(BaseModel):
     health_reason: str | None = Field(description="What the health check saw; null without a verdict.")
     ipsec: Ipsec | None = Field(
         description="IKE and IPsec SAs; null for a tunnel over an interface that somebody else makes."
+    )
+    detection: list[Detection] = Field(
+        description="How its death would be noticed, fastest first: what counts now is the first in force."
+    )
+    bfd: Bfd | None = Field(description="The BFD session; null without one, and before anything is known.")
+    hold_down: float = Field(
+        description="Seconds that it must be up again before it carries traffic beside a live one; grows "
+        "while it keeps failing."
+    )
+    flapping: bool = Field(
+        description="It failed so often lately that its hold-down is longer than configured."
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NewType, Protocol
 
 from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.diagnosis import Diagnosis
@@ -107,6 +107,9 @@ class SessionView:
 
 TunnelState = Literal["down", "warming", "live"]
 
+Span = NewType("Span", float)
+"""A span of time, in the unit that its name or docstring says; a plain float of a view is a point in time."""
+
 DetectionMethod = Literal["link", "bfd", "probe", "dpd", "hold_time", "health_check"]
 
 
@@ -120,9 +123,9 @@ class BfdView:
     remote_diagnostic: str
     local_discriminator: int
     remote_discriminator: int
-    transmit_ms: float
-    receive_ms: float
-    detection_ms: float
+    transmit_ms: Span
+    receive_ms: Span
+    detection_ms: Span
     sent: int
     received: int
     rejected: int
@@ -178,7 +181,7 @@ class TunnelView:
     """How its death would be noticed: the first that is `in_force` is the fastest there is now."""
     bfd: BfdView | None = None
     """None without BFD, and before the guard has told."""
-    hold_down: float = 0.0
+    hold_down: Span = Span(0.0)
     """Seconds that it must be up again before it carries traffic; grows while the tunnel flaps."""
     flapping: bool = False
     """It failed so often lately that its hold-down is longer than configured."""

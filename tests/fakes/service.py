@@ -31,9 +31,11 @@ from bgpsvc.model import (
     prefix_family,
 )
 from bgpsvc.views import (
+    BfdView,
     CandidateView,
     ChildSa,
     ConnectionView,
+    DetectionView,
     EventKind,
     EventView,
     GatewayView,
@@ -54,6 +56,7 @@ from bgpsvc.views import (
     RouteView,
     SessionError,
     SessionView,
+    Span,
     SwitchPlan,
     TableRouteView,
     TunnelView,
@@ -406,7 +409,20 @@ class FakeService:
             peer_address=view.peer_address,
             remote_address=f"198.51.100.{2 * view.tunnel}",
             ipsec=None if session in self.external else self._ipsec(view),
+            detection=self._detection(up),
+            bfd=_bfd(up, view.since),
+            hold_down=Span(5.0),
         )
+
+    @staticmethod
+    def _detection(up: bool) -> tuple[DetectionView, ...]:
+        bfd = DetectionView("bfd", True, 150, "up", "3 packets, one every 50 ms")
+        if not up:
+            bfd = DetectionView("bfd", False, None, "waiting", "the peer has not answered yet")
+        hold = DetectionView(
+            "hold_time", up, 30000 if up else None, "up" if up else "down", "the BGP session"
+        )
+        return (bfd, hold)
 
     def _ipsec(self, view: SessionView) -> IpsecState:
         known = self.ipsec_errors.get(view.id)
@@ -535,6 +551,14 @@ def _session(tunnel: int, role: Role) -> SessionView:
         messages=MessageCounts(updates_received=5, prefixes_announced=5, end_of_rib_received=2),
         last_error=None,
         end_of_rib=True,
+    )
+
+
+def _bfd(up: bool, since: float) -> BfdView:
+    state: Literal["up", "down"] = "up" if up else "down"
+    every, detection = Span(50.0), Span(150.0)
+    return BfdView(
+        *(state, state, "none", "none", 7, 8 * up, every, every, detection, 900, 890, 1, "TTL 64", since, 2)
     )
 
 

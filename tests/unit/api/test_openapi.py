@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api import schemas, schemas_control, schemas_diagnosis, schemas_insight, schemas_ipsec, schemas_routes
+from api import (
+    schemas,
+    schemas_control,
+    schemas_detection,
+    schemas_diagnosis,
+    schemas_insight,
+    schemas_ipsec,
+    schemas_routes,
+)
 from bgpsvc import control, diagnosis, insight, views
 from tests.fakes.control import FakeControl
 from tests.fakes.service import FakeService
@@ -67,6 +75,8 @@ SHOWN = [
     (views.IpsecError, schemas_ipsec.IpsecError),
     (views.IkeSa, schemas_ipsec.IkeSa),
     (views.ChildSa, schemas_ipsec.ChildSa),
+    (views.DetectionView, schemas_detection.Detection),
+    (views.BfdView, schemas_detection.Bfd),
     (views.ConnectionView, schemas.VpnConnection),
     (views.GatewayView, schemas.VpnGateway),
     (views.VpcView, schemas.Vpc),

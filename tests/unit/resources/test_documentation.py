@@ -24,12 +24,14 @@ from bgpsvc.resources import (
 )
 from bgpsvc.resources.advice import LEGACY
 from bgpsvc.resources.models import (
+    BfdSettings,
     DestinationRoute,
     HealthCheck,
     PolicyMatch,
     PolicyRoute,
     PolicyRule,
     PrefixMatch,
+    ProbeSettings,
     Resource,
     RoutingPolicy,
     VpcRoute,
@@ -46,6 +48,8 @@ SECTIONS: dict[str, type[Resource]] = {
     "Health check": HealthCheck,
     "Tunnel": Tunnel,
     "BGP section": BgpSettings,
+    "BFD section": BfdSettings,
+    "Probe section": ProbeSettings,
     "IPv6 section": Ipv6Settings,
     "IKE section": IkeSettings,
     "IPsec section": IpsecSettings,

@@ -15,7 +15,7 @@ from bgpsvc.resources.plain import plain
 from bgpsvc.resources.schema import plan_of
 from tests.unit.resources.test_plain import conn1
 
-SECRETS = {"password", "pre_shared_key"}
+SECRETS = {"password", "pre_shared_key", "key"}
 
 
 def models(model: type[Resource] = Intent) -> Iterator[type[Resource]]:
