@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Self
 
 from bgpsvc.guard.bfd_wire import (
@@ -47,6 +48,16 @@ _TRANSITIONS = {
     (State.UP, State.DOWN): State.DOWN,
 }
 """(bfd.SessionState, received state) to the next one; where there is none, nothing changes (6.2, 6.8.6)."""
+
+
+class _Poll(IntEnum):
+    """Where a Poll Sequence is (6.5)."""
+
+    NONE = 0
+    AFTER_CLEAR = 1
+    """6.8.3: another one was under way; a packet with the P bit clear comes between."""
+    NEXT = 2
+    ASKED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +112,7 @@ class BfdSession:
         self._remote = _Remote()
         self._advertised = (max(SLOW_MICROSECONDS, settings.interval_ms * 1000), settings.interval_ms * 1000)
         self._in_force = self._advertised  # both: (transmit, receive) in microseconds
-        self._polling = False
-        self._poll_next = False
+        self._poll = _Poll.NONE
         self._final_due = False
         self._transmit_sequence = int(draw() * 0xFFFFFFFF)
         self._renumber = False
@@ -173,8 +183,8 @@ class BfdSession:
         remote.min_rx = control.required_rx
         remote.desired_tx = control.desired_tx
         remote.multiplier = control.multiplier
-        if control.final and self._polling:
-            self._polling = False
+        if control.final and self._poll == _Poll.ASKED:
+            self._poll = _Poll.NONE
             self._packet = None
             self._in_force = self._advertised
         self._final_due = self._final_due or control.poll
@@ -237,14 +247,13 @@ class BfdSession:
         self._sent += 1
         self._send_now = False
         if self._packet is None:
-            self._packet = self._made(poll=self._polling, final=False)
+            self._packet = self._made(poll=self._poll >= _Poll.NEXT, final=False)
         packet = self._packet
-        if self._poll_next:
-            # 6.8.3: a Poll Sequence after another one follows a packet with the P bit clear.
-            self._poll_next = False
-            self._polling = True
+        if self._poll == _Poll.AFTER_CLEAR:
+            self._poll = _Poll.NEXT
             self._packet = None
-            self.revision += 1
+        elif self._poll == _Poll.NEXT:
+            self._poll = _Poll.ASKED
         self._last_sent = now
         self._schedule()
         return packet
@@ -319,10 +328,10 @@ class BfdSession:
         if wanted != self._advertised:
             self._advertised = wanted
             self._contents_changed()
-            self._poll_next = self._polling or self._poll_next
-            self._polling = not self._poll_next
+            asked = self._poll in (_Poll.ASKED, _Poll.AFTER_CLEAR)
+            self._poll = _Poll.AFTER_CLEAR if asked else _Poll.NEXT
         transmit, receive = self._in_force
-        if up and self._polling | self._poll_next:
+        if up and self._poll:
             # Until the peer knows, it may expect us to be faster, and may itself be slower.
             self._in_force = (min(transmit, wanted[0]), max(receive, wanted[1]))
         else:
@@ -345,7 +354,7 @@ class BfdSession:
         """6.8.7: the peer wants no periodic packets."""
         remote = self._remote
         both_up = self._state == State.UP and remote.state == State.UP
-        demanded = remote.demand and both_up and not (self._polling or self._poll_next)
+        demanded = remote.demand and both_up and not self._poll
         return remote.min_rx == 0 or demanded
 
     def _schedule(self) -> None:
@@ -425,7 +434,7 @@ class BfdSession:
             "remote": {name: int(getattr(remote, name)) for name in _Remote.__slots__},
             "advertised": list(self._advertised),
             "in_force": list(self._in_force),
-            "polling": self._polling or self._poll_next,
+            "polling": self._poll != _Poll.NONE,
             "transmit_sequence": self._transmit_sequence,
             "received_sequence": self._received_sequence if self._sequence_known_until == math.inf else None,
             "heard": self._heard,
@@ -452,7 +461,7 @@ class BfdSession:
         self._remote = _Remote(**told)
         self._advertised = tuple(snapshot["advertised"])
         self._in_force = tuple(snapshot["in_force"])
-        self._polling = snapshot["polling"]
+        self._poll = _Poll.NEXT if snapshot["polling"] else _Poll.NONE
         # Two ahead (the peer takes three at the least), should a packet have gone out after the snapshot.
         self._transmit_sequence = (snapshot["transmit_sequence"] + 2) & 0xFFFFFFFF
         self._received_sequence = snapshot["received_sequence"]

@@ -171,7 +171,7 @@ class Demultiplexer(Generic[T]):
         self._paths: dict[int, tuple[bool, bytes, bytes, str | None]] = {}
 
     def add(self, discriminator: int, settings: BfdSettings, interface: str, item: T) -> None:
-        """Take in a session. Discriminators are unique; of two on one path the later gets what is for both."""
+        """Take in a session. Discriminators are unique; the later of two on one path gets its packets."""
         path = (
             settings.multihop,
             ipaddress.ip_address(settings.local).packed,

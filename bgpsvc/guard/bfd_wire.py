@@ -203,7 +203,7 @@ def verify_sha1(data: bytes, packet: ControlPacket, key: Sha1Key, last_sequence:
     if key_id != key.key_id:
         raise Rejected(f"authentication key id {key_id}, {key.key_id} is configured")
     if length != SHA1_SECTION or packet.length != MANDATORY + SHA1_SECTION:
-        raise Rejected(f"authentication section of {length} octets, not {SHA1_SECTION}")
+        raise Rejected(f"authentication section of {length} octets in a packet of {packet.length}")
     if last_sequence is not None:
         _in_window(sequence, last_sequence, packet.multiplier)
     digest = data[MANDATORY + _SHA1.size : MANDATORY + SHA1_SECTION]
