@@ -44,6 +44,7 @@ class Forwarding:
         self._tunnels = tunnels
         self._modes = modes
         self._classes_of: dict[SessionId, dict[ForwardingClass, None]] = {}
+        self._altered: dict[int, ForwardingClass | None] = {}
         self._hops: dict[Hop, tuple[int, int]] = {}
         """Hop to its nexthop id and how many classes use it."""
 
@@ -82,6 +83,7 @@ class Forwarding:
                 self._fib.forget_nexthop(ident)
         self._ids.release(forwarding.ident)
         self._fib.drop_group(forwarding.ident)
+        self._altered[forwarding.ident] = None
 
     # Hops -------------------------------------------------------------------------------------
 
@@ -117,13 +119,39 @@ class Forwarding:
 
     # The choice -------------------------------------------------------------------------------
 
-    def _choose(self, forwarding: ForwardingClass, modes: Mapping[str, SwitchMode]) -> Hop | None:
-        hops: Iterable[Hop] = forwarding.hops
+    def _allowed(self, forwarding: ForwardingClass) -> tuple[Hop, ...]:
         if isinstance(forwarding, StaticClass):
-            hops = (hop for hop in hops if not self._tunnels[hop.session].revoked)
-        return choose(tuple(hops), self._tunnels.__getitem__, lambda c: modes.get(c, SwitchMode.AUTO))
+            return tuple(hop for hop in forwarding.hops if not self._tunnels[hop.session].revoked)
+        return forwarding.hops
+
+    def _choose(self, forwarding: ForwardingClass, modes: Mapping[str, SwitchMode]) -> Hop | None:
+        return self._first(self._allowed(forwarding), modes)
+
+    def _first(self, hops: tuple[Hop, ...], modes: Mapping[str, SwitchMode]) -> Hop | None:
+        return choose(hops, self._tunnels.__getitem__, lambda c: modes.get(c, SwitchMode.AUTO))
+
+    def altered(self) -> Mapping[int, ForwardingClass | None]:
+        """Groups that were pointed anew since the last call, by id; None: dropped."""
+        altered, self._altered = self._altered, {}
+        return altered
+
+    def candidates(self, forwarding: ForwardingClass) -> tuple[tuple[int, SessionId, bool], ...]:
+        """Where traffic of the class may go: nexthop id, tunnel, and whether that is usable now.
+
+        The present choice is first; each next one is what would be chosen if the tunnels before it died.
+        Those that cannot be used now are last, in order of preference. One nexthop for each tunnel.
+        """
+        left = self._allowed(forwarding)
+        found: list[tuple[int, SessionId, bool]] = []
+        while (hop := self._first(left, self._modes)) is not None:
+            found.append((self._hops[hop][0], hop.session, True))
+            left = tuple(other for other in left if other.session != hop.session)
+        unusable = {hop.session: hop for hop in reversed(left)}
+        found += [(self._hops[h][0], h.session, False) for h in left if unusable[h.session] is h]
+        return tuple(found)
 
     def _point(self, forwarding: ForwardingClass) -> None:
+        self._altered[forwarding.ident] = forwarding
         chosen = forwarding.chosen = self._choose(forwarding, self._modes)
         if chosen is None:
             forwarding.target = (None, None)

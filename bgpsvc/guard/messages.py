@@ -63,8 +63,10 @@ def _watched(fields: dict[str, Any]) -> Watched:
     bfd, probe, check = (fields.pop(name) for name in ("bfd", "probe", "check"))
     if bfd is not None and bfd["key"] is not None:
         bfd["key"] = bytes.fromhex(bfd["key"])
+    disbelieved = tuple(Method(name) for name in fields.pop("disbelieved"))
     return Watched(
         **fields,
+        disbelieved=disbelieved,
         bfd=None if bfd is None else BfdSettings(**bfd),
         probe=None if probe is None else ProbeSettings(**probe),
         check=None if check is None else CheckSettings(**check),

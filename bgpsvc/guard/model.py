@@ -61,13 +61,18 @@ class CheckSettings:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One tunnel and all that is to be watched of it. Its interface always is."""
+    """One tunnel and all that is to be watched of it. Its interface always is.
+
+    `disbelieved` are methods whose word that the tunnel is dead the engine does not believe: its BGP session
+    proves it wrong (RFC 5882 4). It moves no traffic then, until the method has said that the tunnel is up.
+    """
 
     tunnel: SessionId
     interface: str
     bfd: BfdSettings | None = None
     probe: ProbeSettings | None = None
     check: CheckSettings | None = None
+    disbelieved: tuple[Method, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
