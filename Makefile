@@ -1,6 +1,8 @@
 # The two commands are `make lab` and `make test`; `make help` lists the rest.
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests mostly wait, so there may be more of them at a time than processors.
+WORKERS := 3
 
 .PHONY: help env lab test lint bench lock clean
 .DEFAULT_GOAL := help
@@ -16,10 +18,10 @@ lab:  ## run the two-gateway reference scenario in network namespaces (LAB_ARGS=
 	@$(MAKE) --no-print-directory env
 	$(BIN)/bgpsvc lab run $(LAB_ARGS)
 
-test:  ## run every test with branch coverage (TEST_ARGS="-k rib")
+test:  ## run every test with branch coverage (TEST_ARGS="-k rib"; one after the other: TEST_ARGS="-n 0")
 	@scripts/system-packages env test
 	@$(MAKE) --no-print-directory env
-	$(BIN)/pytest --cov --cov-report=term:skip-covered $(TEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(TEST_ARGS)
 
 lint: env  ## ruff (rules and format), mypy --strict, import-linter
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.geteuid() and any(item.nodeid.startswith(NEED_ROOT) for item in items):
         text = "tests in network namespaces need root: sudo make test, or make test TEST_ARGS=tests/unit"
         pytest.exit(text, returncode=2)
+    if hasattr(config, "workerinput"):  # one worker of several
+        from tests.scheduling import rank
+
+        items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Only where several workers run: a machine that is made for a test has no pytest-xdist."""
+    from tests.scheduling import Scheduling
+
+    return Scheduling(config, log)
 
 
 def _of_ours_on_the_host() -> list[str]:
