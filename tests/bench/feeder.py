@@ -1,8 +1,7 @@
 """A BGP speaker that only sends: one session, UPDATEs encoded beforehand, written as fast as TCP takes them.
 
-It listens, whoever is measured connects. Each UPDATE carries about 270 prefixes and an AS path of its own,
-as a table of many networks behind one peer does, so that no receiver can take the whole table for one
-attribute set.
+It listens, whoever is measured connects. The session is IPv4's in every case; with a table of IPv6 networks
+it carries both families (RFC 4760).
 """
 
 from __future__ import annotations
@@ -17,42 +16,30 @@ from tests.bench.namespace import Namespace
 from tests.fakes import bgp_wire as wire
 
 HEADER = struct.Struct("!16sHB")
-PREFIXES_PER_UPDATE = 270
 HOLD_TIME = 90
-FIRST_NETWORK = 20 << 24  # 20.0.0.0: a million /24 fit before 36.0.0.0, none of them special.
-
-
-def networks(count: int) -> list[bytes]:
-    """The first `count` /24 networks that are announced, packed."""
-    return [struct.pack("!I", FIRST_NETWORK + (index << 8)) for index in range(count)]
-
-
-def updates(count: int, asn: int, next_hop: str) -> bytes:
-    """All UPDATEs for `count` networks and the End-of-RIB (RFC 4724 2), ready to be written."""
-    wanted = networks(count)
-    parts: list[bytes] = []
-    for number, start in enumerate(range(0, count, PREFIXES_PER_UPDATE)):
-        attributes = wire.attributes(as_path=(asn, 4_200_000_000 + number), next_hop=next_hop)
-        reachable = b"".join(b"\x18" + network[:3] for network in wanted[start : start + PREFIXES_PER_UPDATE])
-        body = struct.pack("!HH", 0, len(attributes)) + attributes + reachable
-        parts.append(wire.message(wire.UPDATE, body))
-    return b"".join([*parts, wire.end_of_rib()])
 
 
 class Feeder:
-    """Waits for one session on `address`:179 and sends the table when it is Established.
+    """Waits for one session on `address`:179 and sends the table (UPDATEs) when it is Established.
 
-    established_at: monotonic time at which the peer's KEEPALIVE confirmed our OPEN, None before.
+    With `hold` the table waits until `release` is set; a session that ends before that is followed by
+    another. established_at: monotonic time at which the peer's KEEPALIVE confirmed our OPEN, None before.
     sent_at: when the last byte had been handed to TCP. failure: why the session ended, if it did.
     """
 
-    def __init__(self, namespace: Namespace, address: str, asn: int, count: int) -> None:
+    def __init__(
+        self, namespace: Namespace, address: str, asn: int, table: bytes, hold: bool = False
+    ) -> None:
         self.established_at: float | None = None
         self.sent_at: float | None = None
         self.failure: str | None = None
-        self._table = updates(count, asn, address)
-        self._open = wire.open_message(asn, HOLD_TIME, address)
+        self.release = threading.Event()
+        if not hold:
+            self.release.set()
+        self._table = table
+        self._open = wire.open_message(asn, HOLD_TIME, address, ("ipv4", "ipv6"))
         self._stop = threading.Event()
+        self._farewell = b""
         self._listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((address, 179))
@@ -61,14 +48,20 @@ class Feeder:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def end_session(self) -> None:
+        """Ends the session with a NOTIFICATION (Cease, Administrative Shutdown: RFC 4486)."""
+        self._farewell = wire.notification(6, 2)
+        self._stop.set()
+
     def close(self) -> None:
         """Ends the session and waits for the thread."""
         self._stop.set()
+        self.release.set()
         self._thread.join(timeout=30)
         self._listener.close()
 
     def _serve(self) -> None:
-        while not self._stop.is_set() and self.established_at is None:
+        while not self._stop.is_set() and self.failure is None:
             try:
                 connection, _peer = self._listener.accept()
             except TimeoutError:
@@ -77,12 +70,14 @@ class Feeder:
                 try:
                     self._session(connection)
                 except (ConnectionError, TimeoutError) as error:
-                    # Before Established the peer may give up a connection and try again.
                     self._ended(error)
 
     def _ended(self, error: Exception) -> None:
-        if self.established_at is not None and not self._stop.is_set():
+        if self.established_at is not None and self.release.is_set() and not self._stop.is_set():
             self.failure = f"the session ended: {error}"
+        else:
+            # The peer may give up a connection and try again: nothing of the table was lost.
+            self.established_at = None
 
     def _session(self, connection: socket.socket) -> None:
         connection.settimeout(30)
@@ -97,10 +92,16 @@ class Feeder:
         reader = threading.Thread(target=self._drain, args=(received,), daemon=True)
         reader.start()
         connection.settimeout(600)
-        connection.sendall(self._table)
-        self.sent_at = time.monotonic()
+        while not self.release.wait(1):
+            if not reader.is_alive():
+                return
+            connection.sendall(wire.message(wire.KEEPALIVE))
+        if not self._stop.is_set():
+            connection.sendall(self._table)
+            self.sent_at = time.monotonic()
         while not self._stop.wait(HOLD_TIME / 9):
             connection.sendall(wire.message(wire.KEEPALIVE))
+        connection.sendall(self._farewell)
         connection.shutdown(socket.SHUT_RDWR)
         reader.join(timeout=10)
 

@@ -30,13 +30,20 @@ class Namespace(namespaces.Namespace):
                 self.command(*words), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd
             )
 
+    def ip_batch(self, lines: Sequence[str]) -> None:
+        """Runs many commands of `ip` at once; AssertionError at the first that fails."""
+        done = subprocess.run(
+            self.command("ip", "-batch", "-"),
+            input="\n".join(lines) + "\n",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"ip -batch failed: {done.stderr[:500]}")
+
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket of this namespace: it stays in the one that it was made in."""
         with self.entered():
             return socket.socket(family, kind, protocol)
-
-
-def connect(left: Namespace, right: Namespace, link: str, addresses: tuple[str, str]) -> None:
-    """A veth pair called `link` on both sides, addressed and up."""
-    left.veth(link, right, link, addresses[:1])
-    right.ip(f"address add {addresses[1]} dev {link}")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PROBE_PORT = 9
+_PROBE_PORT = PROBE_PORT.to_bytes(2, "big")
 BGP_PORT = 179
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
@@ -134,7 +135,7 @@ class Capture:
             if address[2] == PACKET_OUTGOING:
                 if ended is None and _ends_session(data):
                     ended = at
-            elif data[0] >> 4 == 4 and data[9] == socket.IPPROTO_UDP:
+            elif data[0] >> 4 == 4 and data[9] == socket.IPPROTO_UDP and data[22:24] == _PROBE_PORT:
                 probes.append((at, data[16:20]))
         dropped = struct.unpack("=II", self._socket.getsockopt(263, 6, 8))[1]  # PACKET_STATISTICS
         if dropped:

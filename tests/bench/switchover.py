@@ -1,243 +1,182 @@
-"""How long until N prefixes have moved to the other tunnel: this service, BIRD and FRR side by side.
+"""How long packets are lost when tunnel 1 dies: this service, BIRD and FRR, at any number of prefixes.
 
-    python -m tests.bench.switchover --prefixes 1k,10k,100k --repeat 3
+    host ── device ══ tunnel 1, tunnel 2 ══ middle: a bridge for each ══ far
 
-How it is measured. A host sends one packet each millisecond to each of 64 prefixes through the measured
-daemon, which has learned all N over two tunnels and prefers the first. Then the peer ends the first
-session with a NOTIFICATION. The clock starts when that packet leaves the peer, and stops, for each sampled
-prefix, when its first packet arrives over the second tunnel. Both are the kernel's time stamps at the far
-ends; no daemon is asked about itself. How a dead tunnel is detected is another question, and not in these
-times.
+The device has learned all N networks over both tunnels and prefers the first. A host sends one packet every
+2 ms to each of 64 sampled networks. Then tunnel 1 dies, in one of three ways:
 
-Needs root (namespaces), BIRD 2 and FRR. It is no test: it asserts no time.
+- `silent`: the middle takes the device's port out of its bridge. Packets vanish in both directions, and no
+  interface of the device changes. BFD runs on both tunnels (50 ms x 3; the far end is a BIRD of its own).
+- `closed`: the far end ends the BGP session with a NOTIFICATION. The tunnel itself still forwards.
+- `link`: the middle takes its port down, so the device's interface loses its carrier.
+
+The outage of a sampled network runs from its last packet over tunnel 1 (`closed`: from the NOTIFICATION) to
+its first over tunnel 2, both by the kernel's time stamps at the far ends; the resolution is the 2 ms between
+packets. No daemon is asked about itself. Of `silent`, detection's share is told too: from the last packet
+over tunnel 1 to the device's first BFD packet with State Down, as a capture on its interface sees it leave.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import signal
+import socket
 import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 
-from tests.bench import devices
-from tests.bench.devices import LOCAL_ASN, PEER_ASN, Device
-from tests.bench.load import parse_count
-from tests.bench.namespace import Namespace, connect, wait_for
-from tests.bench.probes import Capture, Seen, Sender, moved, sample
-from tests.fakes import bgp_wire as wire
-from tests.fakes.bgp_peer import BgpPeer, PeerConfig
+from tests.bench.bed import device, feeders, namespaces, until_established, until_sent
+from tests.bench.bfd import DownWatch, Responder
+from tests.bench.configurations import Neighbor, Setup, neighbors
+from tests.bench.devices import DEVICES
+from tests.bench.feeder import Feeder
+from tests.bench.monitor import RouteMonitor
+from tests.bench.namespace import Namespace, wait_for
+from tests.bench.networks import IPV4
+from tests.bench.probes import Capture, Seen, Sender
 
 SAMPLED = 64
-INTERVAL = 0.001
-LOCAL_ADDRESSES = {1: "169.254.10.1", 2: "169.254.20.1"}
-PEER_ADDRESSES = {1: "169.254.10.2", 2: "169.254.20.2"}
-HOLD_TIME = 90
-DEADLINE = 120
+INTERVAL = 0.002
+WAYS = ("silent", "closed", "link")
+Sample = dict[str, float]
 
 
-class Bird(devices.Bird):
-    """BIRD 2; prefers the first tunnel by local preference."""
-
-    def start(self, namespace: Namespace, directory: Path) -> None:
-        """Starts it with both sessions; `directory` is private and empty."""
-        sessions = "".join(
-            f"""\
-protocol bgp tunnel{number} {{
-  local {LOCAL_ADDRESSES[number]} as {LOCAL_ASN};
-  neighbor {PEER_ADDRESSES[number]} as {PEER_ASN};
-  direct;
-  connect delay time 1;
-  connect retry time 1;
-  ipv4 {{ import filter {{ bgp_local_pref = {300 - 100 * number}; accept; }}; export none; }};
-}}
-"""
-            for number in (1, 2)
-        )
-        config = directory / "bird.conf"
-        config.write_text(f"""\
-router id {LOCAL_ADDRESSES[1]};
-protocol device {{ }}
-protocol direct {{ ipv4; }}
-protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; }}
-{sessions}""")
-        self.spawn(namespace, directory, "bird", "-f", "-c", str(config), "-s", str(directory / "bird.ctl"))
+def addresses(count: int) -> list[str]:
+    """One address in each of 64 networks, evenly spread over the first `count`; of all if there are fewer."""
+    step = max(1, count // SAMPLED)
+    packed = (IPV4.address(index) for index in range(0, count, step))
+    return [socket.inet_ntoa(address[:3] + b"\x01") for address in packed][:SAMPLED]
 
 
-class Frr(devices.Frr):
-    """FRR; prefers the first tunnel by weight."""
-
-    def start(self, namespace: Namespace, directory: Path) -> None:
-        """Starts it with one session and adds the second before any peer listens."""
-        super().start(namespace, directory)
-        wait_for((directory / "bgpd.vty").exists, "bgpd's socket", 10)
-        second = PEER_ADDRESSES[2]
-        lines = (
-            *("configure terminal", f"router bgp {LOCAL_ASN}", f"neighbor {second} remote-as {PEER_ASN}"),
-            *(f"neighbor {second} timers connect 1", "address-family ipv4 unicast"),
-            *(f"neighbor {second} activate", f"neighbor {PEER_ADDRESSES[1]} weight 200"),
-        )
-        words = [word for line in lines for word in ("-c", line)]
-        namespace.run("vtysh", "--vty_socket", str(directory), "-d", "bgpd", *words)
+def port(each: Neighbor) -> str:
+    """The middle's interface towards the device."""
+    return f"near{each.tunnel}"
 
 
-DEVICES: dict[str, Callable[[], Device]] = {
-    "bird": Bird,
-    "frr": Frr,
-    "bgpsvc": devices.Bgpsvc,
-}
+def cables(
+    host: Namespace, dut: Namespace, middle: Namespace, far: Namespace, pair: Sequence[Neighbor]
+) -> None:
+    """All links and addresses."""
+    middle.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+    host.veth("lan", dut, "lan", ("10.0.0.10/16",))
+    dut.ip("address add 10.0.0.1/16 dev lan")
+    host.ip("route add default via 10.0.0.1")
+    for each in pair:
+        bridge = f"bridge{each.tunnel}"
+        middle.ip(f"link add {bridge} type bridge")
+        middle.ip(f"link set {bridge} up")
+        dut.veth(each.link, middle, port(each), (f"{each.local}/30",))
+        far.veth(each.link, middle, f"far{each.tunnel}", (f"{each.peer}/30",))
+        for name in (port(each), f"far{each.tunnel}"):
+            middle.ip(f"link set {name} master {bridge}")
+    dut.sysctl("net/ipv4/ip_forward", 1)
+    far.sysctl("net/ipv4/conf/all/rp_filter", 0)
 
 
-def second_tunnel(device: Namespace, far: Namespace) -> None:
-    """The second tunnel's cable; the device may have made its own, whose other end then moves."""
-    if "t2-peer" not in device.run("ip", "-br", "link"):
-        connect(device, far, "t2", (f"{LOCAL_ADDRESSES[2]}/30", f"{PEER_ADDRESSES[2]}/30"))
-        return
-    device.run("ip", "link", "set", "t2-peer", "netns", far.path, "name", "t2")
-    far.run("ip", "address", "add", f"{PEER_ADDRESSES[2]}/30", "dev", "t2")
-    far.run("ip", "link", "set", "t2", "up")
+def measure(name: str, *, count: int, way: str, deadline: float = 400) -> Sample:
+    """One death of tunnel 1: seconds; `detection` only of `silent`."""
+    pair = neighbors(1)
+    setup = Setup(pair, bfd=way == "silent")
+    with namespaces(4) as (host, dut, middle, far):
+        cables(host, dut, middle, far, pair)
+        monitor = RouteMonitor(dut, IPV4, count)
+        with (
+            device(Responder, far, setup) as responder,
+            device(DEVICES[name], dut, setup) as measured,
+            feeders(far, pair, IPV4, count, 270, hold=True) as fed,
+        ):
+            if setup.bfd:
+                responder.start()
+            measured.start()
+            until_established(measured, fed)
+            if setup.bfd:
+                # FRR begins its BGP session anew when BFD's comes up.
+                wait_for(responder.up, "the BFD sessions are up", 60, 0.2)
+            measured.wait_idle(60, 0.3, 2.0)
+            until_established(measured, fed)
+            for feeder in fed:
+                feeder.release.set()
+            monitor.wait(deadline)
+            until_sent(fed, deadline)
+            measured.wait_idle(deadline, 0.3, 2.0)
+            monitor.close()
+            captures = [Capture(far.socket, each.link) for each in pair]
+            watch = DownWatch(dut, pair[0].link)
+            try:
+                with Sender(host.socket, addresses(count), INTERVAL):
+                    before = _settle(captures, len(addresses(count)), deadline)
+                    watch.read()
+                    _kill(way, middle, pair[0], fed[0])
+                    first, second = _until_moved(captures, addresses(count), deadline)
+                first.probes[:0] = before
+                return summary(way, addresses(count), first, second, watch.read())
+            finally:
+                watch.close()
+                for capture in captures:
+                    capture.close()
 
 
-def peer(number: int, far: Namespace) -> BgpPeer:
-    """The peer at the far end of a tunnel."""
-    return BgpPeer(
-        PeerConfig(
-            local=PEER_ADDRESSES[number],
-            remote=LOCAL_ADDRESSES[number],
-            asn=PEER_ASN,
-            router_id=f"10.9.9.{number}",
-            hold_time=HOLD_TIME,
-            netns=far.path,
-        )
-    )
+def _kill(way: str, middle: Namespace, first: Neighbor, feeder: Feeder) -> None:
+    """Tunnel 1 dies."""
+    if way == "silent":
+        middle.ip(f"link set {port(first)} nomaster")
+    elif way == "link":
+        middle.ip(f"link set {port(first)} down")
+    else:
+        feeder.end_session()
 
 
-def announcements(number: int, prefixes: list[str]) -> bytes:
-    """The table as one peer announces it, with End-of-RIB."""
-    attributes = wire.attributes(as_path=(PEER_ASN,), next_hop=PEER_ADDRESSES[number])
-    return wire.packed_updates(attributes, prefixes) + wire.end_of_rib()
+def _settle(captures: list[Capture], sampled: int, deadline: float) -> list[tuple[float, bytes]]:
+    """Until for a second all sampled networks were on tunnel 1 and none on tunnel 2; what was seen last."""
+    first, second = captures
+    quiet_since = time.monotonic()
+    until = quiet_since + deadline
+    while True:
+        time.sleep(0.1)
+        probes = first.read().probes
+        if second.read().probes or len({address for _, address in probes}) < sampled:
+            quiet_since = time.monotonic()
+        if time.monotonic() - quiet_since >= 1:
+            return probes
+        if time.monotonic() > until:
+            raise TimeoutError("the sampled networks were not all on tunnel 1")
 
 
-def measure(device: Device, count: int) -> list[float]:
-    """Seconds until each sampled prefix has moved. TimeoutError if the device does not get so far."""
-    dut, far, host = Namespace(), Namespace(), Namespace()
-    prefixes = [f"{20 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.0/24" for n in range(count)]
-    with tempfile.TemporaryDirectory(prefix="bgpsvc-bench-") as directory:
-        try:
-            connect(host, dut, "lan", ("10.0.0.10/16", "10.0.0.1/16"))
-            host.run("ip", "route", "add", "default", "via", "10.0.0.1")
-            connect(dut, far, "t1", (f"{LOCAL_ADDRESSES[1]}/30", f"{PEER_ADDRESSES[1]}/30"))
-            dut.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-            far.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
-            if not isinstance(device, devices.Bgpsvc):
-                second_tunnel(dut, far)
-            device.start(dut, Path(directory))
-            if isinstance(device, devices.Bgpsvc):
-                second_tunnel(dut, far)
-            with peer(1, far) as one, peer(2, far) as two:
-                return _switch(host, far, one, two, prefixes)
-        except (AssertionError, TimeoutError) as error:
-            raise SystemExit(f"{error}\nThe end of its output:\n{device.log()}") from error
-        finally:
-            device.stop()
-            for namespace in (dut, far, host):
-                namespace.close()
+def _until_moved(captures: list[Capture], sampled: Sequence[str], deadline: float) -> tuple[Seen, Seen]:
+    """Until a packet to each sampled network came over tunnel 2; what both carried since the last look."""
+    wanted = {socket.inet_aton(address) for address in sampled}
+    probes: list[tuple[float, bytes]] = []
+    until = time.monotonic() + deadline
+    while wanted:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{len(wanted)} sampled networks did not move")
+        time.sleep(0.05)
+        read = captures[1].read().probes
+        probes += read
+        wanted -= {address for _, address in read}
+    return captures[0].read(), Seen(probes, None)
 
 
-def _switch(host: Namespace, far: Namespace, one: BgpPeer, two: BgpPeer, prefixes: list[str]) -> list[float]:
-    for number, each in ((1, one), (2, two)):
-        each.wait_established(timeout=60)
-        each.send(announcements(number, prefixes))
-    addresses = sample(prefixes, SAMPLED)
-    first, second = Capture(far.socket, "t1"), Capture(far.socket, "t2")
-    with Sender(host.socket, addresses, INTERVAL):
-        # Settled: all are on the first tunnel, and nothing was on the second, for a second.
-        quiet_since = time.monotonic()
-        deadline = quiet_since + DEADLINE
-        while time.monotonic() - quiet_since < 1:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the table was not in the kernel in time")
-            seen = {address for _, address in first.read().probes}
-            if second.read().probes or len(seen) < len(addresses):
-                quiet_since = time.monotonic()
-            time.sleep(0.1)
-        one.send(wire.notification(6, 2))
-        arrived: set[bytes] = set()
-        probes = []
-        deadline = time.monotonic() + DEADLINE
-        while len(arrived) < len(addresses):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(addresses) - len(arrived)} sampled prefixes did not move")
-            time.sleep(0.1)
-            probes += second.read().probes
-            arrived |= {address for _, address in probes}
-    result = moved(addresses, first.read(), Seen(probes, None))
-    first.close()
-    second.close()
-    return result
+def summary(way: str, sampled: Sequence[str], first: Seen, second: Seen, down: float | None) -> Sample:
+    """The longest, median and shortest outage in seconds, and what detection took of it.
 
-
-def table(results: dict[int, dict[str, list[list[float]]]], repeat: int) -> str:
-    """Medians over the repetitions, in milliseconds."""
-    lines = [f"session end to traffic on the other tunnel, {SAMPLED} sampled prefixes, median of {repeat}"]
-    lines.append(f"{'prefixes':>10}  {'':8}{'median ms':>11}{'longest ms':>12}")
-    for count, by_name in results.items():
-        for name, runs in by_name.items():
-            middle = statistics.median(statistics.median(run) for run in runs) * 1000
-            longest = statistics.median(max(run) for run in runs) * 1000
-            lines.append(f"{count:>10,}  {name:8}{middle:11.1f}{longest:12.1f}")
-    return "\n".join(lines)
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.switchover", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument(
-        "--prefixes", default="1k,10k,100k", help="comma-separated, 1k = 1000 (default %(default)s)"
-    )
-    parser.add_argument("--repeat", type=int, default=3, help="measurements per cell (default %(default)s)")
-    parser.add_argument("--only", default=",".join(DEVICES), help="comma-separated (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there too, in seconds")
-    arguments = parser.parse_args()
-    try:
-        arguments.counts = [parse_count(text) for text in arguments.prefixes.split(",")]
-    except (ValueError, argparse.ArgumentTypeError) as error:
-        parser.error(f"--prefixes: {error}")
-    arguments.names = arguments.only.split(",")
-    unknown = set(arguments.names) - set(DEVICES)
-    if unknown:
-        parser.error(f"--only: {', '.join(sorted(unknown))} is not one of {', '.join(DEVICES)}")
-    return arguments
-
-
-def main() -> int:
-    """Runs the measurements in turn, so that what else the machine does hits all alike."""
-    arguments = parse_arguments()
-    if os.geteuid() != 0:
-        print("the benchmark makes network namespaces: run it as root", file=sys.stderr)
-        return 2
-    # So that a benchmark that is stopped stops what it started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results: dict[int, dict[str, list[list[float]]]] = {}
-    for count in arguments.counts:
-        by_name = results[count] = {name: [] for name in arguments.names}
-        for number in range(arguments.repeat):
-            for name, runs in by_name.items():
-                runs.append(measure(DEVICES[name](), count))
-                longest = max(runs[-1]) * 1000
-                print(f"{count:,} {name} #{number + 1}: longest {longest:.1f} ms", file=sys.stderr)
-    print(table(results, arguments.repeat))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"repeat": arguments.repeat, "samples": results}, indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ValueError if a network's packets did not go from the first tunnel to the second once.
+    """
+    outages = []
+    last = {address: at for at, address in first.probes}
+    arrival = {address: at for at, address in reversed(second.probes)}
+    for text in sampled:
+        address = socket.inet_aton(text)
+        lost = first.ended if way == "closed" else last.get(address)
+        moved = arrival.get(address)
+        if lost is None or moved is None:
+            raise ValueError(
+                f"{text}: nothing was seen of it on one of the tunnels, or no end of the session"
+            )
+        if moved < lost:
+            raise ValueError(f"{text}: it was on tunnel 2 before tunnel 1 died")
+        outages.append(moved - lost)
+    made = {"longest": max(outages), "median": statistics.median(outages), "shortest": min(outages)}
+    if way == "silent":
+        # A daemon may have moved traffic before it told the peer.
+        detected = made["shortest"] if down is None else down - max(last.values())
+        made["detection"] = min(made["shortest"], detected)
+    return made
