@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import repeat
+from itertools import chain, repeat
 from math import gcd
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ LARGE = 10_000
 """From so many prefixes on a set is queued as it is, not one by one: that would take milliseconds."""
 LISTS_KEPT = 8
 """Large sets that wait side by side; more are merged, so that a queue is bounded by its prefixes."""
+RUN = 32
+"""Prefixes that stay together when a large set is spread."""
 _GOLDEN = 0.618
 
 
@@ -47,15 +49,18 @@ class Backlog:
     """Prefixes that wait to be looked at; one that is added again while it waits may come twice.
 
     A portion of a large set jumps over all of it, from a different place each time: the kernel's IPv4 trie
-    takes insertions in address order half again as slowly as spread out, and deletions ten times.
+    takes insertions in address order half again as slowly as spread out, and deletions ten times. It
+    jumps by short runs, as what lies beside each other in memory is looked at faster (seen: runs of 32
+    cost the kernel a third more than single ones and less than the jumps save).
     """
 
-    __slots__ = ("_added", "_current", "_large", "_left", "_portions", "_waiting")
+    __slots__ = ("_added", "_current", "_large", "_left", "_portions", "_run", "_waiting")
 
     def __init__(self) -> None:
         self._added: dict[Prefix, object] = {}
         self._large: deque[list[Prefix]] = deque()
         self._current: list[Prefix] = []
+        self._run = 1
         self._portions = 0
         self._left = 0
         """Portions of the current list that are still to come."""
@@ -90,7 +95,7 @@ class Backlog:
             self._large = deque((merged,))
 
     def take(self, budget: int) -> list[Prefix]:
-        """About `budget` of them, at the most, which wait no longer. Empty only if none are left."""
+        """About `budget` of them, which wait no longer. Empty only if none are left."""
         if not self._left:
             self._begin(budget)
         if not self._left:
@@ -110,11 +115,15 @@ class Backlog:
             self._current = list(self._added)
             self._added = {}
             self._waiting += len(self._current)
+        self._run = min(RUN, budget)
         self._portions = self._left = -(-len(self._current) // budget)
 
     def _portion(self, number: int) -> list[Prefix]:
-        """Every n-th of the list, from a place that is far from the last portion's."""
-        return self._current[_place(number, self._portions) :: self._portions]
+        """Every n-th run of the list, from a place that is far from the last portion's."""
+        current, run = self._current, self._run
+        first = _place(number, self._portions) * run
+        starts = range(first, len(current), self._portions * run)
+        return list(chain.from_iterable(current[start : start + run] for start in starts))
 
 
 def _place(number: int, portions: int) -> int:

@@ -49,6 +49,7 @@ from bgpsvc.fib.ops import (
     Op,
     OpError,
     Overrun,
+    SetRoutes,
 )
 from bgpsvc.fib.socketfilter import program
 from bgpsvc.fib.wire import NLM_F_ACK, Acknowledgement, Message, request
@@ -68,8 +69,8 @@ class Monitor:
     kept up to date, so that no change falls between.
     """
 
-    def __init__(self, writer: int) -> None:
-        self._writer = writer
+    def __init__(self, writers: Collection[int]) -> None:
+        self._writers = writers
         self._socket = open_socket()
         self._socket.setblocking(False)
         self._buffer = bytearray(1 << 16)
@@ -88,7 +89,7 @@ class Monitor:
 
         Calling it again changes the tables.
         """
-        code = program(self._writer, tables)
+        code = program(self._writers, tables)
         filter_ = ctypes.create_string_buffer(code, len(code))
         prog = struct.pack("@HP", len(code) // 8, ctypes.addressof(filter_))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, prog)
@@ -128,16 +129,18 @@ class Monitor:
 class Kernel:
     """Forwarding state of the network namespace that the calling thread is in when it constructs this.
 
-    Its sockets stay in that namespace, wherever their user goes. `apply` and the reading calls use
-    different sockets: a dump may run in another thread while operations are applied. PermissionError
-    if changing routes is not allowed here (CAP_NET_ADMIN).
+    Its sockets stay in that namespace, wherever their user goes. There is one for `apply`, one for
+    `apply_routes`, one for dumps of routes and one for all other reading: each of these may run in a
+    thread of its own, and none waits for another one. PermissionError if changing routes is not
+    allowed here (CAP_NET_ADMIN).
     """
 
     def __init__(self) -> None:
         self._writer = Requester()
-        self._reader = Requester()
-        self._reading = threading.Lock()
-        self.monitor = Monitor(self._writer.port_id)
+        self._routes_writer = Requester()
+        self._reader = _Reader()
+        self._routes_reader = _Reader()
+        self.monitor = Monitor((self._writer.port_id, self._routes_writer.port_id))
         try:
             self._check_permission()
         except OSError:
@@ -155,8 +158,8 @@ class Kernel:
     def close(self) -> None:
         """Close the sockets. Nothing that was applied is taken back."""
         self.monitor.close()
-        self._writer.close()
-        self._reader.close()
+        for user in (self._writer, self._routes_writer, self._reader, self._routes_reader):
+            user.close()
 
     def _check_permission(self) -> None:
         """The kernel checks the capability before it looks at a request: one without content tells."""
@@ -183,13 +186,14 @@ class Kernel:
         hundred of 1000 in order of address (see `codec.batches`). ValueError, before anything is sent,
         if an operation does not pass `codec.check`; OSError if the kernel does not answer.
         """
-        for op in ops:
-            codec.check(op)
-        errors: list[OpError] = []
-        first = self._writer.next_seq(codec.message_count(ops))
-        for batch in codec.batches(ops, first):
-            errors += filter(None, (_op_error(batch, answer) for answer in self._writer.send(batch)))
-        return errors
+        return _apply(self._writer, ops)
+
+    def apply_routes(self, ops: Sequence[SetRoutes | DeleteRoutes]) -> list[OpError]:
+        """The same for routes alone, over a socket of their own.
+
+        It lets other threads run while the kernel works, and `apply` in one of them need not wait for it.
+        """
+        return _apply(self._routes_writer, ops)
 
     def nexthops(self) -> list[Nexthop]:
         """All nexthops and groups that carry our protocol number, in order of id."""
@@ -200,7 +204,7 @@ class Kernel:
             if nexthop.protocol == PROTOCOL:
                 found[nexthop.id] = nexthop
 
-        self._dump(found, codec.dump_nexthops, take)
+        self._reader.dump(found, codec.dump_nexthops, take)
         return [found[ident] for ident in sorted(found)]
 
     def routes(self, table: int) -> dict[tuple[Prefix, int], int]:
@@ -223,7 +227,8 @@ class Kernel:
             found: dict[int, dict[tuple[Prefix, int], int]] = {}
             dump = codec.RouteDump(family, found)
             try:
-                self._dump(found, partial(codec.dump_routes, family, table), dump.feed, dump.feed_bulk)
+                ask = partial(codec.dump_routes, family, table)
+                self._routes_reader.dump(found, ask, dump.feed, dump.feed_bulk)
             except OSError as error:
                 if error.errno not in _MISSING:  # a table that nobody has used yet does not exist
                     raise
@@ -239,7 +244,7 @@ class Kernel:
             if (link := notices.decode_link(message.payload)) is not None:
                 found[link.ifindex] = link
 
-        self._dump(found, notices.dump_links, take)
+        self._reader.dump(found, notices.dump_links, take)
         return [found[index] for index in sorted(found)]
 
     def connected(self) -> list[Prefix]:
@@ -249,10 +254,22 @@ class Kernel:
         def take(message: Message) -> None:
             found.update(notices.decode_connected(message.payload))
 
-        self._dump(found, notices.dump_addresses, take)
+        self._reader.dump(found, notices.dump_addresses, take)
         return sorted(found)
 
-    def _dump(
+
+class _Reader:
+    """Whole dumps over a socket of its own, one at a time."""
+
+    def __init__(self) -> None:
+        self._requester = Requester()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._requester.close()
+
+    def dump(
         self,
         found: dict[Any, Any] | set[Any],
         ask: Callable[[int], bytes],
@@ -260,12 +277,22 @@ class Kernel:
         bulk: Callable[[memoryview, int], int] | None = None,
     ) -> None:
         """Fill `found` with a dump; again from the start if the kernel says that it changed meanwhile."""
-        with self._reading:
+        with self._lock:
             for _ in range(DUMP_ATTEMPTS):
                 found.clear()
-                seq = self._reader.next_seq()
-                if self._reader.dump(ask(seq), seq, take, bulk):
+                seq = self._requester.next_seq()
+                if self._requester.dump(ask(seq), seq, take, bulk):
                     return
+
+
+def _apply(writer: Requester, ops: Sequence[Op]) -> list[OpError]:
+    for op in ops:
+        codec.check(op)
+    errors: list[OpError] = []
+    first = writer.next_seq(codec.message_count(ops))
+    for batch in codec.batches(ops, first):
+        errors += filter(None, (_op_error(batch, answer) for answer in writer.send(batch)))
+    return errors
 
 
 def _op_error(batch: codec.Batch, answer: Acknowledgement) -> OpError | None:

@@ -1,4 +1,4 @@
-"""What the code above needs of the kernel: six calls that take or give whole sets.
+"""What the code above needs of the kernel: seven calls that take or give whole sets.
 
 `bgpsvc.fib.netlink.Kernel` is the real one, `tests.fakes.kernel.FakeKernel` the one in memory; a
 contract test runs the same scenarios against both.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bgpsvc.fib.ops import Link, Nexthop, Op, OpError
+from bgpsvc.fib.ops import DeleteRoutes, Link, Nexthop, Op, OpError, SetRoutes
 from bgpsvc.model import Prefix
 
 
@@ -22,6 +22,9 @@ class KernelPort(Protocol):
         Idempotent: setting what is so and deleting what is missing are no errors. An error does not
         stop the operations after it. Blocks for 2 to 5 microseconds a route.
         """
+
+    def apply_routes(self, ops: Sequence[SetRoutes | DeleteRoutes]) -> list[OpError]:
+        """The same for routes alone. May run in another thread, beside `apply` and beside reading."""
 
     def nexthops(self) -> list[Nexthop]:
         """All nexthops and groups that carry our protocol number, in order of id."""

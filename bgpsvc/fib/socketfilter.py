@@ -1,7 +1,7 @@
 """A classic BPF program for the socket that hears notifications: drops in the kernel what Python
 need not see, so that a million routes of our own cost nothing on the way back.
 
-Dropped are messages that our own writer caused (`nlmsg_pid` is its port id), and routes that are
+Dropped are messages that our own writers caused (`nlmsg_pid` is their port id), and routes that are
 neither of our protocol nor in a table of ours (those of `ids.TABLES` are, others are named; if too many
 are, all but the system's count as ours). A datagram of several messages is let through as it is
 (rtnetlink sends one per datagram; a filter can judge the first only).
@@ -43,8 +43,8 @@ def _loaded(value: int, width: int) -> int:
     return int.from_bytes(value.to_bytes(width, sys.byteorder), "big")
 
 
-def program(writer: int, tables: Iterable[int]) -> bytes:
-    """Instructions (`struct sock_filter[]`) that drop changes by the writer's port id and foreign routes."""
+def program(writers: Iterable[int], tables: Iterable[int]) -> bytes:
+    """Instructions (`struct sock_filter[]`) that drop changes by our writers' port ids and foreign routes."""
     low, high = (0, 1) if sys.byteorder == "little" else (3, 2)
     code = [
         (_LD_B, 0, 0, high),  # the lower half of nlmsg_len is enough: a longer datagram is let through
@@ -57,8 +57,7 @@ def program(writer: int, tables: Iterable[int]) -> bytes:
         (_JEQ_X, 1, 0, 0),
         (_RET, 0, 0, _ACCEPT),  # more than one message
         (_LD_W, 0, 0, _PID),
-        (_JEQ, 0, 1, _loaded(writer, 4)),
-        (_RET, 0, 0, _DROP),
+        *(code for w in writers for code in ((_JEQ, 0, 1, _loaded(w, 4)), (_RET, 0, 0, _DROP))),
         (_LD_H, 0, 0, _TYPE),
         (_JEQ, 2, 0, _loaded(RTM_NEWROUTE, 2)),
         (_JEQ, 1, 0, _loaded(RTM_DELROUTE, 2)),

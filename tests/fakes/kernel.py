@@ -90,6 +90,10 @@ class FakeKernel:
         self.history += ops
         return [error for op in ops for error in self._apply(op)]
 
+    def apply_routes(self, ops: Sequence[SetRoutes | DeleteRoutes]) -> list[OpError]:
+        """See `bgpsvc.fib.netlink.Kernel.apply_routes`."""
+        return self.apply(ops)
+
     def nexthops(self) -> list[Nexthop]:
         """Our nexthops and groups in order of id."""
         found = []

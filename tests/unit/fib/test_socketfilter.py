@@ -17,7 +17,7 @@ NEWLINK, NEWROUTE, DELROUTE, DELNEXTHOP = 16, 24, 25, 105
 
 
 def passes(data: bytes, tables: Collection[int] = (1000,)) -> bool:
-    code = program(WRITER, tables)
+    code = program((WRITER,), tables)
     buffer = ctypes.create_string_buffer(code, len(code))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
@@ -80,7 +80,7 @@ def test_more_tables_than_a_program_can_tell_apart() -> None:
     assert passes(route(4, 7000), tables), "to be on the safe side"
     assert not passes(route(4, 254), tables)
     assert not passes(route(4, 255, DELROUTE), tables)
-    assert len(program(WRITER, tables)) <= len(program(WRITER, range(1000, 1250)))
+    assert len(program((WRITER,), tables)) <= len(program((WRITER,), range(1000, 1250)))
 
 
 def test_several_messages_pass_whatever_the_first_is() -> None:
