@@ -311,13 +311,15 @@ class Engine:
     def _drop_what_cannot_return(self, session: Session, negotiated: Negotiated, now: float) -> None:
         """Stale paths that nothing will make fresh, or whose forwarding the peer did not keep."""
         for family in Family:
-            if family not in negotiated.families:
-                self._jobs.add_for(session, self._intake.sweep(session, family))
-            elif session.keep_stale and family not in negotiated.forwarding_preserved:
-                # RFC 4724 4.2: without the F bit its stale routes go at once.
+            if family not in negotiated.families or self._lost_forwarding(session, family, negotiated):
                 self._jobs.add_for(session, self._intake.sweep(session, family))
         if session.all_families_ended:
             self._synced(session, now)
+
+    def _lost_forwarding(self, session: Session, family: Family, negotiated: Negotiated) -> bool:
+        """The peer restarted without the F bit: its stale routes go at once (RFC 4724 4.2)."""
+        restarted = session.keep_stale and not self.tunnels[session.id].we_restart
+        return restarted and family not in negotiated.forwarding_preserved
 
     def _session_resync(self, session: Session, event: SessionResync, now: float) -> None:
         if not session.established:
@@ -332,7 +334,9 @@ class Engine:
         session.adj.mark_stale()
         self._refresh(session, now)
 
-    def _session_down(self, session: Session, event: SessionDown, now: float) -> None:
+    def _session_down(
+        self, session: Session, event: SessionDown, now: float, we_restart: bool = False
+    ) -> None:
         was_established = session.established
         note = event.notification
         if note is not None:
@@ -358,6 +362,10 @@ class Engine:
         tunnel.failed_before = True
         session.adj.mark_stale()
         restart_time = self._graceful_restart_time(session) if event.graceful else None
+        if we_restart:
+            # RFC 4724 4.1: we restart and keep forwarding, whatever the peer is capable of.
+            restart_time = float(session.settings.graceful_restart) or None
+        tunnel.we_restart = we_restart and restart_time is not None
         session.keep_stale = restart_time is not None
         tunnel.graceful_until = None if restart_time is None else now + restart_time
         self._reassess(session.settings.connection, now)
@@ -414,8 +422,8 @@ class Engine:
         self._log("speaker.down", severity, event.role.value, f"the speaker ended: {event.reason}")
         for session in list(self.sessions.values()):
             if session.settings.role is event.role and session.state is not SessionState.IDLE:
-                # The transport broke without a NOTIFICATION of ours: the peer restarts nothing.
-                self._session_down(session, SessionDown(session.id, f"speaker ended: {event.reason}"), now)
+                down = SessionDown(session.id, f"speaker ended: {event.reason}")
+                self._session_down(session, down, now, we_restart=not event.planned)
 
     # Stale paths ------------------------------------------------------------------------------
 
@@ -580,7 +588,7 @@ class Engine:
             if tunnel.graceful_until is not None and now >= tunnel.graceful_until:
                 tunnel.graceful_until = None
                 session.keep_stale = False
-                text = "the peer did not return within its restart time; its stale paths are removed"
+                text = "the session did not return within the restart time; its stale paths are removed"
                 self._log("session.error", "warning", session.id, text)
                 self._reassess(session.settings.connection, now)
             if session.refresh_deadline is not None and now >= session.refresh_deadline:

@@ -143,8 +143,9 @@ class Tunnel:
     after a restart until the driver has told; so it stays for an external tunnel. `detections` are what BFD
     (`bfd`) and the probe of the peer (`probe`) said, nothing before the guard's first word; those that say it
     is dead while the session proves otherwise are `disbelieved`. `failures` are times at which the tunnel
-    failed while it was live. `witnessed`: we saw the session become Established;
-    `hold_time` is the session's negotiated one.
+    failed while it was live. Until `graceful_until` stale routes are used, as the peer restarts, or as
+    `we_restart`. `witnessed`: we saw the session become Established; `hold_time` is the session's negotiated
+    one.
     """
 
     settings: TunnelSettings
@@ -152,6 +153,7 @@ class Tunnel:
     established_at: float | None = None
     synced_at: float | None = None
     graceful_until: float | None = None
+    we_restart: bool = False
     failed_before: bool = False
     healthy: bool | None = None
     health_reason: str | None = None
@@ -236,7 +238,7 @@ class Tunnel:
         BFD may go with a peer that restarts and keeps forwarding (RFC 5882 4.3.2.1), so it says nothing then.
         """
         standing = self.standing
-        restarts = self.established_at is None and self.graceful_until is not None
+        restarts = self.established_at is None and self.graceful_until is not None and not self.we_restart
         for method, said in self.detections.items():
             if failing(said, standing, now) and not (restarts and method == "bfd"):
                 return method
@@ -307,8 +309,9 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
         return _without_bgp(tunnel, best_other, now)
     if tunnel.established_at is None:
         if tunnel.graceful_until is not None and now < tunnel.graceful_until:
+            who = "our speaker" if tunnel.we_restart else "the peer"
             return Assessment(
-                TunnelState.STALE, "the peer restarts and keeps forwarding", tunnel.graceful_until
+                TunnelState.STALE, f"{who} restarts and keeps forwarding", tunnel.graceful_until
             )
         return Assessment(TunnelState.DOWN, "the session is not established")
     if tunnel.state is TunnelState.LIVE:

@@ -11,6 +11,7 @@ from bgpsvc.engine import Engine
 from bgpsvc.events import (
     Announced,
     ConnectedChanged,
+    DetectionChanged,
     EndOfRib,
     MessagesLost,
     OperatorSwitch,
@@ -405,6 +406,51 @@ def test_speaker_that_ends_takes_its_sessions_down() -> None:
     assert node.routes() == {A: "t2", B: "t2"}
     assert node.engine.sessions[T1].state is SessionState.IDLE
     assert node.engine.sessions[T2].established
+
+
+@pytest.mark.parametrize(
+    ("configured", "planned", "kept"), [(120, False, True), (0, False, False), (120, True, False)]
+)
+def test_a_speaker_that_crashed_restarts_and_forwarding_goes_on(
+    configured: int, planned: bool, kept: bool
+) -> None:
+    """RFC 4724 4.1, with us as the one that restarts: what the peer is capable of plays no part."""
+    node = Node(engine(graceful_restart=configured))
+    up(node.engine, T1, 1, A, B)
+    up(node.engine, T2, 1, A)
+    node.engine.handle(SpeakerDown(Role.ACTIVE, "killed", planned), 5)
+    node.settle()
+    assert node.routes() == ({A: "t2", B: "t1"} if kept else {A: "t2"})
+    if kept:
+        assert node.engine.tunnels[T1].state is TunnelState.STALE
+        assert node.engine.tunnels[T1].reason == "our speaker restarts and keeps forwarding"
+    up(node.engine, T1, 6, A, end=False)
+    node.settle()
+    assert (B in node.routes()) is kept, "until the peer has said that this is all"
+    node.engine.handle(EndOfRib(T1, Family.IPV4), 7)
+    node.settle()
+    assert set(node.routes()) == {A}
+
+
+def test_a_speaker_that_does_not_come_back_takes_its_routes_with_it() -> None:
+    node = Node(engine())
+    up(node.engine, T1, 1, A)
+    node.engine.handle(SpeakerDown(Role.ACTIVE, "killed"), 5)
+    node.engine.tick(5 + 120)
+    run(node.engine)
+    node.settle()
+    assert node.routes() == {}
+
+
+def test_bfd_is_believed_while_our_speaker_restarts() -> None:
+    """The peer's BFD goes on: that it is lost is no part of our restart."""
+    node = Node(engine(bfd={"interval_ms": 50}))
+    up(node.engine, T1, 1, A)
+    up(node.engine, T2, 1)
+    node.engine.handle(DetectionChanged(T1, "bfd", True, "up", 150), 2)
+    node.engine.handle(SpeakerDown(Role.ACTIVE, "killed"), 5)
+    node.engine.handle(DetectionChanged(T1, "bfd", False, "no packet", 150), 6)
+    assert node.engine.tunnels[T1].state is TunnelState.DOWN
 
 
 @pytest.mark.parametrize(("planned", "severity"), [(False, "error"), (True, "info")])
