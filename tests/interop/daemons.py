@@ -88,7 +88,9 @@ class Frr:
 
 
 @contextmanager
-def _process(namespace: Namespace, argv: Sequence[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def daemon_process(
+    namespace: Namespace, argv: Sequence[str], home: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     with (home / "output").open("wb") as output:
         process = subprocess.Popen(namespace.command(*argv), stdout=output, stderr=output, cwd=home)
     try:
@@ -103,7 +105,7 @@ def _process(namespace: Namespace, argv: Sequence[str], home: Path) -> Iterator[
 
 
 @contextmanager
-def _home(owner: str | None = None) -> Iterator[Path]:
+def daemon_home(owner: str | None = None) -> Iterator[Path]:
     # Not pytest's tmp_path: FRR drops its privileges and couldn't enter it.
     home = Path(tempfile.mkdtemp(prefix="bgpsvc-peer-"))
     try:
@@ -147,7 +149,7 @@ protocol bgp gw4 {{
   {six}
 }}
 """
-    with _home() as home:
+    with daemon_home() as home:
         (home / "bird.conf").write_text(text)
         argv = [
             BIRD,
@@ -159,7 +161,7 @@ protocol bgp gw4 {{
             "-P",
             str(home / "pid"),
         ]
-        with _process(namespace, argv, home):
+        with daemon_process(namespace, argv, home):
             wait_until((home / "bird.ctl").exists, "BIRD is up")
             yield Bird(home)
 
@@ -208,7 +210,7 @@ def frr(
         " set metric 7",
         " set ipv6 next-hop global fd00:10::2",
     ]
-    with _home("frr") as home:
+    with daemon_home("frr") as home:
         (home / "bgpd.conf").write_text("\n".join(lines) + "\n")
         argv = [BGPD, "-Z", "-f", str(home / "bgpd.conf"), "-i", str(home / "pid"), "--vty_socket", str(home)]
         argv += [
@@ -225,6 +227,6 @@ def frr(
             "--log-level",
             "informational",
         ]
-        with _process(namespace, argv, home):
+        with daemon_process(namespace, argv, home):
             wait_until((home / "bgpd.vty").exists, "bgpd is up")
             yield Frr(home)
