@@ -21,7 +21,7 @@ from pathlib import Path
 from bgpsvc.effects import Log
 from bgpsvc.guard import launch
 from bgpsvc.guard.line import Line
-from bgpsvc.guard.messages import PROTOCOL, NotUnderstood, unpack
+from bgpsvc.guard.messages import PROTOCOL, NotUnderstood, pack, unpack
 from bgpsvc.guard.model import GroupPlan, Hello, Plan, Quit, ToDaemon, Watch
 from bgpsvc.processes import Process
 
@@ -157,13 +157,8 @@ class Guarding:
         self._tasks = []
         try:
             if not keep_running:
-                if self._line is not None:
-                    self._line.send(Quit())
                 await self._end()
         finally:
-            if self._line is not None:
-                self._line.close()
-                self._line = None
             self._hello = None
             self._release()
 
@@ -184,7 +179,7 @@ class Guarding:
                 self._last_exit = str(error)
             if time.monotonic() - begun > HEALTHY_AFTER:
                 backoff = BACKOFF_FIRST
-            if await self._gone():
+            if self._gone():
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, BACKOFF_MOST)
 
@@ -216,34 +211,41 @@ class Guarding:
             raise TimeoutError(f"it did not listen within {START_PATIENCE:g} s")
         raise ChildProcessError(f"{process.how_it_ended()}: {launch.complaint(self._state_dir)}")
 
-    async def _gone(self) -> bool:
+    def _gone(self) -> bool:
         """Nobody answers any more, not even a keeper that is about to have a new worker."""
         try:
             sock = launch.reach(self._state_dir)
-        except OSError:
-            return True
-        if sock is not None:
-            sock.close()
+        except launch.Busy:
             return False
-        return True
+        if sock is None:
+            return True
+        sock.close()
+        return False
 
-    async def _end(self, first: signal.Signals = signal.SIGTERM) -> None:
-        """End all its processes: as asked or by `first`, by KILL if that takes too long."""
-        patience = time.monotonic() + STOP_PATIENCE
-        number = first
-        while True:
+    async def _end(self, by: signal.Signals | None = None) -> None:
+        """End all its processes: by a signal, or by asking; by KILL if that takes too long."""
+        sock = launch.reach(self._state_dir)
+        if sock is None:
+            return
+        try:
+            if by is None:
+                sock.send(pack(Quit()))
+            else:
+                launch.signal_all(sock, by)
             try:
-                sock = launch.reach(self._state_dir)
-            except launch.Busy:
-                sock = None if self._line is None or self._line.closed.is_set() else self._line.sock
-            if sock is None:
+                async with asyncio.timeout(STOP_PATIENCE):
+                    await self._until_gone()
+            except TimeoutError:
+                launch.signal_all(sock, signal.SIGKILL)
+                await self._until_gone()
+        finally:
+            sock.close()
+
+    async def _until_gone(self) -> None:
+        while True:
+            if self._gone():
                 return
-            launch.signal_all(sock, number)
-            if self._line is None or sock is not self._line.sock:
-                sock.close()
             await asyncio.sleep(CONNECT_INTERVAL)
-            if time.monotonic() > patience:
-                number = signal.SIGKILL
 
     def _release(self) -> None:
         if self._process is not None:
@@ -267,18 +269,18 @@ class Guarding:
                 why = "speaks another protocol" if self._foreign else "says nothing any more"
                 self._tell("guard.error", "warning", f"{why}, so it is replaced")
                 await self._end(signal.SIGTERM if self._foreign else signal.SIGKILL)
+            self._lost()
         finally:
             line.close()
             self._line = None
-            self._lost()
 
     def _lost(self) -> None:
         if self._hello is None:
             return
         pid, self._hello = self._hello.pid, None
         self._since = time.time()
-        self._last_exit = launch.complaint(self._state_dir) or "ended"
-        self._tell("guard.down", "warning", f"pid {pid} is gone: {self._last_exit}")
+        self._last_exit = f"pid {pid} ended"
+        self._tell("guard.down", "warning", self._last_exit)
 
     def _on_lines(self, lines: list[bytes]) -> None:
         self._heard = True
@@ -318,11 +320,14 @@ class Guarding:
         if not first:
             return  # it has another keeper, nothing else
         self._since = time.time() - (time.monotonic() - hello.since)
+        if hello.takeovers:
+            self._last_exit = launch.takeover(self._state_dir) or self._last_exit
         self._started = max(1, self._started)
         how = (
             "its processes have no real-time priority" if hello.realtime is None else "at real-time priority"
         )
-        self._tell("guard.up", "info", f"pid {hello.pid}, keeper {hello.keeper}, {how}")
+        after = f"; {self._last_exit}" if hello.takeovers else ""
+        self._tell("guard.up", "info", f"pid {hello.pid}, keeper {hello.keeper}, {how}{after}")
         self._watch_due = self._whole_due = True
         self._due = dict.fromkeys(self._groups)
         self._greeted.set()

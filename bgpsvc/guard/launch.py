@@ -18,13 +18,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bgpsvc.guard.keeper import GOES_ON
+from bgpsvc.guard.server import ENV_STATE_DIR, SOCKET
 from bgpsvc.processes import Process, last_line
 
-ENV_STATE_DIR = "BGPSVC_GUARD_STATE_DIR"
-SOCKET, ERRORS = "guard.sock", "guard.err"
+ERRORS = "guard.err"
 MODULE = "bgpsvc.guard"
 
 _ROOT = Path(__file__).resolve().parents[2]
+_TAIL = 20_000
 _PEERCRED = struct.Struct("=iII")
 _NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
 
@@ -93,6 +95,21 @@ def signal_all(sock: socket.socket, number: signal.Signals) -> None:
 def complaint(state_dir: Path) -> str:
     """The last line that a guard left behind; "" if there is none."""
     return last_line(state_dir / ERRORS)
+
+
+def takeover(state_dir: Path) -> str:
+    """Why the last worker went that another one has gone on for, in the keeper's words; "" if none has."""
+    try:
+        with (state_dir / ERRORS).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    # Behind time and process id.
+    found = (
+        line.split(" ", 2)[2] for line in reversed(lines) if line.endswith(GOES_ON) and line.count(" ") > 1
+    )
+    return next(found, "")
 
 
 def _environment(state_dir: Path) -> dict[str, str]:
