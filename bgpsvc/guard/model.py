@@ -100,6 +100,8 @@ class GroupPlan:
 class Hello:
     """The guard's first message on each connection. Then a `Detection` for every method of every tunnel.
 
+    Again when it has another keeper.
+
     `netlink_ports`: whose notifications are the guard's own doing. `realtime`: the scheduling priority it
     got, None if it may not have one. `takeovers`: how often its keeper had to go on for a worker that ended
     or hung.
@@ -179,7 +181,10 @@ class ProbeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Figures of all sessions, once a second while a daemon is connected."""
+    """Figures of sessions, of each about once a second while a daemon is connected.
+
+    Of many in parts: one that a part does not name is as it was.
+    """
 
     bfd: tuple[BfdStatus, ...]
     probes: tuple[ProbeStatus, ...]
