@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests mostly wait, so there may be more of them at a time than processors.
 WORKERS := 3
+# They start hundreds of processes; each would compile all that it imports where nothing keeps what was compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env lab test lint bench lock clean
 .DEFAULT_GOAL := help

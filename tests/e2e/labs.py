@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,8 @@ from tests.e2e.marked import marked, new_mark
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
+KINDS = ("net", "mnt")
+GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
@@ -116,24 +119,29 @@ class LabCommand:
         found = self.processes().items()
         return [pid for pid, text in found if " -m bgpsvc serve " in text and "nsenter" not in text]
 
-    def namespaces(self) -> set[str]:
-        """The network and mount namespaces that its processes are in, other than this test's."""
-        mine = {os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt")}
-        return members(self.processes()) - mine
+    @contextlib.contextmanager
+    def namespaces(self) -> Iterator[set[str]]:
+        """The network and mount namespaces that its processes are in, other than this test's.
+
+        Held meanwhile: the kernel gives the number of one that is gone to the next that anybody makes.
+        """
+        with contextlib.ExitStack() as held:
+            found = set()
+            for number, kind in itertools.product(self.processes(), KINDS):
+                with contextlib.suppress(*GONE):
+                    fd = os.open(f"/proc/{number}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+                    held.callback(os.close, fd)
+                    found.add(os.readlink(f"/proc/self/fd/{fd}"))
+            yield found - {os.readlink(f"/proc/self/ns/{kind}") for kind in KINDS}
 
 
-def members(pids: object = None) -> set[str]:
-    """Network and mount namespaces of some processes, or of all."""
-    numbers = (
-        pids if isinstance(pids, dict) else [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
-    )
+def namespaces_in_use() -> set[str]:
+    """Network and mount namespaces of all processes."""
     found = set()
-    for number in numbers:
-        for kind in ("net", "mnt"):
-            try:
-                found.add(os.readlink(f"/proc/{number}/ns/{kind}"))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
+    for entry, kind in itertools.product(Path("/proc").iterdir(), KINDS):
+        if entry.name.isdigit():
+            with contextlib.suppress(*GONE):
+                found.add(os.readlink(entry / "ns" / kind))
     return found
 
 

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import REPOSITORY, LabCommand, Machine, members, wait_until
+from tests.e2e.labs import REPOSITORY, LabCommand, Machine, namespaces_in_use, wait_until
 
 STEPS = [
     "topology",
@@ -149,13 +149,14 @@ def read_until(process: subprocess.Popen[str], start: str) -> None:
 
 @pytest.mark.parametrize(("peer", "progress"), [("bird", "ok    hosts"), ("bgpsvc", "ok    ping")])
 def test_a_killed_command_takes_its_lab_with_it(lab: LabCommand, peer: str, progress: str) -> None:
-    with lab.popen("run", "--peer", peer) as process:
-        read_until(process, progress)
-        made = lab.namespaces()
-        assert len(made) >= 4  # mounts, process 1, both gateways
-        process.kill()
-    wait_until(lambda: not lab.processes(), "all processes have ended")
-    assert not made & members()
+    with ExitStack() as held:
+        with lab.popen("run", "--peer", peer) as process:
+            read_until(process, progress)
+            made = held.enter_context(lab.namespaces())
+            assert len(made) >= 4  # mounts, process 1, both gateways
+            process.kill()
+        wait_until(lambda: not lab.processes(), "all processes have ended")
+        assert not made & namespaces_in_use()
 
 
 def test_interrupting_the_command_ends_the_lab(lab: LabCommand) -> None:

@@ -8,10 +8,11 @@ import re
 import signal
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.labs import LabCommand, members, wait_until
+from tests.e2e.labs import LabCommand, namespaces_in_use, wait_until
 
 
 @pytest.fixture(params=[False, True], ids=["root", "ordinary user"])
@@ -19,6 +20,13 @@ def lab(request: pytest.FixtureRequest) -> Iterator[LabCommand]:
     command = LabCommand(ordinary_user=request.param)
     yield command
     command.clean_up()
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """What is let go of when the test is over."""
+    with ExitStack() as stack:
+        yield stack
 
 
 def pings(lab: LabCommand, host: str, address: str) -> bool:
@@ -31,11 +39,11 @@ def url(lab: LabCommand, gateway: str) -> str:
     return found[1]
 
 
-def test_a_lab_is_used_from_up_to_down(lab: LabCommand) -> None:
+def test_a_lab_is_used_from_up_to_down(lab: LabCommand, held: ExitStack) -> None:
     up = lab("up")
     assert up.returncode == 0, up.stderr
     assert re.search(r"^Try:\n  bgpsvc lab exec ecs1 -- ping 192\.168\.0\.10 ", up.stderr, re.M)
-    made = lab.namespaces()
+    made = held.enter_context(lab.namespaces())
     with urllib.request.urlopen(url(lab, "gw1") + "/v1/bgp-sessions") as answer:
         sessions = json.load(answer)["items"]
     assert [session["id"] for session in sessions] == ["conn1-tunnel1", "conn1-tunnel2"]
@@ -70,7 +78,7 @@ def test_a_lab_is_used_from_up_to_down(lab: LabCommand) -> None:
     assert lab.processes() == {}
     assert list(lab.runtime.iterdir()) == []
     if not os.geteuid():
-        assert not made & members()
+        assert not made & namespaces_in_use()
     assert lab("status").returncode == 1
     assert lab("down").stderr == "no lab 'default' was running\n"
 
