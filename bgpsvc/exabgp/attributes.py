@@ -80,7 +80,6 @@ def unpack_attributes(data: bytes, next_hop: bytes, peering: Peering) -> Attribu
     as_path = _segments(get(2, b""), peering.asn4)
     next_hop = next_hop or get(3, b"")
     _require(origin is not None, bool(as_path) or peering.ibgp, bool(next_hop))
-    communities, large, extended = get(8, b""), get(32, b""), get(16, b"")
     return Attributes(
         next_hop=next_hop,
         origin=_NUMBERED_ORIGINS[origin[0]] if origin else Origin.INCOMPLETE,
@@ -89,9 +88,10 @@ def unpack_attributes(data: bytes, next_hop: bytes, peering: Peering) -> Attribu
         local_pref=_number(get(5)),
         atomic_aggregate=6 in values,
         aggregator=_unpack_aggregator(get(7)),
-        communities=tuple(sorted(struct.unpack(f"!{len(communities) // 4}I", communities))),
-        large_communities=tuple(sorted(struct.iter_unpack("!3I", large))),
-        extended_communities=tuple(sorted(struct.unpack(f"!{len(extended) // 8}Q", extended))),
+        communities=_sorted_numbers(get(8), "I", 4),
+        # RFC 8092 5: one that is there twice counts once.
+        large_communities=tuple(sorted(set(struct.iter_unpack("!3I", get(32, b""))))),
+        extended_communities=_sorted_numbers(get(16), "Q", 8),
     )
 
 
@@ -108,6 +108,8 @@ def _values(data: bytes) -> dict[int, bytes]:
             following = value_at + data[at + 2]
         found[data[at + 1]] = data[value_at:following]
         at = following
+    if at != end:
+        raise ValueError("the attributes' lengths do not add up")
     return found
 
 
@@ -122,6 +124,10 @@ def _segments(value: bytes, asn4: bool) -> tuple[Segment, ...]:
         found.append(Segment(_NUMBERED_SEGMENTS[value[at]], asns))
         at = following
     return tuple(found)
+
+
+def _sorted_numbers(value: bytes | None, code: str, size: int) -> tuple[int, ...]:
+    return tuple(sorted(struct.unpack(f"!{len(value) // size}{code}", value))) if value else ()
 
 
 def _number(value: bytes | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Equal path attributes become one object, whichever way they came.
+"""Equal path attributes that came the same way become one object.
 
 The oldest tenth goes when there are too many; what is still in use comes back with its next UPDATE.
 """
@@ -29,7 +29,6 @@ class Interned:
 
     def __init__(self) -> None:
         self._by_text: dict[bytes, Judged] = {}
-        self._by_value: dict[Attributes, Attributes] = {}
 
     def of_json(self, content: Mapping[str, Any], next_hop: str, ibgp: bool) -> Judged:
         """See `attributes_of`."""
@@ -37,10 +36,11 @@ class Interned:
         known = self._by_text.get(key)
         if known is None:
             try:
-                known = self._one(attributes_of(content, next_hop, ibgp))
+                known = attributes_of(content, next_hop, ibgp)
             except MalformedAttributes as error:
                 known = error
-            remember(self._by_text, key, known, INTERNED)
+            self._by_text[key] = known
+            limit(self._by_text, INTERNED)
         return known
 
     def of_line(self, text: bytes, peering: Peering) -> Judged:
@@ -51,26 +51,19 @@ class Interned:
         if known is None:
             next_hop, _, packed = text.partition(b" ")
             try:
-                known = self._one(unpack_attributes(a2b_base64(packed), a2b_base64(next_hop), peering))
+                known = unpack_attributes(a2b_base64(packed), a2b_base64(next_hop), peering)
             except MalformedAttributes as error:
                 known = error
-            remember(self._by_text, key, known, INTERNED)
-        return known
-
-    def _one(self, attributes: Attributes) -> Attributes:
-        known = self._by_value.get(attributes)
-        if known is None:
-            known = attributes
-            remember(self._by_value, attributes, attributes, INTERNED)
+            self._by_text[key] = known
+            limit(self._by_text, INTERNED)
         return known
 
 
 _MARKS = ((b"!", b"#"), (b"$", b"%"))
 
 
-def remember(where: dict[K, V], key: K, value: V, most: int) -> None:
-    """Put it into a dictionary that keeps `most` entries; the oldest tenth goes when it is full."""
-    if len(where) >= most:
-        for old in list(islice(where, max(1, most // 10))):
-            del where[old]
-    where[key] = value
+def limit(entries: dict[K, V], most: int) -> None:
+    """Drop the oldest tenth of a dictionary with more than `most` entries."""
+    if len(entries) > most:
+        for old in list(islice(entries, max(1, most // 10))):
+            del entries[old]

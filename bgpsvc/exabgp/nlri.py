@@ -22,6 +22,7 @@ _OCTET_MASKS = (0xFF, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
 _SIZE = {Family.IPV4: 4, Family.IPV6: 16}
 # The lengths in bits whose prefixes take a number of octets, and the mask of the last one of them.
 _OF_OCTETS = [bytes(range(max(0, 8 * octets - 7), 8 * octets + 1)) for octets in range(17)]
+_FEW = 8
 _LAST_MASK = bytes(_OCTET_MASKS[length % 8] for length in range(256))
 
 
@@ -93,6 +94,8 @@ def _uniform(data: bytes, size: int) -> bool:
 def _spread(data: bytes, octets: int, size: int) -> tuple[Prefix, ...]:
     """Prefixes that take the same number of octets on the wire, in the family's `size` plus one."""
     count = len(data) // (octets + 1)
+    if count <= _FEW:
+        return _one_by_one(data, octets, size)
     lengths = data[:: octets + 1]
     spread = bytearray(count * (size + 1))
     for octet in range(octets):
@@ -103,6 +106,15 @@ def _spread(data: bytes, octets: int, size: int) -> tuple[Prefix, ...]:
         spread[octets - 1 :: size + 1] = (last & mask).to_bytes(count, "big")
     spread[size :: size + 1] = lengths
     return struct.unpack(f"{size + 1}s" * count, spread)
+
+
+def _one_by_one(data: bytes, octets: int, size: int) -> tuple[Prefix, ...]:
+    """The same for a few of them."""
+    padding, stride = bytes(size - octets), octets + 1
+    found = [data[at + 1 : at + stride] + padding + data[at : at + 1] for at in range(0, len(data), stride)]
+    if data[::stride].count(8 * octets) == len(found):
+        return tuple(found)  # type: ignore[arg-type]
+    return tuple(map(_clear_host_bits, found))  # type: ignore[arg-type]
 
 
 @cache

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bgpsvc.exabgp.rfc7606 import MP_REACH_NLRI, MP_UNREACH_NLRI, Peering
 from bgpsvc.model import Family
@@ -27,7 +28,6 @@ MOST_NLRI = 8192
 
 _OPTIONAL, _EXTENDED_OPTIONAL = 0x80, 0x90
 _IPV6_UNICAST = b"\x00\x02\x01"
-_SIZE = {Family.IPV4: 4, Family.IPV6: 16}
 _LINK_LOCAL = re.compile(rb"\xfe[\x80-\xbf]", re.DOTALL)
 
 
@@ -53,8 +53,7 @@ class Head:
         return cls(Family(int(family)), int(pid), local, peer, Peering(asn4=asn4 == "1", ibgp=ibgp == "1"))
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """A plain UPDATE taken apart. `next_hop` is that of MP_REACH_NLRI, else empty."""
 
     family: Family

@@ -28,10 +28,18 @@ from exabgp.reactor.network.error import LostConnection, NetworkError, NotConnec
 from exabgp.reactor.protocol import Protocol
 from exabgp.util.errstr import errstr
 
-from bgpsvc.exabgp.interned import remember
+from bgpsvc.exabgp.interned import limit
 from bgpsvc.exabgp.nlri import well_formed
 from bgpsvc.exabgp.packed import MOST_NLRI, Head, Parts, line, split
-from bgpsvc.exabgp.rfc7606 import AS4_AGGREGATOR, AS4_PATH, MP_REACH_NLRI, MP_UNREACH_NLRI, Peering, check
+from bgpsvc.exabgp.rfc7606 import (
+    AS4_AGGREGATOR,
+    AS4_PATH,
+    MP_REACH_NLRI,
+    MP_UNREACH_NLRI,
+    Peering,
+    check,
+    usual,
+)
 from bgpsvc.model import Family
 
 ENV_LINES = "BGPSVC_SPEAKER_LINES"
@@ -283,13 +291,21 @@ def checked_text(attributes: bytes, peering: Peering) -> bytes | None:
     try:
         return known[attributes]
     except KeyError:
-        checked = check(attributes, peering)
-        plain = checked.malformed is None and checked.codes.isdisjoint((MP_REACH_NLRI, MP_UNREACH_NLRI))
-        if not peering.asn4 and not checked.codes.isdisjoint((AS4_PATH, AS4_AGGREGATOR)):
-            plain = False
-        text = b2a_base64(checked.attributes, newline=False) if plain else None
-        remember(known, attributes, text, REMEMBERED)
+        text = known[attributes] = _checked_text(attributes, peering)
+        limit(known, REMEMBERED)
         return text
+
+
+def _checked_text(attributes: bytes, peering: Peering) -> bytes | None:
+    if usual(peering).fullmatch(attributes):
+        return b2a_base64(attributes, newline=False)
+    checked = check(attributes, peering)
+    left = {MP_REACH_NLRI, MP_UNREACH_NLRI}
+    if not peering.asn4:
+        left |= {AS4_PATH, AS4_AGGREGATOR}
+    if checked.malformed is not None or not checked.codes.isdisjoint(left):
+        return None
+    return b2a_base64(checked.attributes, newline=False)
 
 
 def install() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bgpsvc.events import Advertisement, BgpEvent, EndOfRib, MessagesLost, SessionDown, SessionUp, Withdrawn
+from bgpsvc.exabgp.reading import ENV_LINES
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.model import Family, parse_prefix
 from tests.fakes import bgp_wire as wire
@@ -42,21 +43,31 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("attributes", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_update_withdraws_its_prefixes(attributes: bytes, where: Site) -> None:
+@pytest.fixture(params=["packed", "json"])
+def lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain UPDATEs handed over as they are, and all of them left to ExaBGP."""
+    monkeypatch.setenv(ENV_LINES, request.param)
+
+
+@pytest.mark.usefixtures("lines")
+def test_malformed_updates_withdraw_their_prefixes(where: Site) -> None:
     """RFC 7606: the routes go, the session stays."""
+    prefixes = {name: f"20.0.{number}.0/24" for number, name in enumerate(MALFORMED)}
 
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([T1])
         with where.peer() as peer:
             await seen.until_up()
-            peer.send(wire.update(GOOD, ["20.0.0.0/24", "20.0.1.0/24"]))
-            await seen.until(lambda: len(seen.prefixes()) == 2, "two good routes")
-            peer.send(wire.update(attributes, ["20.0.0.0/24"]) + wire.end_of_rib())
+            peer.send(wire.update(GOOD, ["20.1.0.0/24", *prefixes.values()]))
+            await seen.until(lambda: len(seen.prefixes()) == 1 + len(prefixes), "good routes")
+            for name, attributes in MALFORMED.items():
+                peer.send(wire.update(attributes, [prefixes[name]]))
+            peer.send(wire.end_of_rib())
             await seen.until(lambda: seen.of(EndOfRib), "End-of-RIB")
-            assert seen.prefixes() == {"20.0.1.0/24"}
-            (withdrawn,) = seen.of(Withdrawn)
-            assert withdrawn.error
+            assert seen.prefixes() == {"20.1.0.0/24"}
+            withdrawn = seen.of(Withdrawn)
+            assert len(withdrawn) == len(prefixes)
+            assert all(event.error for event in withdrawn)
             assert not seen.of(SessionDown)
             assert peer.established
 
@@ -79,6 +90,7 @@ WITHDRAWN = {
 }
 
 
+@pytest.mark.usefixtures("lines")
 def test_attributes_of_a_stranger_leave_the_session_alone(where: Site) -> None:
     """RFC 7606 3 and 7; the table of all attributes is in the unit tests."""
 
@@ -127,6 +139,7 @@ FATAL = {
 }
 
 
+@pytest.mark.usefixtures("lines")
 @pytest.mark.parametrize(("data", "code"), FATAL.values(), ids=FATAL)
 def test_what_cannot_be_survived_is_told(data: bytes, code: tuple[int, int], where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
@@ -207,6 +220,7 @@ def test_end_of_rib_follows_our_routes(where: Site) -> None:
     run(where, scenario)
 
 
+@pytest.mark.usefixtures("lines")
 def test_many_prefixes_both_ways(where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([T1])

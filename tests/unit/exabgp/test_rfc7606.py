@@ -1,7 +1,8 @@
 """Each path attribute with wrong flags, length, value, and twice: through ExaBGP's parser to the event.
 
 Flags, lengths and what to do come from RFC 7606 3 and 7, RFC 6793 6, RFC 7607 2 and RFC 8092 5. No case may
-end the session, except the last ones.
+end the session, except the last ones. All of it twice: as the speakers do it, where plain UPDATEs are handed
+over as they are, and with all of them left to ExaBGP.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bgpsvc.exabgp.codec import Decoder
 from bgpsvc.exabgp.rfc7606 import Peering, check
 from bgpsvc.model import Attributes, Family, SessionId, parse_prefix
 from tests.fakes import bgp_wire as wire
+from tests.unit.exabgp.handing_over import handed_over
 from tests.unit.exabgp.test_fastpath import body
 
 log.init(getenv())
@@ -60,14 +62,29 @@ class Negotiated:
         self.neighbor = {"local-as": 65500 if peering.ibgp else 65530, "peer-as": 65500}
 
 
-@pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+class Way:
+    """How UPDATEs are decoded now."""
+
+    packed = True
+
+
+@pytest.fixture(autouse=True, params=["packed", "json"])
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ExabgpAttributes, "unpack", classmethod(treatment.unpack_attributes))
+    monkeypatch.setattr(Way, "packed", request.param == "packed")
 
 
 def received(data: bytes, peering: Peering = EBGP, negotiated: Negotiated | None = None) -> list[BgpEvent]:
     """The events of one UPDATE's body; Notify if it ends the session."""
     agreed = negotiated or Negotiated(peering)
+    decoder = Decoder({ADDRESSES: NAME})
+    lines = handed_over(agreed, data) if Way.packed else None
+    events = decoder.feed(*(_lines_of_exabgp(data, agreed) if lines is None else lines))
+    assert decoder.unknown == 0, decoder.last_unknown
+    return events
+
+
+def _lines_of_exabgp(data: bytes, agreed: Negotiated) -> list[bytes]:
     update = fastpath.unpack_message(Update, data, Direction.IN, agreed)
     if isinstance(update, fastpath.PlainUpdate):
         message = fastpath.message_json(update)
@@ -82,11 +99,7 @@ def received(data: bytes, peering: Peering = EBGP, negotiated: Negotiated | None
         "asn": {"local": agreed.neighbor["local-as"], "peer": 65500},
         "message": orjson.loads(message),
     }
-    line = {"pid": 1, "counter": 1, "type": "update", "neighbor": neighbor}
-    decoder = Decoder({ADDRESSES: NAME})
-    events = decoder.feed(orjson.dumps(line))
-    assert decoder.unknown == 0, decoder.last_unknown
-    return events
+    return [orjson.dumps({"pid": 1, "counter": 1, "type": "update", "neighbor": neighbor})]
 
 
 def attribute(code: int, value: bytes, flags: int) -> bytes:
