@@ -1,4 +1,4 @@
-"""Our BFD over its real sockets in a namespace: a small loop of the kind that the guard has, and bfd daemons."""
+"""Our BFD over its real sockets in a namespace, in a small loop like the guard's; and other BFD daemons."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Node:
         self._session: BfdSession | None = None
         self._port: int | None = None
         self._kept = ""
-        self._todo: list[Callable[[BfdSession, float], None]] = []
+        self._todo: list[Callable[[BfdSession, float], bytes | None]] = []
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,6 +71,11 @@ class Node:
         self._settings = settings
         with self._lock:
             self._todo.append(lambda session, now: session.adjust(settings, now))
+
+    def shut(self) -> None:
+        """Say AdminDown."""
+        with self._lock:
+            self._todo.append(lambda session, now: session.shut(now))
 
     def status(self) -> BfdStatus:
         assert self._session is not None
@@ -120,19 +125,22 @@ class Node:
                         self._note(session.received(datagram.data, datagram.ttl_ok, now))
                 with self._lock:
                     for todo in self._todo:
-                        todo(session, now)
+                        self._send(sender, todo(session, now))
                     self._todo.clear()
                 while session.deadline() <= now:
                     packet, change = session.due(now)
                     self._note(change)
-                    failure = None if packet is None else sender.send(packet)
-                    if failure is not None:
-                        self.complaints.append(failure)
+                    self._send(sender, packet)
                 self._port = sender.port
                 if session.revision != revision:
                     revision = session.revision
                     self._kept = json.dumps(session.snapshot())
             sender.close()
+
+    def _send(self, sender: Sender, packet: bytes | None) -> None:
+        failure = None if packet is None else sender.send(packet)
+        if failure is not None:
+            self.complaints.append(failure)
 
     def _note(self, change: Change | None) -> None:
         if change is not None:

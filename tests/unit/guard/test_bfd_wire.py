@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,8 @@ def test_mandatory_section() -> None:
     ("flag", "bit"), [("poll", 0x20), ("final", 0x10), ("independent", 0x08), ("demand", 0x02)]
 )
 def test_flags(flag: str, bit: int) -> None:
-    packet = dataclasses.replace(PACKET, **{flag: True})
+    changes: dict[str, Any] = {flag: True}
+    packet = dataclasses.replace(PACKET, **changes)
     assert pack(packet)[1] == 0xC0 | bit
     assert parse(pack(packet)) == packet
 
