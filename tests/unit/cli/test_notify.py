@@ -34,7 +34,11 @@ def test_it_takes_the_address_and_leaves_it_to_nobody_else(ear: socket.socket) -
     notifier.close()
 
 
-@pytest.mark.parametrize(("pid", "interval"), [("", 2.0), (str(os.getpid()), 2.0), ("1", None)])
+@pytest.mark.parametrize(
+    ("pid", "interval"),
+    [("", 2.0), (str(os.getpid()), 2.0), ("1", None)],
+    ids=["of nobody", "ours", "another's"],
+)
 def test_signs_of_life_are_for_the_process_that_is_meant(
     ear: socket.socket, pid: str, interval: float | None
 ) -> None:
