@@ -11,23 +11,23 @@ LINK: Json = {
     "in_force": True,
     "worst_case_ms": 1000,
     "state": "up",
-    "reason": "the kernel tells when conn1-tunnel1 goes down",
+    "reason": "the kernel tells when conn1-tunnel1 goes down; of the path behind it, it knows nothing",
 }
 BFD_DETECTION: Json = {
     "method": "bfd",
     "in_force": True,
     "worst_case_ms": 150,
     "state": "up",
-    "reason": "3 packets, one every 50 ms",
+    "reason": "the peer answers",
 }
 HOLD_TIME: Json = {
     "method": "hold_time",
     "in_force": True,
     "worst_case_ms": 30000,
     "state": "up",
-    "reason": "the negotiated hold time of the BGP session",
+    "reason": "the hold time of the BGP session",
 }
-DETECTION: list[Json] = [BFD_DETECTION, LINK, HOLD_TIME]
+DETECTION: list[Json] = [BFD_DETECTION, HOLD_TIME, LINK]
 BFD: Json = {
     "state": "up",
     "remote_state": "up",

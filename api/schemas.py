@@ -175,7 +175,8 @@ class Tunnel(BaseModel):
         description="IKE and IPsec SAs; null for a tunnel over an interface that somebody else makes."
     )
     detection: list[Detection] = Field(
-        description="How its death would be noticed, fastest first: what counts now is the first in force."
+        description="How the death of its path would be noticed, fastest first: what counts now is the first "
+        "in force. The link is last, as it says nothing of what is behind this side's interface."
     )
     bfd: Bfd | None = Field(description="The BFD session; null without one, and before anything is known.")
     hold_down: float = Field(

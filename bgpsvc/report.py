@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2s
 from itertools import islice
 
+from bgpsvc.detection_report import GuardSeen, bfd_view, detections
 from bgpsvc.engine import Engine
 from bgpsvc.events import Negotiated
 from bgpsvc.gateway import Gateway
@@ -21,6 +24,7 @@ from bgpsvc.views import (
     PrefixCounts,
     SessionError,
     SessionView,
+    Span,
     TunnelView,
     VpcView,
 )
@@ -126,9 +130,21 @@ def _error(error: LastError, wall: float) -> SessionError:
     )
 
 
-def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float, ipsec: IpsecOf) -> TunnelView:
-    """A tunnel, with BGP or without; `ipsec` knows its SAs."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a view of a tunnel needs beside the engine: its clock `now` and what makes Unix time of it, what
+    knows of SAs, and what the guard sees."""
+
+    now: float
+    wall: float
+    ipsec: IpsecOf
+    guard: GuardSeen
+
+
+def tunnel_view(engine: Engine, tunnel: Tunnel, beside: Beside) -> TunnelView:
+    """A tunnel, with BGP or without."""
     settings = tunnel.settings
+    hold_down = tunnel.hold_down(beside.now)
     session = engine.sessions.get(settings.id)
     switch = engine.switchboard.switches.get(settings.connection)
     return TunnelView(
@@ -141,23 +157,34 @@ def tunnel_view(engine: Engine, tunnel: Tunnel, wall: float, ipsec: IpsecOf) -> 
         link_up=tunnel.link_up,
         session_state=None if session is None else session.state,
         state=_TUNNEL_STATES[tunnel.state],
-        state_reason=tunnel.reason,
-        since=tunnel.since + wall,
+        state_reason=tunnel.reason + _remaining(tunnel, hold_down, beside.now),
+        since=tunnel.since + beside.wall,
         carrying=switch is not None and switch.carrying == settings.id,
         local_address=_address(settings.local_address),
         peer_address=_address(settings.peer_address),
         remote_address=settings.remote_address,
         health=None if tunnel.healthy is None else "healthy" if tunnel.healthy else "unhealthy",
         health_reason=tunnel.health_reason,
-        ipsec=ipsec(settings.id, settings.interface) if settings.made else None,
+        ipsec=beside.ipsec(settings.id, settings.interface) if settings.made else None,
+        detection=detections(engine, tunnel, beside.guard),
+        bfd=bfd_view(beside.guard.bfd.get(settings.id), beside.wall),
+        hold_down=Span(hold_down),
+        flapping=hold_down > settings.hold_down,
     )
+
+
+def _remaining(tunnel: Tunnel, hold_down: float, now: float) -> str:
+    since = tunnel.good_since()
+    if tunnel.state is not TunnelState.WARMING or since is None:
+        return ""
+    return f", {max(0, math.ceil(since + hold_down - now))} s to go"
 
 
 def _address(packed: bytes | None) -> str | None:
     return None if packed is None else format_address(packed)
 
 
-def connection_view(engine: Engine, name: str, wall: float, ipsec: IpsecOf) -> ConnectionView:
+def connection_view(engine: Engine, name: str, beside: Beside) -> ConnectionView:
     """A connection that exists, with its tunnels and its switch."""
     connection = engine.intent.connection(name)
     switch = engine.switchboard.switches[name]
@@ -168,9 +195,9 @@ def connection_view(engine: Engine, name: str, wall: float, ipsec: IpsecOf) -> C
         mode=engine.modes.get(name, SwitchMode.AUTO),
         carrying=switch.carrying,
         switchovers=switch.switchovers,
-        last_switchover=None if switch.last_at is None else switch.last_at + wall,
+        last_switchover=None if switch.last_at is None else switch.last_at + beside.wall,
         last_switchover_reason=switch.last_reason if switch.last_at is not None else None,
-        tunnels=tuple(tunnel_view(engine, t, wall, ipsec) for t in engine.switchboard.tunnels_of(name)),
+        tunnels=tuple(tunnel_view(engine, t, beside) for t in engine.switchboard.tunnels_of(name)),
     )
 
 

@@ -14,13 +14,14 @@ from bgpsvc.diagnosis import Diagnosis
 from bgpsvc.engine import Engine
 from bgpsvc.events import PropagationSet
 from bgpsvc.gateway import Gateway
+from bgpsvc.guard_metrics import GuardCollector
 from bgpsvc.history import History
 from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec_metrics import IpsecCollector
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import Role, SessionId, SwitchMode, session_id
 from bgpsvc.queries import RouteQueries
-from bgpsvc.report import connection_view, gateway_view, session_view, tunnel_view, vpc_view
+from bgpsvc.report import Beside, connection_view, gateway_view, session_view, tunnel_view, vpc_view
 from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
 from bgpsvc.views import (
@@ -97,7 +98,11 @@ class BgpService:
         found = self.engine.tunnels.get(SessionId(tunnel))
         if found is None:
             raise NotFound("tunnel", tunnel, tuple(self.engine.tunnels)[:NAMED])
-        return tunnel_view(self.engine, found, self._runtime.wall, self._runtime.tunnelling.state)
+        return tunnel_view(self.engine, found, self._beside())
+
+    def _beside(self) -> Beside:
+        runtime = self._runtime
+        return Beside(time.monotonic(), runtime.wall, runtime.tunnelling.state, runtime.guardian.seen)
 
     def _page(self, keys: Sequence[str], kind: str, after: str | None, limit: int) -> tuple[list[str], bool]:
         """Ids of a page in order, and whether there are more. They are sorted once for each intent."""
@@ -118,7 +123,7 @@ class BgpService:
         return self._connection(name)
 
     def _connection(self, name: str) -> ConnectionView:
-        return connection_view(self.engine, name, self._runtime.wall, self._runtime.tunnelling.state)
+        return connection_view(self.engine, name, self._beside())
 
     def _connections(self) -> tuple[str, ...]:
         return tuple(self.engine.switchboard.switches)
@@ -274,6 +279,7 @@ class BgpService:
                 continue
             detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
             checks[f"speaker-{role.value}"] = (status.running and status.connected, detail)
+        checks["guard"] = self._runtime.guardian.ready()
         checks["ipsec"] = self._runtime.tunnelling.ready(self.engine.intent)
         problem = self._history.problem
         checks["database"] = (problem is None, problem or "answers")
@@ -287,4 +293,5 @@ class BgpService:
         return exposition(
             EngineCollector(self.engine, self._runtime.fib_counters, restarts, time.monotonic()),
             IpsecCollector(self.engine, tunnelling.states(), tunnelling.choice.name),
+            GuardCollector(self.engine, self._runtime.guardian.figures),
         )

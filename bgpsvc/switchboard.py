@@ -42,6 +42,8 @@ class Switchboard:
         self._outbox = outbox
         self._deadlines: dict[str, float] = {}
         self.switches: dict[str, Switch] = {}
+        self.disbeliefs = 0
+        """Rises whenever a method is no longer believed, or is again."""
 
     def configure(self, connections: Iterable[str]) -> None:
         """The connections there are."""
@@ -58,7 +60,9 @@ class Switchboard:
         tunnels = self.tunnels_of(connection)
         before = {t.session: t.state for t in tunnels}
         for tunnel in tunnels:
+            before_review = tunnel.disbelieved
             self._outbox += tunnel.review(now)
+            self.disbeliefs += tunnel.disbelieved != before_review
         # Two rounds: the first takes down what is down, so that the second sees who is left.
         deadlines: list[float] = []
         for _ in range(2):

@@ -136,7 +136,7 @@ class BfdView:
 
 @dataclass(frozen=True, slots=True)
 class DetectionView:
-    """One way in which a tunnel's death is noticed, fastest first.
+    """One way in which a tunnel's death is noticed.
 
     `in_force`: it would notice one now. `worst_case_ms`: within which time, None while it is not in force.
     `reason` says in words what it sees, or why it is not in force.
@@ -178,7 +178,9 @@ class TunnelView:
     ipsec: IpsecState | None = None
     """IKE and IPsec SAs; None for an external tunnel, whose interface somebody else makes."""
     detection: tuple[DetectionView, ...] = ()
-    """How its death would be noticed: the first that is `in_force` is the fastest there is now."""
+    """How its death would be noticed: the first that is `in_force` is the fastest there is now for the path.
+
+    The link is the last: it says nothing of what is behind this side's interface."""
     bfd: BfdView | None = None
     """None without BFD, and before the guard has told."""
     hold_down: Span = Span(0.0)

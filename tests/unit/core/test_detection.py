@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+from typing import NoReturn
+
 import pytest
 
 from bgpsvc import damping
 from bgpsvc.detecting import MARGIN, Said, Standing, failing
+from bgpsvc.detection_report import GuardSeen, bfd_view, detections
 from bgpsvc.effects import Log, Reset
-from bgpsvc.events import DetectionChanged, LinkChanged, OperatorSwitch, SessionResync
+from bgpsvc.engine import Engine
+from bgpsvc.events import (
+    DetectionChanged,
+    HealthChanged,
+    IpsecChanged,
+    LinkChanged,
+    OperatorSwitch,
+    SessionResync,
+)
 from bgpsvc.fib.ops import SetGroup
+from bgpsvc.guard.model import BfdStatus
 from bgpsvc.model import SessionId, SwitchMode
-from bgpsvc.resources.models import BfdSettings, ProbeSettings
+from bgpsvc.report import Beside, tunnel_view
+from bgpsvc.resources import DpdSettings, Tunnel
+from bgpsvc.resources.models import BfdSettings, HealthCheck, ProbeSettings
 from bgpsvc.tunnels import TunnelState
 from tests.unit.core.harness import Node
+from tests.unit.core.made import made_intent, made_node
 from tests.unit.core.test_ipsec import logged
 from tests.unit.support import T1, T2, down, engine, intent, negotiated, up
 
@@ -194,6 +210,74 @@ def test_settings_that_no_longer_ask_for_it_forget_what_it_said() -> None:
     say(node, T1, False, 5)
     node.engine.reconfigure(intent(), 6)
     assert state(node) is TunnelState.LIVE
+
+
+def test_a_view_says_how_long_the_hold_down_takes() -> None:
+    node = both_up()
+    say(node, T1, False, 5)
+    say(node, T1, True, 6)
+
+    def unasked(tunnel: str, interface: str) -> NoReturn:
+        raise AssertionError(f"{tunnel} over {interface} is external")
+
+    view = tunnel_view(node.engine, node.engine.tunnels[T1], Beside(8.2, 0, unasked, GuardSeen(running=True)))
+    assert (view.state, view.state_reason) == (
+        "warming",
+        "waits for the failback hold-down of 5 s, 3 s to go",
+    )
+    assert (view.hold_down, view.flapping) == (5, False)
+
+
+def seen(node: Node, guard: GuardSeen | None = None, tunnel: SessionId = T1) -> list[tuple[object, ...]]:
+    views = detections(node.engine, node.engine.tunnels[tunnel], guard or GuardSeen(running=True))
+    return [(v.method, v.in_force, v.worst_case_ms, v.state) for v in views]
+
+
+LINK = ("link", True, 1000, "up")
+
+
+def test_the_fastest_detection_in_force_comes_first() -> None:
+    node = both_up()
+    hold_time = ("hold_time", True, 30000, "up")
+    assert seen(node) == [("bfd", True, 150, "up"), hold_time, ("probe", False, None, "waiting"), LINK]
+    say(node, T1, None, 2)
+    say(node, T1, True, 2, "probe")
+    assert seen(node) == [("probe", True, 150, "up"), hold_time, ("bfd", False, None, "waiting"), LINK]
+    say(node, T1, False, 3)
+    assert seen(node)[1] == ("bfd", True, 900, "down")  # as it is configured: 3 x 300 ms
+    node.engine.tick(3 + 30 + MARGIN)
+    assert seen(node)[2] == ("bfd", False, None, "waiting")
+    down(node.engine, T1, 40)
+    assert ("hold_time", False, None, "down") in seen(node)
+
+
+def test_without_the_guard_only_what_others_do_is_in_force() -> None:
+    node = both_up()
+    assert seen(node, GuardSeen()) == [
+        ("hold_time", True, 30000, "up"),
+        ("bfd", False, None, "waiting"),
+        ("probe", False, None, "waiting"),
+        LINK,
+    ]
+
+
+def test_dead_peer_detection_and_health_checks_are_shown() -> None:
+    made = made_intent(with_bgp=False, tunnels=(Tunnel(customer_gateway="c1", dpd=DpdSettings(timeout=9)),))
+    check = HealthCheck(source=IPv4Address("10.0.0.1"), destination=IPv4Address("192.168.0.1"))
+    connection = made.vpn_connections[0].model_copy(update={"health_check": check})
+    node = made_node(Engine(made.model_copy(update={"vpn_connections": (connection,)}), 0))
+    assert seen(node)[:2] == [("dpd", False, None, "down"), ("health_check", False, None, "waiting")]
+    node.engine.handle(IpsecChanged(T1, True, "established"), 1)
+    node.engine.handle(HealthChanged(T1, True, "answered"), 1)
+    assert seen(node) == [("dpd", True, 9000, "up"), ("health_check", True, 12000, "up"), LINK]
+
+
+def test_bfd_is_shown_as_it_is() -> None:
+    status = BfdStatus(T1, "AdminDown", "Up", "none", "path down", 1, 2, 50, 60, 150, 9, 8, 7, "TTL", 6, 5)
+    view = bfd_view(status, 1000)
+    assert view is not None
+    assert (view.state, view.remote_state, view.since, view.flaps) == ("admin_down", "up", 1006, 5)
+    assert (view.detection_ms, view.sent, view.received, view.rejected) == (150, 9, 8, 7)
 
 
 # Damping

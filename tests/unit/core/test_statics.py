@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 from bgpsvc import repair
+from bgpsvc.detection_report import GuardSeen
 from bgpsvc.engine import Engine
 from bgpsvc.events import HealthChanged, LinkChanged, OperatorSwitch
 from bgpsvc.fib.ops import (
@@ -20,7 +21,7 @@ from bgpsvc.fib.ops import (
     SetRoutes,
 )
 from bgpsvc.model import Reason, SessionId, SwitchMode, format_prefix, parse_prefix
-from bgpsvc.report import connection_view
+from bgpsvc.report import Beside, connection_view
 from bgpsvc.resources import Intent
 from bgpsvc.resources.models import DestinationRoute, HealthCheck, PolicyRoute, Tunnel, VpcRoute
 from bgpsvc.routes_report import route_view, table_route_view
@@ -430,11 +431,11 @@ def unasked(tunnel: str, interface: str) -> NoReturn:
 
 def test_views_of_tunnels_without_bgp() -> None:
     node = begin(single(CHECK))
-    (view,) = connection_view(node.engine, "conn1", 1000, unasked).tunnels
+    (view,) = connection_view(node.engine, "conn1", Beside(9, 1000, unasked, GuardSeen())).tunnels
     assert (view.session_state, view.local_address, view.peer_address) == (None, None, None)
     assert (view.state, view.carrying, view.health, view.health_reason) == ("live", True, None, None)
     node.engine.handle(HealthChanged(T1, False, "no reply"), 9)
-    (view,) = connection_view(node.engine, "conn1", 1000, unasked).tunnels
+    (view,) = connection_view(node.engine, "conn1", Beside(9, 1000, unasked, GuardSeen())).tunnels
     assert (view.state, view.carrying, view.health, view.health_reason) == (
         "down",
         False,

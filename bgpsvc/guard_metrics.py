@@ -1,0 +1,73 @@
+"""Prometheus metrics of the guard and of what it watches, computed when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bgpsvc.detection_report import detections
+from bgpsvc.engine import Engine
+from bgpsvc.guardian import Figures
+from bgpsvc.ipsec_metrics import TUNNEL
+
+_STATES = {"AdminDown": 0, "Down": 1, "Init": 2, "Up": 3}
+
+
+class GuardCollector(Collector):
+    """Reads what the guard told."""
+
+    def __init__(self, engine: Engine, figures: Figures) -> None:
+        self._engine = engine
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics."""
+        status = self._figures.status
+        yield GaugeMetricFamily("bgpsvc_guard_up", "1 if the guard answers", value=status.running)
+        yield CounterMetricFamily(
+            "bgpsvc_guard_restarts", "Guards that the daemon had to start anew", value=status.restarts
+        )
+        yield GaugeMetricFamily(
+            "bgpsvc_guard_takeovers",
+            "Times that one process of this guard went on for another",
+            value=status.takeovers,
+        )
+        yield CounterMetricFamily(
+            "bgpsvc_guard_switches",
+            "Nexthop groups that the guard moved by itself",
+            value=self._figures.moved,
+        )
+        yield from self._bfd()
+        yield from self._detection()
+
+    def _bfd(self) -> Iterable[Metric]:
+        state = GaugeMetricFamily("bgpsvc_bfd_state", "0 AdminDown, 1 Down, 2 Init, 3 Up", labels=TUNNEL)
+        flaps = CounterMetricFamily("bgpsvc_bfd_flaps", "Times BFD went down from Up", labels=TUNNEL)
+        rejected = CounterMetricFamily("bgpsvc_bfd_rejected_packets", "BFD packets refused", labels=TUNNEL)
+        for ident, bfd in self._figures.seen.bfd.items():
+            tunnel = self._engine.tunnels.get(ident)
+            if tunnel is not None:
+                labels = (ident, tunnel.connection, tunnel.role.value)
+                state.add_metric(labels, _STATES[bfd.state])
+                flaps.add_metric(labels, bfd.flaps)
+                rejected.add_metric(labels, bfd.rejected)
+        yield from (state, flaps, rejected)
+
+    def _detection(self) -> Iterable[Metric]:
+        seconds = GaugeMetricFamily(
+            "bgpsvc_tunnel_detection_seconds",
+            "Within which time the death of the path is noticed, by the method in force that is fastest",
+            labels=(*TUNNEL, "method"),
+        )
+        failures = GaugeMetricFamily(
+            "bgpsvc_tunnel_recent_failures", "Failures that count for flap damping", labels=TUNNEL
+        )
+        for tunnel in self._engine.tunnels.values():
+            labels = (tunnel.session, tunnel.connection, tunnel.role.value)
+            failures.add_metric(labels, len(tunnel.failures))
+            best = detections(self._engine, tunnel, self._figures.seen)[0]
+            if best.worst_case_ms is not None:
+                seconds.add_metric((*labels, best.method), best.worst_case_ms / 1000)
+        yield from (seconds, failures)
