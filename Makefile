@@ -31,13 +31,10 @@ lint: env  ## ruff (rules and format), mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench:  ## time loading and switchover of N prefixes: ours, BIRD, FRR (BENCH_ARGS="--prefixes 1k"); lists over REST; tunnels
+bench:  ## ours, BIRD, FRR and the kernel side by side, in 3 minutes (an hour or two: BENCH_ARGS="--full")
 	@scripts/system-packages env bench
 	@$(MAKE) --no-print-directory env
-	$(BIN)/python -m tests.bench.load $(BENCH_ARGS)
-	$(BIN)/python -m tests.bench.switchover $(BENCH_ARGS)
-	$(BIN)/python -m tests.bench.listing
-	$(BIN)/python -m tests.bench.tunnel
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 lock: env  ## write the lock files anew from pyproject.toml, with the newest versions
 	@scripts/lock $(VENV)
