@@ -42,9 +42,12 @@ class Tunnel:
         self.check: CheckWatcher | None = None
 
     def says(self) -> list[bool | None]:
-        """What BFD and probe say; nothing if there are none."""
-        bfd = None if self.bfd is None else self.bfd.up
-        return [bfd, None if self.probe is None else self.probe.probe.up]
+        """What BFD and probe say; nothing if there are none, or if the engine does not believe it."""
+        said = {
+            Method.BFD: None if self.bfd is None else self.bfd.up,
+            Method.PROBE: None if self.probe is None else self.probe.probe.up,
+        }
+        return [up or None if m in self.watched.disbelieved else up for m, up in said.items()]
 
     @property
     def dead(self) -> bool:
