@@ -1,16 +1,15 @@
 """The running gateway: engine, kernel and speakers of one network namespace, and the pump that drives them.
 
-One asyncio task, the pump, does everything that takes time: background work of the engine and
-batches for the kernel, a few milliseconds at a time, so that REST and new events get their turn.
-What moves traffic does not wait for it: an event that can switch a tunnel is followed by one plan
-at once, whose first operations are the nexthop groups.
+Two asyncio tasks do everything that takes time, a few milliseconds at a time, so that REST and new events
+get their turn: the pump works off what the engine has in the background, and the programmer
+(`bgpsvc/programmer.py`) sends routes to the kernel, a batch at a time. What moves traffic waits for neither:
+an event that can switch a tunnel is followed at once by the nexthop groups that it changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 import time
@@ -36,24 +35,21 @@ from bgpsvc.exabgp.config import sessions_of
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.fib.netlink import Kernel
-from bgpsvc.fib.ops import DeleteRoutes, Op, OpError, SetRoutes
 from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
 from bgpsvc.health.check import Verdict
 from bgpsvc.health.prober import Probe, Prober
 from bgpsvc.ipsec.choose import Choice
 from bgpsvc.journal import Journal
-from bgpsvc.metrics import FibCounters
-from bgpsvc.model import SessionId, SwitchMode, format_prefix
+from bgpsvc.model import SessionId, SwitchMode
 from bgpsvc.netns import claim_namespace
+from bgpsvc.programmer import Programmer
 from bgpsvc.resources import Intent
 from bgpsvc.settling import Settling
 from bgpsvc.surroundings import Surroundings
 from bgpsvc.tunnelling import Tunnelling
 
-ROUTES_PER_BATCH = 2000
-"""Routes that one plan may touch: 5 to 8 ms of the kernel's time. An event waits for one of them."""
-TURNS_BETWEEN_BATCHES = 3
+TURNS_BETWEEN_PIECES = 3
 """Turns of the loop that a line of a speaker needs from its socket to the engine."""
 UNUSED_SECONDS = 10.0
 """How long an interface that is to go waits for its routes to leave; the kernel would take them with it."""
@@ -84,24 +80,21 @@ class Runtime:
         """What to add to the engine's clock for Unix time."""
         self.engine = Engine(intent, now)
         self.journal = journal
-        self.fib_counters = FibCounters()
         self.speakers = Speakers(state_dir, self._on_bgp_events)
         self.tunnelling = Tunnelling(choice, charon_socket, state_dir, self.operator, self._note)
         self._modes = dict(modes)
         self._wake = asyncio.Event()
-        self._moved = asyncio.Event()
-        """Set, and made anew, whenever the kernel was given something."""
-        self._retry_at: float | None = None
-        self._resync_at: float | None = None
-        """When to read the kernel's state again after it could not be reached."""
         self._namespace: socket.socket | None = None
         self._connected_stale = False
         self._pump_task: asyncio.Task[None] | None = None
         self._settle_task: asyncio.Task[None] | None = None
+        self._program_task: asyncio.Task[None] | None = None
         self._speaking: frozenset[SessionId] = frozenset()
         """Sessions that the speakers know."""
         self._commands: set[asyncio.Task[None]] = set()
         self._surroundings = Surroundings(self.engine, self._note)
+        self._programmer = Programmer(kernel, self.engine.fib, self._note, self._surroundings.found)
+        self.fib_counters = self._programmer.counters
         self._custom_due = False
         self._prober = Prober(self._on_verdict)
         self._settling = Settling(RETRY_INTERVAL)
@@ -137,6 +130,7 @@ class Runtime:
         self._drain()
         self._pump_task = asyncio.create_task(self._pump(), name="pump")
         self._settle_task = asyncio.create_task(self._settle(), name="settle")
+        self._program_task = asyncio.create_task(self._programmer.run(), name="program")
 
     def _tell_what_is_not_made(self) -> None:
         """A tunnel whose interface was there before the daemon counts as up until it is known not to be."""
@@ -152,15 +146,17 @@ class Runtime:
             await asyncio.gather(self._settle_task, return_exceptions=True)
         await self._prober.stop()
         await self.speakers.stop(keep_running=keep)
-        if self._pump_task is not None:
-            self._pump_task.cancel()
-            await asyncio.gather(self._pump_task, return_exceptions=True)
+        for working in (self._pump_task, self._program_task):
+            if working is not None:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
         for task in list(self._commands):
             task.cancel()
         # From here on nobody looks: that our own interfaces go is nothing to repair.
         asyncio.get_running_loop().remove_reader(self._monitor.fileno())
         await self.tunnelling.stop(keep)
         self.speakers.release()
+        self._programmer.close()
         self._close_kernel()
         if self._namespace is not None:
             self._namespace.close()
@@ -169,11 +165,12 @@ class Runtime:
         """Raises what ended a task or a speaker's conversation; never returns in a healthy service."""
         assert self._pump_task is not None, "started"
         assert self._settle_task is not None, "started"
+        assert self._program_task is not None, "started"
         others = [
             asyncio.create_task(other.failed()) for other in (self.speakers, self._prober, self.tunnelling)
         ]
         try:
-            watched = [self._pump_task, self._settle_task, *others]
+            watched = [self._pump_task, self._settle_task, self._program_task, *others]
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -184,8 +181,9 @@ class Runtime:
 
     @property
     def pumping(self) -> bool:
-        """The pump runs."""
-        return self._pump_task is not None and not self._pump_task.done()
+        """The pump runs, and so does the programmer."""
+        working = (self._pump_task, self._program_task)
+        return all(task is not None and not task.done() for task in working)
 
     # Another intent ---------------------------------------------------------------------------
 
@@ -275,7 +273,7 @@ class Runtime:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UNUSED_SECONDS):
                 while self.engine.fib.over_links(self._indexes(self.tunnelling.leaving(self.engine.intent))):
-                    await self._moved.wait()
+                    await self._programmer.moved()
 
     def _indexes(self, interfaces: Collection[str]) -> frozenset[int]:
         return frozenset(self.engine.links[name][0] for name in interfaces if name in self.engine.links)
@@ -308,7 +306,7 @@ class Runtime:
         """What the kernel holds of ours, then the lookup order: what keeps packets out goes first."""
         if not self.engine.fib.loaded:
             # Once and all tables: what no resource names any more is found there too.
-            self._load_kernel_state()
+            await self._programmer.load()
         await self._surroundings.apply()
         self.engine.takeover.loaded()
 
@@ -345,11 +343,6 @@ class Runtime:
             if self.engine.links.get(link.name) != (link.ifindex, link.up):
                 self.engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
 
-    def _load_kernel_state(self) -> None:
-        tables = self._kernel.all_routes()
-        self.engine.fib.load(self._kernel.nexthops(), tables)
-        self._surroundings.found(tables)
-
     # Events in --------------------------------------------------------------------------------
 
     def _on_bgp_events(self, events: Sequence[Event]) -> None:
@@ -360,6 +353,8 @@ class Runtime:
             urgent = urgent or not isinstance(event, Announced | Withdrawn)
         if urgent:
             self._program()
+        else:
+            self._programmer.wake()
         self._drain()
         self._wake.set()
 
@@ -370,15 +365,14 @@ class Runtime:
         if seen.overrun:
             self._read_links()
             self._connected_stale = True
-            self._load_kernel_state()
-            self._repaired(0, "notifications of the kernel were lost; its state was read again")
+            self._programmer.reload("notifications of the kernel were lost; its state was read again")
         if self._surroundings.noticed(seen):
             self._settling.request(frozenset())  # finds nothing to do if the deletion was ours
         if self._surroundings.concerns_custom(seen) and not self._custom_due:
             self._custom_due = True
             self._spawn(self._custom_again())
         if seen.routes or seen.nexthops:
-            self._repaired(
+            self._programmer.repaired(
                 seen.routes,
                 f"{seen.nexthops} nexthops and {seen.routes} routes were removed by somebody else",
             )
@@ -387,79 +381,33 @@ class Runtime:
         self._drain()
         self._wake.set()
 
-    def _repaired(self, routes: int, text: str) -> None:
-        self.fib_counters.repairs += routes
-        self._note(Log("fib.repair", "warning", "fib", text, {"routes": routes}))
-
     # Work -------------------------------------------------------------------------------------
 
     async def _pump(self) -> None:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            if self._retry_at is not None and now >= self._retry_at:
-                self._retry_at = None
-                self.engine.fib.retry()
-            if self._resync_at is not None and now >= self._resync_at:
-                self._resync_at = None
-                self._load_kernel_state()
             if self._connected_stale:
                 self._connected_stale = False
                 self.engine.handle(ConnectedChanged(tuple(self._kernel.connected())), now)
             self.engine.tick(now)
             worked = self.engine.work()
-            programmed = self._program()
+            self._program()
             self._drain()
-            if programmed:
-                self._moved.set()
-                self._moved = asyncio.Event()
-            if worked or programmed:
-                for _ in range(TURNS_BETWEEN_BATCHES):
+            if worked:
+                for _ in range(TURNS_BETWEEN_PIECES):
                     await asyncio.sleep(0)
                 continue
-            due = (self.engine.deadline(), self._retry_at, self._resync_at)
-            times = [t for t in due if t is not None]
-            timeout = max(0.0, min(times) - time.monotonic()) if times else None
+            due = self.engine.deadline()
+            timeout = None if due is None else max(0.0, due - time.monotonic())
             try:
                 await asyncio.wait_for(self._wake.wait(), timeout)
             except TimeoutError:
                 continue  # a deadline of the engine is due
 
-    def _program(self) -> bool:
-        """Send one batch to the kernel; False if there was nothing to send."""
-        fib = self.engine.fib
-        if self._resync_at is not None:
-            return False
-        ops = fib.plan(ROUTES_PER_BATCH)
-        if not ops:
-            return fib.queued > 0
-        try:
-            errors = self._kernel.apply(ops)
-        except OSError as error:
-            # Nothing is known of what arrived: look at all of it again, after what the kernel holds.
-            fib.failed_to_send(ops)
-            self._note(Log("fib.error", "error", "fib", f"the kernel could not be reached: {error}"))
-            self._resync_at = time.monotonic() + RETRY_INTERVAL
-            return False
-        fib.applied(ops, errors)
-        if any(error.errno in (errno.ENOENT, errno.EINVAL) for error in errors):
-            # Something that the mirror believed in is gone, and its notification still on its way.
-            self._repaired(fib.verify(self._kernel.nexthops()), "nexthops went with a device")
-        for op in ops:
-            self.fib_counters.count(_kind(op), _size(op))
-        if errors:
-            self._on_errors(errors)
-        return True
-
-    def _on_errors(self, errors: Sequence[OpError]) -> None:
-        for error in errors:
-            self.fib_counters.fail(_kind(error.op))
-        first = errors[0]
-        what = format_prefix(first.prefix) if first.prefix is not None else _kind(first.op)
-        text = f"the kernel refused {len(errors)} operations, the first ({what}): {first.text}"
-        self._note(Log("fib.error", "error", "fib", text, {"errors": len(errors), "errno": first.errno}))
-        if self._retry_at is None:
-            self._retry_at = time.monotonic() + RETRY_INTERVAL
+    def _program(self) -> None:
+        """Give the kernel nexthops and groups now, and routes soon."""
+        self._programmer.switch()
 
     def _drain(self) -> None:
         outbox = self.engine.outbox
@@ -514,17 +462,3 @@ class Runtime:
         )
         level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.severity]
         log.log(level, "%s %s: %s", event.kind, event.subject, event.message)
-
-
-def _kind(op: Op) -> str:
-    return {
-        "SetNexthop": "set_nexthop",
-        "SetGroup": "set_group",
-        "DeleteNexthop": "delete_nexthop",
-        "SetRoutes": "set_route",
-        "DeleteRoutes": "delete_route",
-    }[type(op).__name__]
-
-
-def _size(op: Op) -> int:
-    return len(op.prefixes) if isinstance(op, SetRoutes | DeleteRoutes) else 1

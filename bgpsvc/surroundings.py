@@ -6,13 +6,13 @@ These follow from the configuration alone. Somebody else may remove them; then t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from bgpsvc import repair
 from bgpsvc.effects import Log
 from bgpsvc.engine import Engine
 from bgpsvc.fib.lookup import CustomRoutes, set_fixed, set_rules
-from bgpsvc.fib.ops import METRIC_CUSTOM, METRIC_GUARD, METRIC_PRIMARY
+from bgpsvc.fib.ops import METRIC_CUSTOM, METRIC_GUARD, METRIC_PRIMARY, TableRoutes
 from bgpsvc.fib.rules import FixedType, Rule, custom_routes, endpoints, fixed_routes, lookups, wanted
 from bgpsvc.model import Prefix
 
@@ -38,10 +38,14 @@ class Surroundings:
         """Tables that VPCs name; those of our own numbers are watched anyway."""
         return [vpc.table for vpc in lookups(self._engine.intent, self._engine.numbers)]
 
-    def found(self, tables: Mapping[int, Iterable[tuple[Prefix, int]]]) -> None:
-        """Prefix and metric of all routes of ours that the kernel has, by table."""
+    def found(self, tables: Mapping[int, TableRoutes]) -> None:
+        """All routes of ours that the kernel has, by table."""
         keys = [
-            (number, *key) for number, routes in tables.items() for key in routes if key[1] < METRIC_PRIMARY
+            (number, prefix, metric)
+            for number, routes in tables.items()
+            for metric in routes
+            if metric < METRIC_PRIMARY
+            for prefix in routes[metric]
         ]
         self._fixed = {number: {} for number, _, _ in keys}
         for number, prefix, metric in keys:

@@ -27,6 +27,7 @@ from bgpsvc.fib.ops import (
     SetGroup,
     SetNexthop,
     SetRoutes,
+    TableRoutes,
 )
 from bgpsvc.fib.wire import (
     HEADER,
@@ -291,7 +292,7 @@ class RouteDump:
     _LAYOUT = "=IHH8x 2B2xBBxB4x I4s I{}s II II"
     _LENGTHS = tuple(bytes((length,)) for length in range(129))
 
-    def __init__(self, family: Family, tables: dict[int, dict[tuple[Prefix, int], int]]) -> None:
+    def __init__(self, family: Family, tables: dict[int, TableRoutes]) -> None:
         size = 4 if family is Family.IPV4 else 16
         self._struct = struct.Struct(self._LAYOUT.format(size))
         self._family = ADDRESS_FAMILY[family]
@@ -310,7 +311,7 @@ class RouteDump:
         lengths, bits, family = self._LENGTHS, self._bits, self._family
         table_header, dst_header = self._header(8, RTA_TABLE), self._dst
         priority_header, nexthop_header = self._header(8, RTA_PRIORITY), self._header(8, RTA_NH_ID)
-        routes: dict[tuple[Prefix, int], int] = {}
+        routes: TableRoutes = {}
         current, last = b"", len(data) - size
         while offset <= last:
             (
@@ -334,7 +335,9 @@ class RouteDump:
                 break
             if table != current:  # routes come table by table
                 current, routes = table, self._tables.setdefault(int.from_bytes(table, sys.byteorder), {})
-            routes[dst + lengths[length], metric] = nexthop
+            if metric not in routes:
+                routes[metric] = {}
+            routes[metric][dst + lengths[length]] = nexthop
             offset += message
         return offset
 
@@ -342,4 +345,5 @@ class RouteDump:
         """Take in one message of any layout."""
         route = decode_route(message.payload)
         if route is not None and route.protocol == PROTOCOL and not route.cloned:
-            self._tables.setdefault(route.table, {})[route.prefix, route.metric] = route.nexthop_id
+            by_metric = self._tables.setdefault(route.table, {})
+            by_metric.setdefault(route.metric, {})[route.prefix] = route.nexthop_id

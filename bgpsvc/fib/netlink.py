@@ -50,6 +50,7 @@ from bgpsvc.fib.ops import (
     OpError,
     Overrun,
     SetRoutes,
+    TableRoutes,
 )
 from bgpsvc.fib.socketfilter import program
 from bgpsvc.fib.wire import NLM_F_ACK, Acknowledgement, Message, request
@@ -84,12 +85,12 @@ class Monitor:
         """File descriptor that becomes readable when there is something to read."""
         return self._socket.fileno()
 
-    def watch(self, tables: Collection[int]) -> None:
+    def watch(self, tables: Collection[int], others: Collection[int] = ()) -> None:
         """Subscribe; besides routes of our protocol, hear of all routes of these tables.
 
-        Calling it again changes the tables.
+        Changes by `others`, port ids of processes of ours, are left out. Calling it again changes both.
         """
-        code = program(self._writers, tables)
+        code = program((*self._writers, *others), tables)
         filter_ = ctypes.create_string_buffer(code, len(code))
         prog = struct.pack("@HP", len(code) // 8, ctypes.addressof(filter_))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, prog)
@@ -214,17 +215,18 @@ class Kernel:
         dump of `DUMP_ATTEMPTS` is consistent, the last one is taken: it may lack a route, and that
         route being set again is harmless.
         """
-        return self._routes(table).get(table, {})
+        found = self._routes(table).get(table, {})
+        return {(prefix, metric): i for metric, part in found.items() for prefix, i in part.items()}
 
-    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
-        """The same for every table that has routes with our protocol number, whoever it belongs to."""
+    def all_routes(self) -> dict[int, TableRoutes]:
+        """The same by metric for every table that has routes with our protocol number, whosever it is."""
         found = self._routes(None)
         return {number: routes for number, routes in found.items() if number not in _SYSTEM_TABLES}
 
-    def _routes(self, table: int | None) -> dict[int, dict[tuple[Prefix, int], int]]:
-        routes: dict[int, dict[tuple[Prefix, int], int]] = {}
+    def _routes(self, table: int | None) -> dict[int, TableRoutes]:
+        routes: dict[int, TableRoutes] = {}
         for family in Family:
-            found: dict[int, dict[tuple[Prefix, int], int]] = {}
+            found: dict[int, TableRoutes] = {}
             dump = codec.RouteDump(family, found)
             try:
                 ask = partial(codec.dump_routes, family, table)
@@ -233,7 +235,12 @@ class Kernel:
                 if error.errno not in _MISSING:  # a table that nobody has used yet does not exist
                     raise
             for number, part in found.items():
-                routes.setdefault(number, {}).update(part)
+                known = routes.setdefault(number, {})
+                for metric, prefixes in part.items():
+                    if metric in known:
+                        known[metric].update(prefixes)
+                    else:
+                        known[metric] = prefixes
         return routes
 
     def links(self) -> list[Link]:

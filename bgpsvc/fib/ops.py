@@ -70,6 +70,9 @@ class DeleteRoutes:
     prefixes: tuple[Prefix, ...]
 
 
+TableRoutes = dict[int, dict[Prefix, int]]
+"""Our routes in a table: metric to prefix to id of nexthop or group, 0 without one."""
+
 Op = SetNexthop | SetGroup | DeleteNexthop | SetRoutes | DeleteRoutes
 
 

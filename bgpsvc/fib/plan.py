@@ -31,6 +31,7 @@ from bgpsvc.fib.ops import (
     SetGroup,
     SetNexthop,
     SetRoutes,
+    TableRoutes,
 )
 from bgpsvc.fib.table import NOTHING, UNKNOWN, Desired, RouteTable, Target
 from bgpsvc.model import Prefix
@@ -67,6 +68,10 @@ class Fib:
         """Wanted nexthop to the wanted groups that lead to it."""
         self._dirty_ids: dict[int, None] = {}
         self._uses: Counter[int] = Counter()
+        self._in_doubt: set[int] | None = None
+        """Nexthops and groups that were deleted while another thread was at work; None if none is."""
+        self._routes_in_doubt: set[tuple[int, Prefix, int]] | None = None
+        """Routes (table, prefix, metric) that others touched meanwhile."""
 
     # What the engine says ---------------------------------------------------------------------
 
@@ -169,22 +174,26 @@ class Fib:
     # What the kernel says ---------------------------------------------------------------------
 
     def load(
-        self, nexthops: Iterable[Nexthop], routes: Mapping[int, Mapping[tuple[Prefix, int], int]]
+        self,
+        nexthops: Iterable[Nexthop],
+        routes: Mapping[int, TableRoutes],
+        uses: Counter[int] | None = None,
     ) -> None:
-        """Take over a whole dump: our nexthops, and per table our routes {(prefix, metric): id}.
+        """Take over a whole dump, which is ours from now on: nexthops, and routes by table.
 
-        Routes of ours in a table that nobody looks after were left by a former life, and go.
+        Routes of ours in a table that nobody looks after were left by a former life, and go. `uses` says how
+        many routes name each id, for those who have counted already.
         """
         self.version += 1
         self.loaded = True
         for number, found in routes.items():
             if number not in self.tables and any(
-                _ours(metric, ident) for (_, metric), ident in found.items()
+                _ours(metric, ident) for metric in found for ident in found[metric].values()
             ):
                 self.tables[number] = RouteTable(number, _nothing, held=False, retired=True)
         self.nexthops.clear()
         self.groups.clear()
-        self._uses.clear()
+        self._uses = Counter() if uses is None else uses
         for nexthop in nexthops:
             if nexthop.id not in NEXTHOP_IDS:
                 continue
@@ -196,15 +205,53 @@ class Fib:
                 )
         for number, table in self.tables.items():
             table.mark_all()
-            table.primary = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_PRIMARY}
-            table.backup = {p: i for (p, m), i in routes.get(number, {}).items() if m == METRIC_BACKUP}
-            self._uses.update(table.primary.values())
-            self._uses.update(table.backup.values())
+            table.primary = routes.get(number, {}).get(METRIC_PRIMARY, {})
+            table.backup = routes.get(number, {}).get(METRIC_BACKUP, {})
+            if uses is None:
+                self._uses.update(table.primary.values())
+                self._uses.update(table.backup.values())
             if not table.held:
                 table.mark_all()
         self._dirty_ids.update(
             dict.fromkeys((*self.nexthops, *self.groups, *self.wanted_nexthops, *self.wanted_groups))
         )
+        self._end_reading()
+
+    def begin(self) -> None:
+        """Another thread sends routes, or reads all of them: what is heard until `end` or `load` is in doubt.
+
+        What others delete meanwhile may have been deleted before a route was sent (or read), or after.
+        """
+        self._in_doubt = set()
+        self._routes_in_doubt = set()
+
+    def end(self, ops: Iterable[Op]) -> None:
+        """The thread is done with operations, and `applied` has told of them."""
+        idents, routes = self._in_doubt, self._routes_in_doubt
+        self._in_doubt = self._routes_in_doubt = None
+        for op in ops if idents or routes else ():
+            if isinstance(op, SetRoutes):
+                gone = idents is not None and op.nexthop in idents
+                heard = routes or ()
+                self._doubt(op, [p for p in op.prefixes if gone or (op.table, p, op.metric) in heard])
+
+    def _end_reading(self) -> None:
+        idents, routes = self._in_doubt or (), self._routes_in_doubt or ()
+        self._in_doubt = self._routes_in_doubt = None
+        for table in self.tables.values():
+            for metric in (METRIC_PRIMARY, METRIC_BACKUP):
+                mirror = table.installed(metric)
+                gone = [p for p, ident in mirror.items() if ident in idents] if idents else []
+                gone += [p for number, p, m in routes if (number, m) == (table.table, metric)]
+                self._doubt(SetRoutes(table.table, metric, UNKNOWN, tuple(gone)), gone)
+
+    def _doubt(self, op: SetRoutes, prefixes: Sequence[Prefix]) -> None:
+        table = self.tables[op.table]
+        mirror = table.installed(op.metric)
+        there = [prefix for prefix in prefixes if prefix in mirror]
+        self._uses.subtract(Counter(mirror[prefix] for prefix in there))
+        mirror.update(dict.fromkeys(there, UNKNOWN))
+        table.mark(there)
 
     def nexthops_gone(self, idents: Iterable[int]) -> int:
         """The kernel deleted nexthops or groups, and with them every route that named them.
@@ -225,6 +272,8 @@ class Fib:
                     gone.add(group)
                 self._dirty_ids[group] = None
         self._dirty_ids.update(dict.fromkeys(gone))
+        if self._in_doubt is not None:
+            self._in_doubt |= gone
         return sum(self._routes_gone(table, gone) for table in self.tables.values())
 
     def _routes_gone(self, table: RouteTable, idents: set[int]) -> int:
@@ -259,6 +308,8 @@ class Fib:
         table = self.tables.get(number)
         if table is None or metric not in (METRIC_PRIMARY, METRIC_BACKUP):
             return False
+        if self._routes_in_doubt is not None:
+            self._routes_in_doubt.add((number, prefix, metric))
         ident = table.installed(metric).pop(prefix, None)
         if ident is not None:
             self.version += 1
@@ -284,12 +335,12 @@ class Fib:
         ops += self._plan_routes(budget, planned)
         return ops or self.plan_garbage()
 
-    def plan_routes(self, budget: int) -> list[Op]:
+    def plan_routes(self, budget: int) -> list[SetRoutes | DeleteRoutes]:
         """The part of `plan` that is about routes: when what `plan_ids` said is in the kernel."""
         return self._plan_routes(budget, set())
 
-    def _plan_routes(self, budget: int, planned: set[int]) -> list[Op]:
-        ops: list[Op] = []
+    def _plan_routes(self, budget: int, planned: set[int]) -> list[SetRoutes | DeleteRoutes]:
+        ops: list[SetRoutes | DeleteRoutes] = []
         busy = [table for table in self.tables.values() if table.dirty or table.dirty_backup]
         for table in busy:
             metric = METRIC_PRIMARY if table.dirty else METRIC_BACKUP

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bgpsvc.fib.ops import DeleteRoutes, Link, Nexthop, Op, OpError, SetRoutes
+from bgpsvc.fib.ops import DeleteRoutes, Link, Nexthop, Op, OpError, SetRoutes, TableRoutes
 from bgpsvc.model import Prefix
 
 
@@ -35,8 +35,8 @@ class KernelPort(Protocol):
         The id is 0 for a route without one (nothing of ours: replace or delete it).
         """
 
-    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
-        """The same for every table that has routes with our protocol number, whoever it belongs to."""
+    def all_routes(self) -> dict[int, TableRoutes]:
+        """The same by metric for every table that has routes with our protocol number, whosever it is."""
 
     def links(self) -> list[Link]:
         """All interfaces, in order of ifindex."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bgpsvc.bulk import Backlog, discard, grouped
-from bgpsvc.fib.ops import METRIC_PRIMARY, DeleteRoutes, Op, OpError, SetRoutes
+from bgpsvc.fib.ops import METRIC_PRIMARY, DeleteRoutes, OpError, SetRoutes
 from bgpsvc.model import Prefix
 
 Target = tuple[int | None, int | None]
@@ -67,14 +67,14 @@ class RouteTable:
 
     def plan(
         self, metric: int, available: Container[int], unprotected: Callable[[int], bool], budget: int
-    ) -> list[Op]:
+    ) -> list[SetRoutes | DeleteRoutes]:
         """Operations for about `budget` prefixes that wait, over nexthops or groups that are `available`.
 
         `unprotected` says whether a held route over such an id may change all the same.
         """
         primary = metric == METRIC_PRIMARY
         portion = (self.dirty if primary else self.dirty_backup).take(budget)
-        ops: list[Op] = []
+        ops: list[SetRoutes | DeleteRoutes] = []
         deleted: list[Prefix] = []
         for (group, backup), prefixes in self.desired(portion).items():
             if primary:

@@ -8,7 +8,7 @@ told at once instead of after up to a second.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bgpsvc.fib.codec import check
@@ -31,6 +31,7 @@ from bgpsvc.fib.ops import (
     SetGroup,
     SetNexthop,
     SetRoutes,
+    TableRoutes,
 )
 from bgpsvc.model import Family, Prefix, covers, pack_prefix, parse_address, prefix_family
 
@@ -64,6 +65,14 @@ class _Refusal(Exception):
 
 def _refuse(text: str, code: int = errno.EINVAL) -> _Refusal:
     return _Refusal(code, text)
+
+
+def by_metric(routes: Mapping[tuple[Prefix, int], int]) -> TableRoutes:
+    """Routes by prefix and metric to the form in which `all_routes` tells them."""
+    found: TableRoutes = {}
+    for (prefix, metric), ident in routes.items():
+        found.setdefault(metric, {})[prefix] = ident
+    return found
 
 
 class FakeKernel:
@@ -108,9 +117,9 @@ class FakeKernel:
         """Our routes of a table: (prefix, metric) to nexthop id."""
         return dict(self._routes.get(table, {}))
 
-    def all_routes(self) -> dict[int, dict[tuple[Prefix, int], int]]:
-        """Our routes of all tables that have any."""
-        return {table: dict(routes) for table, routes in self._routes.items() if routes}
+    def all_routes(self) -> dict[int, TableRoutes]:
+        """Our routes of all tables that have any, by metric."""
+        return {table: by_metric(routes) for table, routes in self._routes.items() if routes}
 
     def links(self) -> list[Link]:
         """All interfaces in order of ifindex; the loopback has 1."""

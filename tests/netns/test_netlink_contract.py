@@ -28,7 +28,7 @@ from bgpsvc.fib.ops import (
 )
 from bgpsvc.fib.prepare import prepare
 from bgpsvc.model import Family, Prefix, format_prefix, parse_address, parse_prefix
-from tests.fakes.kernel import FakeKernel
+from tests.fakes.kernel import FakeKernel, by_metric
 from tests.netns.namespaces import Namespace, wait_until
 
 TABLE = 1000
@@ -233,7 +233,9 @@ def test_what_was_set_is_there(world: World) -> None:
         Nexthop(BASE + 71, 201, None, None, None, (BASE + 61,)),
     ]
     assert world.kernel.routes(TABLE + 1) == {}
-    assert world.kernel.all_routes() == ({TABLE: world.kernel.routes(TABLE)} if table(world) else {})
+    assert world.kernel.all_routes() == (
+        {TABLE: by_metric(world.kernel.routes(TABLE))} if table(world) else {}
+    )
     assert about_tables(world.read()) == []
 
 
@@ -245,9 +247,9 @@ def test_routes_of_all_tables_are_found(world: World) -> None:
     ops.append(DeleteRoutes(TABLE, 200, (TEN,)))
     assert world.kernel.apply(ops) == []
     assert world.kernel.all_routes() == {
-        7: {(TEN, 100): BASE + 11},
-        TABLE: world.kernel.routes(TABLE),
-        high: {(TEN, 100): BASE + 11, (SIX, 200): BASE + 61},
+        7: {100: {TEN: BASE + 11}},
+        TABLE: by_metric(world.kernel.routes(TABLE)),
+        high: {100: {TEN: BASE + 11}, 200: {SIX: BASE + 61}},
     }
 
 

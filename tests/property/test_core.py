@@ -194,7 +194,7 @@ def test_a_table_taken_over_from_the_kernel_needs_nothing(
     table = again.add_table(TABLE, one_by_one(desires.__getitem__))
     again.wanted_nexthops, again.wanted_groups = dict(fib.wanted_nexthops), dict(fib.wanted_groups)
     nexthops: list[Nexthop] = kernel.nexthops()
-    again.load(nexthops, {TABLE: kernel.routes(TABLE)})
+    again.load(nexthops, kernel.all_routes())
     again.release(table)
     table.mark(KEYS)
     assert again.plan() == []

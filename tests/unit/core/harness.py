@@ -69,6 +69,6 @@ class Node:
         """Another daemon's engine takes over what the kernel holds."""
         for link in self.kernel.links():
             engine.handle(LinkChanged(link.name, link.ifindex, link.up), now)
-        engine.fib.load(self.kernel.nexthops(), {TABLE: self.kernel.routes(TABLE)})
+        engine.fib.load(self.kernel.nexthops(), self.kernel.all_routes())
         self.kernel.read()
         return Node(engine, self.kernel)

@@ -19,6 +19,7 @@ from bgpsvc.fib.ops import (
     SetGroup,
     SetNexthop,
     SetRoutes,
+    TableRoutes,
 )
 from bgpsvc.fib.wire import NLM_F_ACK, Message, messages
 from bgpsvc.model import Family, Prefix, parse_address, parse_prefix
@@ -225,12 +226,13 @@ def dumped(family: Family, prefix: Prefix, metric: int, ident: int, extra: bytes
 def test_bulk_reading_of_a_dump_equals_reading_one_by_one(
     family: Family, rows: list[tuple[Prefix, Prefix, int, int, bool, int]]
 ) -> None:
-    wanted, data = {}, b""
+    wanted: TableRoutes = {}
+    data = b""
     for four, six, metric, ident, more, flags in rows:
         prefix = four if family is Family.IPV4 else six
-        wanted[prefix, metric] = ident
+        wanted.setdefault(metric, {})[prefix] = ident
         data += dumped(family, prefix, metric, ident, attr(20, bytes(4)) if more else b"", flags)
-    found: dict[int, dict[tuple[Prefix, int], int]] = {}
+    found: dict[int, TableRoutes] = {}
     dump = codec.RouteDump(family, found)
     offset = stops = 0
     view = memoryview(data)
@@ -255,7 +257,7 @@ def test_a_dump_takes_in_only_our_routes_by_table() -> None:
     cloned[16 + 9] = 2  # RTM_F_CLONED
     multicast = bytearray(ours)
     multicast[16] = 128  # RTNL_FAMILY_IPMR
-    found: dict[int, dict[tuple[Prefix, int], int]] = {}
+    found: dict[int, TableRoutes] = {}
     dump = codec.RouteDump(Family.IPV4, found)
     for data in (bytes(foreign), bytes(multicast)):
         assert dump.feed_bulk(memoryview(data), 0) == 0
@@ -263,7 +265,7 @@ def test_a_dump_takes_in_only_our_routes_by_table() -> None:
     dump.feed(next(messages(bytes(cloned))))
     assert found == {}
     assert dump.feed_bulk(memoryview(ours + elsewhere + ours), 0) == 3 * len(ours)
-    assert found == {1000: {(prefix, 100): BASE}, 1001: {(prefix, 100): BASE}}
+    assert found == {1000: {100: {prefix: BASE}}, 1001: {100: {prefix: BASE}}}
 
 
 def test_a_route_with_padding_is_left_to_the_careful_reader() -> None:
