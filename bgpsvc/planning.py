@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from bgpsvc.control import Plan, PlannedEffect, PlannedResource
+from bgpsvc.detection_plan import detection_effects
 from bgpsvc.engine import Engine
 from bgpsvc.hypothetical import suppose
 from bgpsvc.model import SessionId
@@ -35,7 +36,7 @@ def plan(before: Intent, after: Intent, engine: Engine) -> Plan:
     old, new = _part(before, vpcs), _part(after, vpcs)
     names = dict.fromkeys(g.name for intent in (old, new) for g in intent.vpn_gateways)
     supposed = {name: suppose(engine, new, name) for name in names}
-    tunnels = tunnel_effects(old, new)
+    tunnels = (*tunnel_effects(old, new), *detection_effects(old, new))
     sessions = session_effects(old, new, engine, supposed)
     return Plan(
         resources=resources,

@@ -51,6 +51,15 @@ def ipsec_status(tunnel: Json) -> str:
     return "external" if tunnel["ipsec"] is None else str(tunnel["ipsec"]["status"])
 
 
+def detection(tunnel: Json) -> str | None:
+    """The fastest detection in force, as `bfd 150 ms`; None if there is none but the link's."""
+    best = next((one for one in tunnel["detection"] if one["in_force"] and one["method"] != "link"), None)
+    if best is None:
+        return None
+    worst = best["worst_case_ms"]
+    return f"{best['method']} {worst} ms" if worst < 10_000 else f"{best['method']} {worst / 1000:g} s"
+
+
 def next_hop(route: Json) -> str | None:
     """Where a custom route leads."""
     return "blackhole" if route.get("blackhole") else route.get("next_hop") or route.get("interface")
@@ -122,6 +131,7 @@ TUNNELS = (
     Column("CARRIES TRAFFIC", "carrying"),
     Column("IPSEC", "ipsec.status", of=ipsec_status, good=("ipsec_sa_established",)),
     Column("SESSION", "session_state", good=("established",)),
+    Column("DETECTION", "detection", of=detection),
     Column("INTERFACE", "interface"),
     Column("LINK", "link_up", up_down, good=("up",)),
     Column("REMOTE", "remote_address"),

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO
 import typer
 
 from bgpsvc.cli.client import Json, path_to
-from bgpsvc.cli.columns import TUNNELS, ipsec_status
+from bgpsvc.cli.columns import TUNNELS, detection, ipsec_status
 from bgpsvc.cli.options import Output, Server, Watch, make_client
 from bgpsvc.cli.output import (
     Column,
@@ -78,6 +78,7 @@ SUMMARY = (
     Column("SESSION", "session_state", good=("established",)),
     Column("STATE", "state", good=("live",)),
     Column("TRAFFIC", "carrying"),
+    Column("DETECTION", "detection", of=detection),
     Column("IKE", "ipsec.ike.encryption", of=_of_ike, wide=True),
     Column("ESP", "ipsec.ike.children.encryption", of=_of_child, wide=True),
     Column("DRIVER", "ipsec.driver", wide=True),
@@ -92,7 +93,8 @@ def tunnels(
     """One line per tunnel: IPsec status, traffic, BGP session; below it what is wrong.
 
     IPSEC is the cloud's status: the first that is not so names the layer to look at. `external` is a tunnel
-    that somebody else makes. BYTES count since the IPsec SA was made or replaced.
+    that somebody else makes. BYTES count since the IPsec SA was made or replaced. DETECTION is the fastest
+    way in force in which the death of the path is noticed, and its worst case.
     """
     client = make_client(ctx, server)
 
@@ -136,7 +138,7 @@ def tunnel(
     watch: Watch = False,
     server: Server = None,
 ) -> None:
-    """Everything about one tunnel: IPsec, its SAs, the last error, the BGP session's state.
+    """Everything about one tunnel: detection, IPsec, its SAs, the last error, the BGP session's state.
 
     Example: bgpsvc show tunnel conn1-tunnel1
     """
@@ -157,12 +159,29 @@ def _tunnel(t: Json, colour: bool) -> Iterator[str]:
     yield f"  Interface  {t['interface']}, {'up' if t['link_up'] else 'down'}, {_addresses(t)}"
     if t["session_state"] is not None:
         yield f"  BGP        {t['session_state']}"
+    yield from _detection(t)
     if t["health"] is not None:
         yield f"  Health     {t['health']}: {t['health_reason']}"
     if t["ipsec"] is None:
         yield f"  IPsec      external: somebody else makes it, to {t['remote_address']}"
     else:
         yield from _ipsec(t["ipsec"], t["remote_address"], colour)
+
+
+def _detection(t: Json) -> Iterator[str]:
+    for number, one in enumerate(t["detection"]):
+        worst = "not in force" if one["worst_case_ms"] is None else f"within {one['worst_case_ms']} ms"
+        title = "" if number else "Detection"
+        yield f"  {title:10} {one['method']}, {one['state']}, {worst}: {one['reason']}"
+    b = t["bfd"]
+    if b is not None:
+        here, there = f"{b['state']} ({b['diagnostic']})", f"{b['remote_state']} ({b['remote_diagnostic']})"
+        yield f"  BFD        here {here}, there {there}, for {duration(b['since'])}, {b['flaps']} flaps"
+        yield f"    Timers   sends every {b['transmit_ms']:g} ms, hears every {b['receive_ms']:g} ms"
+        refused = f", {b['rejected']} refused, the last: {b['last_rejected']}" if b["rejected"] else ""
+        yield f"    Packets  {b['sent']} sent, {b['received']} received{refused}"
+    damped = ", longer as it keeps failing" if t["flapping"] else ""
+    yield f"  Failback   after {t['hold_down']:g} s{damped}"
 
 
 def _addresses(t: Json) -> str:

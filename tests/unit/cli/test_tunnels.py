@@ -33,8 +33,9 @@ def test_the_summary_has_a_line_per_tunnel_and_what_is_wrong(bgpsvc: Run, runnin
     head, down, up = (re.split(r"  +", line.strip()) for line in lines[:3])
     assert head == [
         *("TUNNEL", "ROLE", "REMOTE", "IPSEC", "FOR", "BYTES IN", "BYTES OUT"),
-        *("SESSION", "STATE", "TRAFFIC"),
+        *("SESSION", "STATE", "TRAFFIC", "DETECTION"),
     ]
+    assert (down[-1], up[-1]) == ("bfd 150 ms", "bfd 150 ms")
     assert (down[0], down[3], down[5], down[6]) == (ACTIVE, "ike_sa_not_established", "-", "-")
     assert (up[0], up[3], up[5], up[6]) == (STANDBY, "ipsec_sa_established", "8400", "9240")
     assert re.fullmatch(
@@ -48,7 +49,7 @@ def test_the_summary_has_a_line_per_tunnel_and_what_is_wrong(bgpsvc: Run, runnin
 def test_a_tunnel_of_somebody_else_is_told_apart(bgpsvc: Run, running: RunningApi) -> None:
     running.call(make_external)
     lines = bgpsvc("show", "tunnels", "-o", "wide").out.splitlines()
-    assert re.split(r"  +", lines[1])[10:12] == ["aes256-sha256-group14", "aes256-sha256-group14"]
+    assert re.split(r"  +", lines[1])[11:13] == ["aes256-sha256-group14", "aes256-sha256-group14"]
     assert re.split(r"  +", lines[2])[3:5] == ["external", "-"]
     assert lines[-1] == "Total number of tunnels 2, established 1, external 1"
     assert (
@@ -62,6 +63,11 @@ def test_a_tunnel_in_full(bgpsvc: Run, running: RunningApi) -> None:
     for line in (
         "Tunnel conn1-tunnel1, tunnel 1 (active) of conn1 at gw1",
         "  Interface  t1, up, 169.254.10.1 to 169.254.10.2",
+        "  Detection  bfd, up, within 150 ms: 3 packets, one every 50 ms",
+        "             hold_time, up, within 30000 ms: the BGP session",
+        "    Timers   sends every 50 ms, hears every 50 ms",
+        "    Packets  900 sent, 890 received, 1 refused, the last: TTL 64",
+        "  Failback   after 5 s",
         "  Made by    userspace, MTU 1422; the peer is 198.51.100.2",
         "  History    established once, SAs replaced never",
         "  IKE SA     ikev2 #1, ESTABLISHED, begun by us, aes256-sha256-group14",
