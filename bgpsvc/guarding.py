@@ -165,23 +165,24 @@ class Guarding:
     # Processes --------------------------------------------------------------------------------
 
     async def _attend(self) -> None:
-        backoff = BACKOFF_FIRST
+        delay = 0.0
         while True:
             begun = time.monotonic()
             try:
                 line = await self._reach()
-                if line is None:
+                if line is not None:
+                    await self._converse(line)
+                else:
+                    # Nobody answers, not even a keeper that is about to have a new worker.
+                    await asyncio.sleep(delay)
+                    delay = min(max(delay * 2, BACKOFF_FIRST), BACKOFF_MOST)
                     await self._start_one()
-                    continue
-                await self._converse(line)
             except OSError as error:
-                self._tell("guard.error", "error", f"cannot be reached or started: {error}")
                 self._last_exit = str(error)
+                self._tell("guard.error", "error", f"cannot be reached or started: {error}")
+                await asyncio.sleep(max(delay, BACKOFF_FIRST))
             if time.monotonic() - begun > HEALTHY_AFTER:
-                backoff = BACKOFF_FIRST
-            if self._gone():
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, BACKOFF_MOST)
+                delay = 0.0
 
     async def _reach(self) -> Line | None:
         try:
@@ -212,7 +213,7 @@ class Guarding:
         raise ChildProcessError(f"{process.how_it_ended()}: {launch.complaint(self._state_dir)}")
 
     def _gone(self) -> bool:
-        """Nobody answers any more, not even a keeper that is about to have a new worker."""
+        """Nobody answers any more."""
         try:
             sock = launch.reach(self._state_dir)
         except launch.Busy:
