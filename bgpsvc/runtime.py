@@ -24,7 +24,6 @@ from bgpsvc.events import (
     Announced,
     ConnectedChanged,
     Event,
-    HealthChanged,
     IpsecChanged,
     LinkChanged,
     OperatorSwitch,
@@ -37,8 +36,7 @@ from bgpsvc.exabgp.speaker import Speakers
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.port import KernelPort
 from bgpsvc.fib.prepare import prepare
-from bgpsvc.health.check import Verdict
-from bgpsvc.health.prober import Probe, Prober
+from bgpsvc.guardian import Guardian, Heard
 from bgpsvc.ipsec.choose import Choice
 from bgpsvc.journal import Journal
 from bgpsvc.model import SessionId, SwitchMode
@@ -82,6 +80,8 @@ class Runtime:
         self.journal = journal
         self.speakers = Speakers(state_dir, self._on_bgp_events)
         self.tunnelling = Tunnelling(choice, charon_socket, state_dir, self.operator, self._note)
+        self.guardian = Guardian(self.engine, state_dir, self._on_guard, self._note)
+        self.guardian.ports_changed = self._watch_kernel
         self._modes = dict(modes)
         self._wake = asyncio.Event()
         self._namespace: socket.socket | None = None
@@ -96,7 +96,6 @@ class Runtime:
         self._programmer = Programmer(kernel, self.engine.fib, self._note, self._surroundings.found)
         self.fib_counters = self._programmer.counters
         self._custom_due = False
-        self._prober = Prober(self._on_verdict)
         self._settling = Settling(RETRY_INTERVAL)
         self._named_missing: set[SessionId] = set()
         """Tunnels whose missing interface was named already."""
@@ -112,7 +111,7 @@ class Runtime:
         self._namespace = claim_namespace()
         for name, value in prepare().items():
             log.info("set %s to %s", name, value)
-        self._monitor.watch(self._surroundings.tables())
+        self._watch_kernel()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._monitor.fileno(), self._on_notices)
         self._read_links()
@@ -120,12 +119,13 @@ class Runtime:
         self._tell_what_is_not_made()
         await self._take_over_kernel()
         self._apply_modes()
+        await self.guardian.start()
         await self.tunnelling.start(lambda: self.engine.intent)
         self._name_missing_interfaces()
-        await self._prober.configure(self._probes())
         sessions = sessions_of(self.engine.intent)
-        await self.speakers.start(sessions)
+        # Before: an adopted speaker may have to read its configuration again, and tells of its sessions meanwhile.
         self._speaking = frozenset(session.id for session in sessions)
+        await self.speakers.start(sessions)
         self.engine.advertise_all()
         self._drain()
         self._pump_task = asyncio.create_task(self._pump(), name="pump")
@@ -144,8 +144,8 @@ class Runtime:
         if self._settle_task is not None:
             self._settle_task.cancel()
             await asyncio.gather(self._settle_task, return_exceptions=True)
-        await self._prober.stop()
         await self.speakers.stop(keep_running=keep)
+        await self.guardian.stop(keep)
         for working in (self._pump_task, self._program_task):
             if working is not None:
                 working.cancel()
@@ -167,7 +167,7 @@ class Runtime:
         assert self._settle_task is not None, "started"
         assert self._program_task is not None, "started"
         others = [
-            asyncio.create_task(other.failed()) for other in (self.speakers, self._prober, self.tunnelling)
+            asyncio.create_task(other.failed()) for other in (self.speakers, self.guardian, self.tunnelling)
         ]
         try:
             watched = [self._pump_task, self._settle_task, self._program_task, *others]
@@ -231,9 +231,7 @@ class Runtime:
 
     async def _follow(self, made_anew: frozenset[SessionId]) -> None:
         """Make lookup rules and speakers follow the engine's intent."""
-        # First, whatever the kernel says: a tunnel that was made anew counts as healthy until it is told.
-        await self._prober.configure(self._probes())
-        self._monitor.watch(self._surroundings.tables())
+        self._watch_kernel()
         await self._take_over_kernel()
         self._name_missing_interfaces()
         going = self.tunnelling.leaving(self.engine.intent)
@@ -322,18 +320,6 @@ class Runtime:
         except OSError as error:
             self._note(Log("fib.error", "error", "fib", f"custom routes: {error}"))
 
-    def _probes(self) -> dict[SessionId, Probe]:
-        found = {}
-        for tunnel in self.engine.tunnels.values():
-            check = tunnel.settings.health_check
-            if check is not None:
-                addresses = (str(check.source), str(check.destination))
-                found[tunnel.session] = Probe(tunnel.interface, *addresses, check.interval, check.retries)
-        return found
-
-    def _on_verdict(self, tunnel: SessionId, verdict: Verdict) -> None:
-        self.operator(HealthChanged(tunnel, verdict.healthy, verdict.reason))
-
     def _read_links(self) -> None:
         now = time.monotonic()
         links = {link.name: link for link in self._kernel.links()}
@@ -358,7 +344,27 @@ class Runtime:
         self._drain()
         self._wake.set()
 
+    def _on_guard(self, heard: Heard) -> None:
+        if heard.event is not None:
+            self.engine.handle(heard.event, time.monotonic())
+        if heard.moved:
+            # Now that the engine knows why: the groups lead where it would have them lead.
+            self.engine.fib.verify(self._kernel.nexthops())
+        if heard.links:
+            self._take_notices()  # what the guard saw of the links is there already
+            self._read_links()
+        self._program()
+        self._drain()
+        self._wake.set()
+
+    def _watch_kernel(self) -> None:
+        self._monitor.watch(self._surroundings.tables(), self.guardian.ports)
+
     def _on_notices(self) -> None:
+        self.guardian.read_now()  # it may have moved groups for what the notices are about to tell
+        self._take_notices()
+
+    def _take_notices(self) -> None:
         seen = repair.take(self.engine, self._monitor.read(), time.monotonic())
         if seen.links:
             seen.routes += self.engine.fib.verify(self._kernel.nexthops())
@@ -407,6 +413,7 @@ class Runtime:
 
     def _program(self) -> None:
         """Give the kernel nexthops and groups now, and routes soon."""
+        self.guardian.follow()
         self._programmer.switch()
 
     def _drain(self) -> None:
