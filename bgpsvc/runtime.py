@@ -123,7 +123,7 @@ class Runtime:
         await self.tunnelling.start(lambda: self.engine.intent)
         self._name_missing_interfaces()
         sessions = sessions_of(self.engine.intent)
-        # Before: an adopted speaker may have to read its configuration again, and tells of its sessions meanwhile.
+        # Before: an adopted speaker tells of its sessions while it may have to read its configuration again.
         self._speaking = frozenset(session.id for session in sessions)
         await self.speakers.start(sessions)
         self.engine.advertise_all()

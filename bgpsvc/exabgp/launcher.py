@@ -187,7 +187,8 @@ def reload_at_once() -> None:
     """A reload happens, and says so.
 
     ExaBGP forgets the signal while any session has routes waiting, and a session that is down with
-    routes to announce has them always: the configuration would never be read again.
+    routes to announce has them always: the configuration would never be read again. And route refreshes
+    that it was asked for and has not sent yet wait in the former configuration, with which they would go.
     """
     from exabgp.reactor.loop import Reactor
 
@@ -197,7 +198,11 @@ def reload_at_once() -> None:
     def reload(self: Any) -> bool:
         with open(self.configuration._configurations[0], "rb") as file:
             read = digest(file.read())
+        before = {key: peer.neighbor for key, peer in self._peers.items()}
         done = bool(original(self))
+        for key, neighbor in before.items():
+            if key in self._peers and self._peers[key].neighbor is not neighbor:
+                self._peers[key].neighbor.refresh.extend(neighbor.refresh)
         for process in list(self.processes._process):
             self.processes.write(process, f"#reloaded {'ok' if done else 'failed'} {read}")
         return done

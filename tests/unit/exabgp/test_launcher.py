@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,31 @@ from exabgp.bgp.neighbor import Neighbor
 print(Neighbor().uid != Neighbor().uid)
 """
     assert run(program) == "True"
+
+
+def test_a_reload_loses_no_refresh_that_was_asked_for(tmp_path: Path) -> None:
+    """It waits in the configuration of its neighbor, of which a reload makes another one."""
+    (tmp_path / "conf").write_text("")
+    program = f"""
+from types import SimpleNamespace as Made
+from exabgp.reactor.loop import Reactor
+from bgpsvc.exabgp import launcher
+
+kept, made_anew = Made(refresh=["a"]), Made(refresh=["b", "c"])
+peers = {{"1": Made(neighbor=kept), "2": Made(neighbor=made_anew), "3": Made(neighbor=Made(refresh=["d"]))}}
+
+def reload(self):
+    peers["2"].neighbor = Made(refresh=[])
+    del peers["3"]
+    return True
+
+Reactor.reload = reload
+launcher.reload_at_once()
+configuration = Made(_configurations=["{tmp_path}/conf"])
+Reactor.reload(Made(_peers=peers, configuration=configuration, processes=Made(_process=())))
+print({{key: peer.neighbor.refresh for key, peer in peers.items()}})
+"""
+    assert run(program) == str({"1": ["a"], "2": ["b", "c"]})
 
 
 def test_the_own_release_is_the_pinned_one() -> None:
