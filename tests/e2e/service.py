@@ -269,18 +269,16 @@ class Site:
             *("--listen", listen or self.listen or f"unix:{self.socket_path}", *self.options, *options),
         ]
 
-    def spawn(self, argv: Sequence[str], **popen: Any) -> subprocess.Popen[bytes]:
+    def spawn(self, argv: Sequence[str], cwd: Path = REPOSITORY, **popen: Any) -> subprocess.Popen[bytes]:
         """Start a process that ends with the site; its output goes to the log."""
         with self.log_path.open("ab") as log:
-            child = subprocess.Popen(
-                argv, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **popen
-            )
+            child = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **popen)
         self._children.append(child)
         return child
 
-    def start(self, *options: str) -> None:
-        """Run the daemon in the gateway's namespace until REST answers."""
-        self.daemon = self.spawn(self.gateway.command(*self.argv(*options)))
+    def start(self, *options: str, cwd: Path = REPOSITORY) -> None:
+        """Run the daemon in the gateway's namespace until REST answers; what is installed at `cwd`."""
+        self.daemon = self.spawn(self.gateway.command(*self.argv(*options)), cwd)
         self.until_alive()
 
     def until_alive(self) -> None:

@@ -45,6 +45,8 @@ class PeerConfig:
     port: int = 179
     netns: str | None = None
     keepalives: bool = True
+    announce: bytes | None = None
+    """Bytes sent whenever the session comes up."""
     answer_refresh: bytes | None = None
     """Bytes sent when a ROUTE-REFRESH arrives (UPDATEs); framed by BoRR/EoRR if `enhanced_refresh`."""
 
@@ -292,6 +294,7 @@ class BgpPeer:
         if received.kind == wire.KEEPALIVE and not self._up:
             self._up = True
             self.log.established += 1
+            return self.config.announce or b""
         if received.kind == wire.UPDATE:
             for prefix in received.withdrawn:
                 self.log.routes.pop(prefix, None)
