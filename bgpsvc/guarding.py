@@ -295,6 +295,8 @@ class Guarding:
                 continue
             if isinstance(message, Hello):
                 self._greet(message)
+            elif self._hello is None:
+                self._refuse()
             if isinstance(message, ToDaemon) and not self._foreign:
                 self._on_message(message)
 

@@ -55,7 +55,7 @@ def unpack(line: bytes) -> ToDaemon | ToGuard:
         fields = json.loads(line)
         make = _MAKERS[fields.pop("type")]
         return make(fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotUnderstood(f"not a message of protocol {PROTOCOL}: {error!r}") from None
 
 

@@ -136,7 +136,7 @@ HUNG, FOREIGN = "says nothing any more", "speaks another protocol"
     [
         (lambda fake: setattr(fake, "quiet", True), HUNG),
         (lambda fake: setattr(fake, "hello", greeting(protocol=99)), FOREIGN),
-        (lambda fake: setattr(fake, "hello", Refused("no", "greeting")), HUNG),
+        (lambda fake: setattr(fake, "hello", Refused("no", "greeting")), FOREIGN),
         (lambda fake: setattr(fake, "nonsense", b"SSH-2.0-x\n"), FOREIGN),
     ],
 )
