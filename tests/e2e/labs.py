@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -22,14 +21,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
 KINDS = ("net", "mnt")
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Polls until the condition holds; AssertionError with `what` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def as_ordinary_user(argv: list[str]) -> list[str]:

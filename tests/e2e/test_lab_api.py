@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.labs import REPOSITORY, LabCommand, wait_until
+from tests.e2e.labs import REPOSITORY, LabCommand
+from tests.netns.namespaces import wait_until
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 SOCKET = "unix:/run/lab/gw1/state/api.sock"

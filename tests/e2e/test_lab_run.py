@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import REPOSITORY, LabCommand, Machine, namespaces_in_use, wait_until
+from tests.e2e.labs import REPOSITORY, LabCommand, Machine, namespaces_in_use
+from tests.netns.namespaces import wait_until
 
 STEPS = [
     "topology",

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.labs import LabCommand, namespaces_in_use, wait_until
+from tests.e2e.labs import LabCommand, namespaces_in_use
+from tests.netns.namespaces import wait_until
 
 
 @pytest.fixture(params=[False, True], ids=["root", "ordinary user"])
