@@ -230,8 +230,9 @@ def test_a_killed_relay_is_noticed_and_the_session_stays(where: Site) -> None:
             relay = where.relay_pid()
             # With the relay stopped the lines stay in the pipe, and are lost with it.
             os.kill(relay, signal.SIGSTOP)
+            # Each with attributes of its own, as neighbours with equal ones would share a line.
             for start in range(0, 500, 50):
-                peer.send(wire.update(GOOD, TABLE[start : start + 50]))
+                peer.send(wire.update(wire.attributes([65500], HOP, med=start), TABLE[start : start + 50]))
             peer.send(wire.end_of_rib())
             await seen.until(lambda: lines_waiting(relay) == 11, "all lines are in the pipe")
             os.kill(relay, signal.SIGKILL)
@@ -262,12 +263,12 @@ def test_memory_that_does_not_suffice_is_told(where: Site) -> None:
         await speakers.start([T1])
         with where.peer(answer_refresh=wire.packed_updates(GOOD, TABLE[:100])) as peer:
             await seen.until_up()
-            peer.send(wire.packed_updates(GOOD, TABLE) + wire.end_of_rib())
+            for start in range(0, MANY, 10):
+                peer.send(wire.update(wire.attributes([65500], HOP, med=start), TABLE[start : start + 10]))
+            peer.send(wire.end_of_rib())
             # This thread is the daemon's: while it waits nothing is read, and the relay takes in the rest.
             relay = where.relay_pid()
-            wait_until(
-                lambda: bytes_read(relay) > sum(map(len, TABLE)), "far more than there is room for", 30
-            )
+            wait_until(lambda: bytes_read(relay) > 1_000_000, "far more than there is room for", 30)
             await seen.until(lambda: seen.of(MessagesLost), "the loss is noticed")
             assert len(seen.prefixes()) < MANY
             assert not seen.of(SessionDown)
