@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Guarding:
         self._hello: Hello | None = None
         self._heard = False
         self._foreign = False
-        self._greeted = asyncio.Event()
+        self._tried = asyncio.Event()
+        """It has answered, or it is known that it can't."""
         self._tasks: list[asyncio.Task[None]] = []
         self._watch = Watch(())
         self._groups: dict[int, GroupPlan] = {}
@@ -84,18 +86,18 @@ class Guarding:
     async def start(self, watch: Watch, plan: Plan) -> None:
         """Go on with the guard that is there, or start one, in the caller's network namespace.
 
-        Returns when it has answered, or after `START_PATIENCE` seconds: without a guard everything else
-        goes on, and it is tried again.
+        Returns when it has answered, could not be started, or after `START_PATIENCE` seconds: without a guard
+        everything else goes on, and it is tried again.
         """
         self._watch = watch
         self._groups = {group.group: group for group in plan.groups}
         self._tasks = [asyncio.create_task(self._attend(), name="guard")]
-        greeted = asyncio.create_task(self._greeted.wait())
+        tried = asyncio.create_task(self._tried.wait())
         try:
-            await asyncio.wait([greeted, *self._tasks], timeout=START_PATIENCE, return_when="FIRST_COMPLETED")
+            await asyncio.wait([tried, *self._tasks], timeout=START_PATIENCE, return_when="FIRST_COMPLETED")
         finally:
-            greeted.cancel()
-            await asyncio.gather(greeted, return_exceptions=True)
+            tried.cancel()
+            await asyncio.gather(tried, return_exceptions=True)
 
     def watch(self, watch: Watch) -> None:
         """Have it watch these tunnels and no others."""
@@ -179,6 +181,7 @@ class Guarding:
                     await self._start_one()
             except OSError as error:
                 self._last_exit = str(error)
+                self._tried.set()
                 self._tell("guard.error", "error", f"cannot be reached or started: {error}")
                 await asyncio.sleep(max(delay, BACKOFF_FIRST))
             if time.monotonic() - begun > HEALTHY_AFTER:
@@ -235,6 +238,7 @@ class Guarding:
                 launch.signal_all(sock, by)
             try:
                 async with asyncio.timeout(STOP_PATIENCE):
+                    await _closed(sock)  # not yet another connection: it would take this one's place
                     await self._until_gone()
             except TimeoutError:
                 launch.signal_all(sock, signal.SIGKILL)
@@ -333,7 +337,7 @@ class Guarding:
         self._tell("guard.up", "info", f"pid {hello.pid}, keeper {hello.keeper}, {how}{after}")
         self._watch_due = self._whole_due = True
         self._due = dict.fromkeys(self._groups)
-        self._greeted.set()
+        self._tried.set()
         self._flush()
 
     def _flush_soon(self) -> None:
@@ -364,3 +368,11 @@ class Guarding:
 
     def _tell(self, kind: str, severity: str, text: str) -> None:
         self._note(Log(kind, severity, "guard", text))  # type: ignore[arg-type]
+
+
+async def _closed(sock: socket.socket) -> None:
+    """Until the other end has closed a connection; what it says meanwhile is not heard."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ConnectionError):
+        while await loop.sock_recv(sock, 1 << 16):
+            pass
