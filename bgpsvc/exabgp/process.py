@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -105,7 +104,7 @@ class SpeakerProcess(Process):
 
     @classmethod
     def adopt(cls, paths: Paths) -> SpeakerProcess | None:
-        """The speaker that an earlier daemon left running, or None. One that we can't talk to is ended."""
+        """The speaker that an earlier daemon left running, or None."""
         try:
             record = json.loads(paths.record.read_text(encoding="utf-8"))
             found = open_recorded(record)
@@ -113,12 +112,12 @@ class SpeakerProcess(Process):
             return None
         if found is None:
             return None
-        pid, pidfd = found
-        if record.get("relay") != relay.PROTOCOL:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-            return None
-        return cls(pid, pidfd, None, paths, record)
+        return cls(*found, None, paths, record)
+
+    @property
+    def understood(self) -> bool:
+        """We can talk to its relay. With one of another version we can't; it has to be replaced."""
+        return self._record.get("relay") == relay.PROTOCOL
 
     @property
     def taken(self) -> str | None:

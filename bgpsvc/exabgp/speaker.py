@@ -47,6 +47,7 @@ class Speakers:
             role: Speaker(role, self._state_dir, on_events, self._failure, clock, relay_limit)
             for role in Role
         }
+        self._speakers[Role.ACTIVE].predecessor = self._speakers[Role.STANDBY]
         self._role_of: dict[SessionId, Role] = {}
         self._lock = -1
 

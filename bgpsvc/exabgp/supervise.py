@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
 
 TURN = 0.01
 PIECE = 1 << 15
+REPLACE_PATIENCE = 6.0
+"""How long a speaker of another version is left its sessions while the other role's come up."""
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 30.0
 HEALTHY_AFTER = 60.0
@@ -87,6 +90,12 @@ class Speaker:
         self._relay_limit = relay_limit
         self._sessions: dict[SessionId, SpeakerSession] = {}
         self._process: SpeakerProcess | None = None
+        self._former: SpeakerProcess | None = None
+        """One of another version, which has the sessions until it is replaced."""
+        self.predecessor: Speaker | None = None
+        """The speaker whose sessions have to be up before ours are reset for that."""
+        self._up = asyncio.Event()
+        """All sessions were Established at one time."""
         self._wanted = asyncio.Event()
         self._decoder = Decoder({})
         self._dialogue = Dialogue(role, on_synced=lambda: self._refresher.look())
@@ -115,6 +124,8 @@ class Speaker:
             adopted = None
         if self._sessions:
             self._reloader.write()
+        if adopted is not None and not adopted.understood:
+            self._former, adopted = adopted, None
         if adopted is not None:
             self._process = adopted
             self._since = self._clock()
@@ -190,6 +201,11 @@ class Speaker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        if self._former is not None:
+            if not keep_running:
+                await self._former.stop()
+            self._former.release()
+            self._former = None
         if self._process is not None:
             if not keep_running:
                 await self._process.stop()
@@ -205,8 +221,30 @@ class Speaker:
 
     # Process --------------------------------------------------------------------------------
 
+    async def _replace(self, former: SpeakerProcess) -> None:
+        """End a speaker that we don't understand, one role after the other: peers never lose both sessions.
+
+        Without a NOTIFICATION, so that peers keep its routes until the new one is there (RFC 4724).
+        """
+        if self.predecessor is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REPLACE_PATIENCE):
+                    await self.predecessor.until_up()
+        former.signal(signal.SIGKILL)
+        await former.wait()
+        former.release()
+        self._former = None
+        log.warning("ended the %s speaker, pid %d, of another version", self.role.value, former.pid)
+
+    async def until_up(self) -> None:
+        """Until all sessions have come up, at one time or another."""
+        if self._sessions:
+            await self._up.wait()
+
     async def _supervise(self) -> None:
         backoff = BACKOFF_FIRST
+        if self._former is not None:
+            await self._replace(self._former)
         while True:
             await self._wanted.wait()
             if self._process is None:
@@ -353,6 +391,8 @@ class Speaker:
             if isinstance(event, SessionUp | SessionResync):
                 self._refresher.established(event.session, event.negotiated)
                 self._announcer.established(event.session, event.negotiated)
+                if self._sessions.keys() <= set(self._decoder.established()):
+                    self._up.set()
         waiting = self._on_events(events)
         if waiting is not None:
             await waiting
