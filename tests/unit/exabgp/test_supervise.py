@@ -6,20 +6,21 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerUp
-from bgpsvc.exabgp import launcher, relay, reloader
+from bgpsvc.events import BgpEvent, SessionDown, SessionResync, SessionUp, SpeakerDown, SpeakerUp
+from bgpsvc.exabgp import launcher, relay, reloader, vigil, watching
 from bgpsvc.exabgp.channel import ProtocolMismatch
 from bgpsvc.exabgp.config import SpeakerSession
 from bgpsvc.exabgp.process import Paths, SpeakerProcess
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import Speakers
+from bgpsvc.exabgp.supervise import OnEvents
 from bgpsvc.model import Family, Role, SessionId
 
 T1 = SpeakerSession(
@@ -70,6 +71,7 @@ class Relay:
         self.accepted: list[asyncio.StreamWriter] = []
         self.commands: list[str] = []
         self.answers_sync = True
+        self.answers_version = True
         self._path = path
         self._counter = 0
 
@@ -87,6 +89,8 @@ class Relay:
                 self.say(f"#synced {token}")
             elif word == "routes":
                 self.say(f"#routed {token}")
+            elif word == "version" and self.answers_version:
+                self.say("exabgp 5.0.15")
 
     def refreshes(self) -> list[str]:
         """The families that were asked for."""
@@ -122,7 +126,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 async def speaking(
     state_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
-    on_events: Callable[[Sequence[BgpEvent]], None],
+    on_events: OnEvents,
     protocol: int = relay.PROTOCOL,
 ) -> AsyncIterator[tuple[Speakers, Relay, Process]]:
     """Speakers of which the active one runs, with its relay."""
@@ -176,6 +180,57 @@ def test_a_relay_of_another_release_is_not_waited_for(
         async with speaking(tmp_path, monkeypatch, lambda _: None, protocol=99) as (speakers, _, _):
             with pytest.raises(ProtocolMismatch, match="protocol 99"):
                 await asyncio.wait_for(speakers.failed(), 10)
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All times of the watch over speakers are a hundredth."""
+    for name in ("TURN", "QUIET", "ANSWER", "LAST_ANSWER", "AT_WORK"):
+        monkeypatch.setattr(vigil, name, getattr(vigil, name) / 100)
+    monkeypatch.setattr(watching, "TURN", vigil.TURN)
+
+
+def test_a_silent_speaker_is_asked_and_ended_if_it_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hurried: None
+) -> None:
+    seen: list[BgpEvent] = []
+
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, seen.extend) as (speakers, played, process):
+            await until(lambda: played.commands.count("version") > 3, "asked again and again")
+            assert process.signals == 0, "it answers"
+            played.answers_version = False
+            process.on_signal = process.ended.set
+            await until(lambda: speakers.status()[Role.ACTIVE].restarts, "it was ended")
+            said = speakers.status()[Role.ACTIVE].last_exit
+            assert said == "it said nothing for 0 s and was ended"
+            assert SpeakerDown(Role.ACTIVE, said) in seen
+
+    asyncio.run(scenario())
+
+
+def test_what_takes_the_consumer_long_is_no_silence_of_the_speaker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hurried: None
+) -> None:
+    going_on = asyncio.Event()
+
+    def consume(events: Sequence[BgpEvent]) -> Awaitable[None] | None:
+        slow = not any(isinstance(event, SpeakerUp) for event in events)
+        return wait() if slow else None
+
+    async def wait() -> None:
+        await going_on.wait()
+
+    async def scenario() -> None:
+        async with speaking(tmp_path, monkeypatch, consume) as (_, played, process):
+            await until(lambda: played.accepted, "connected")
+            played.send("fsm", {"state": "OPENSENT"})
+            # Five times as long as a silent one would be left.
+            await asyncio.sleep(5 * (vigil.QUIET + vigil.ANSWER + vigil.LAST_ANSWER))
+            assert process.signals == 0
+            going_on.set()
 
     asyncio.run(scenario())
 
