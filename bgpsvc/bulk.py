@@ -19,11 +19,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 LARGE = 10_000
-"""From so many prefixes on a set is queued as it is, not one by one: that would take milliseconds."""
-LISTS_KEPT = 8
-"""Large sets that wait side by side; more are merged, so that a queue is bounded by its prefixes."""
+"""From so many prefixes on a set is queued as it is, without a look at each."""
+MOST = 4_000_000
+"""If more wait, those that wait twice are looked for, so that a queue is bounded by its prefixes."""
 RUN = 32
-"""Prefixes that stay together when a large set is spread."""
+"""Prefixes that stay together when a large set is spread: what was made together is looked at faster."""
 _GOLDEN = 0.618
 
 
@@ -45,20 +45,24 @@ def discard(table: dict[K, Any], keys: Iterable[K]) -> None:
     deque(map(table.pop, keys, repeat(None)), maxlen=0)
 
 
+def spread(items: list[K], number: int, portions: int, run: int = RUN) -> list[K]:
+    """Every n-th run of the items from run `number` on: one of n portions, each jumps over all of them."""
+    starts = range(number * run, len(items), portions * run)
+    return list(chain.from_iterable(items[start : start + run] for start in starts))
+
+
 class Backlog:
     """Prefixes that wait to be looked at; one that is added again while it waits may come twice.
 
     A portion of a large set jumps over all of it, from a different place each time: the kernel's IPv4 trie
-    takes insertions in address order half again as slowly as spread out, and deletions ten times. It
-    jumps by short runs, as what lies beside each other in memory is looked at faster (seen: runs of 32
-    cost the kernel a third more than single ones and less than the jumps save).
+    takes insertions in address order half again as slowly as spread out, and deletions ten times.
     """
 
     __slots__ = ("_added", "_current", "_large", "_left", "_portions", "_run", "_waiting")
 
     def __init__(self) -> None:
         self._added: dict[Prefix, object] = {}
-        self._large: deque[list[Prefix]] = deque()
+        self._large: list[list[Prefix]] = []
         self._current: list[Prefix] = []
         self._run = 1
         self._portions = 0
@@ -80,19 +84,23 @@ class Backlog:
 
     def add(self, prefixes: Iterable[Prefix]) -> None:
         """Prefixes to be looked at. A dictionary, of whatever values, is the cheapest way to give them."""
-        if isinstance(prefixes, dict) and len(prefixes) < LARGE:
-            self._added.update(prefixes)
+        found = prefixes if isinstance(prefixes, dict | list) else list(prefixes)
+        if len(found) >= LARGE:
+            self._set_aside(list(found))
             return
-        found = list(prefixes)
-        if len(found) < LARGE:
-            self._added.update(dict.fromkeys(found))
-            return
-        self._large.append(found)
-        self._waiting += len(found)
-        if len(self._large) > LISTS_KEPT:
-            merged = list(dict.fromkeys(prefix for large in self._large for prefix in large))
+        self._added.update(found if isinstance(found, dict) else dict.fromkeys(found))
+        if len(self._added) >= LARGE:
+            # A dictionary that grows on takes tens of milliseconds at a time to make room.
+            self._set_aside(list(self._added))
+            self._added = {}
+
+    def _set_aside(self, large: list[Prefix]) -> None:
+        self._large.append(large)
+        self._waiting += len(large)
+        if self._waiting > MOST:
+            merged = list(dict.fromkeys(chain.from_iterable(self._large)))
             self._waiting += len(merged) - sum(map(len, self._large))
-            self._large = deque((merged,))
+            self._large = [merged]
 
     def take(self, budget: int) -> list[Prefix]:
         """About `budget` of them, which wait no longer. Empty only if none are left."""
@@ -109,21 +117,17 @@ class Backlog:
         return portion
 
     def _begin(self, budget: int) -> None:
-        if self._large:
-            self._current = self._large.popleft()
-        elif self._added:
-            self._current = list(self._added)
-            self._added = {}
-            self._waiting += len(self._current)
+        if not self:
+            return
+        self._current = [*chain.from_iterable(self._large), *self._added]
+        self._waiting = len(self._current)
+        self._large, self._added = [], {}
         self._run = min(RUN, budget)
         self._portions = self._left = -(-len(self._current) // budget)
 
     def _portion(self, number: int) -> list[Prefix]:
-        """Every n-th run of the list, from a place that is far from the last portion's."""
-        current, run = self._current, self._run
-        first = _place(number, self._portions) * run
-        starts = range(first, len(current), self._portions * run)
-        return list(chain.from_iterable(current[start : start + run] for start in starts))
+        """A portion from a place that is far from the last one's."""
+        return spread(self._current, _place(number, self._portions), self._portions, self._run)
 
 
 def _place(number: int, portions: int) -> int:

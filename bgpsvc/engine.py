@@ -49,7 +49,7 @@ from bgpsvc.forwarding import StaticClass
 from bgpsvc.gateway import Gateway
 from bgpsvc.ids import Ids, TableNumbers
 from bgpsvc.intake import Intake
-from bgpsvc.jobs import Jobs, pieces
+from bgpsvc.jobs import PIECE, Jobs, pieces
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -195,8 +195,10 @@ class Engine:
         prefixes = [*session.adj.fresh, *session.adj.stale]
         session.adj = AdjRibIn()  # to empty it prefix by prefix would take as long as all the rest
         gateway.rib.version += 1
-        gateway.table.mark(gateway.rib.update(session.id, None, prefixes))
-        self._intake.purge_orphans(gateway, prefixes)
+        for start in range(0, len(prefixes), PIECE):  # side by side they have more in common
+            piece = prefixes[start : start + PIECE]
+            gateway.table.mark(gateway.rib.update(session.id, None, piece))
+            self._intake.purge_orphans(gateway, piece)
         session.epoch += 1
         del self.sessions[session.id]
 

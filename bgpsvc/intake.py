@@ -7,10 +7,10 @@ ones are in the Loc-RIB.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
-from bgpsvc.bulk import discard
+from bgpsvc.bulk import discard, grouped
 from bgpsvc.effects import Effect, Log, Refresh, Reset
 from bgpsvc.events import Announced, Withdrawn
 from bgpsvc.gateway import Gateway
@@ -197,7 +197,7 @@ class Intake:
             adj.forgotten = 0
             self._outbox.append(Refresh(session.id))
 
-    def purge_orphans(self, gateway: Gateway, prefixes: Iterable[Prefix]) -> None:
+    def purge_orphans(self, gateway: Gateway, prefixes: Collection[Prefix]) -> None:
         """Remove stale paths that may not be used and that no usable path of another session backs."""
         losers = [
             s
@@ -207,22 +207,22 @@ class Intake:
         if not losers:
             return
         orphans: dict[SessionId, list[Prefix]] = {s.id: [] for s in losers}
-        for prefix in prefixes:
-            paths = gateway.rib.routes.get(prefix)
-            if paths is None or any(self._backs(self._sessions[s], prefix) for s in paths.paths):
-                continue
-            for session in losers:
-                if prefix in session.adj.stale:
-                    orphans[session.id].append(prefix)
+        for paths, members in grouped(prefixes, map(gateway.rib.routes.get, prefixes)).items():
+            unbacked = members if paths is not None else ()
+            for ident in paths.paths if paths is not None else ():
+                unbacked = self._unbacked(self._sessions[ident], unbacked)
+            for session in losers if unbacked else ():
+                orphans[session.id] += [p for p in unbacked if p in session.adj.stale]
         for session in losers:
             if orphans[session.id]:
                 self.withdraw(gateway, session, orphans[session.id])
 
-    def _backs(self, session: Session, prefix: Prefix) -> bool:
-        """True if traffic to the prefix may take this session's tunnel now."""
+    def _unbacked(self, session: Session, prefixes: Collection[Prefix]) -> Collection[Prefix]:
+        """Those of the prefixes to which traffic may not take this session's tunnel now."""
         if self._tunnels[session.id].state is TunnelState.DOWN:
-            return False
-        return prefix in session.adj.fresh or (session.keep_stale and prefix in session.adj.stale)
+            return prefixes
+        fresh, stale = session.adj.fresh, session.adj.stale if session.keep_stale else ()
+        return [p for p in prefixes if p not in fresh and p not in stale]
 
     def purge(self, session: Session) -> Iterator[None]:
         """Remove the session's stale paths that nobody backs, in bounded pieces."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+from bgpsvc.bulk import RUN, spread
 from bgpsvc.model import SessionId
 from bgpsvc.session import Session
 
@@ -23,8 +24,8 @@ def pieces(items: list[T], size: int = PIECE) -> Iterator[list[T]]:
     slower than in one that jumps about.
     """
     portions = -(-len(items) // size)
-    for first in range(portions):
-        yield items[first::portions]
+    for number in range(portions):
+        yield spread(items, number, portions, min(RUN, size))
 
 
 class Jobs:
