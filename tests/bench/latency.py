@@ -11,7 +11,6 @@ after that.
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pathlib import Path
 from tests.bench.bed import cable, device, feeders, namespaces, until_established, until_sent
 from tests.bench.configurations import Setup, neighbors
 from tests.bench.devices import Bgpsvc
+from tests.bench.listing import UnixConnection
 from tests.bench.monitor import RouteMonitor
 from tests.bench.namespace import wait_for
 from tests.bench.networks import IPV4
@@ -32,20 +32,6 @@ REQUESTS = {
     "route": ("GET", f"/v1/vpn-gateways/gw1/routes?prefix={IPV4.text(0)}", None),
     "switch": ("POST", "/v1/vpn-connections/conn1/switch?dry_run=true", b'{"mode": "standby"}'),
 }
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=120)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket's file."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 @dataclass
