@@ -319,7 +319,7 @@ def install() -> None:
 
     if release != SUPPORTED:
         raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
-    from bgpsvc.exabgp import api_commands, fastpath, reading, treatment, turns
+    from bgpsvc.exabgp import addressing, api_commands, fastpath, reading, treatment, turns
 
     treatment.install()
     fastpath.install()
@@ -336,6 +336,7 @@ def install() -> None:
     answer_only_requests_for_refresh()
     forget_ttl_security_that_was_removed()
     api_commands.install()
+    addressing.install()
     turns.install()
     quiet_debug_log()
 

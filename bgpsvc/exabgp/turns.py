@@ -15,6 +15,7 @@ Only the launcher installs this, in the speaker's process.
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from exabgp.reactor.protocol import Protocol
 REST = 1.0
 REST_BEFORE_ESTABLISHED = 0.1
 REST_IN_OPENCONFIRM = 0.01
+TICK = 0.1
 SHARE_OF_HOLD_TIME = 20
 # Signals are looked for once per turn of the loop: a reload or the end waits no longer than this.
 LONGEST_SLEEP = 0.1
@@ -77,7 +79,9 @@ class Turns:
 
     def rest(self, peer: Any, seconds: float) -> None:
         """The peer has nothing to do for so long, unless something happens on its connection."""
-        peer.due = time.monotonic() + seconds
+        due = time.monotonic() + seconds
+        # Many who rest become due together: each time that somebody does costs a look at all of them.
+        peer.due = due if seconds < TICK else TICK * math.ceil(due / TICK)
         fd, events = peer.socket(), _READABLE
         if fd == -1:
             fd, events = peer.connecting, select.EPOLLOUT

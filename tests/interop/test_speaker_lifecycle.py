@@ -232,7 +232,11 @@ def test_a_killed_relay_is_noticed_and_the_session_stays(where: Site) -> None:
             os.kill(relay, signal.SIGSTOP)
             # Each with attributes of its own, as neighbours with equal ones would share a line.
             for start in range(0, 500, 50):
-                peer.send(wire.update(wire.attributes([65500], HOP, med=start), TABLE[start : start + 50]))
+                peer.send(
+                    wire.update(
+                        wire.attributes([65500], "169.254.10.2", med=start), TABLE[start : start + 50]
+                    )
+                )
             peer.send(wire.end_of_rib())
             await seen.until(lambda: lines_waiting(relay) == 11, "all lines are in the pipe")
             os.kill(relay, signal.SIGKILL)
@@ -264,7 +268,11 @@ def test_memory_that_does_not_suffice_is_told(where: Site) -> None:
         with where.peer(answer_refresh=wire.packed_updates(GOOD, TABLE[:100])) as peer:
             await seen.until_up()
             for start in range(0, MANY, 10):
-                peer.send(wire.update(wire.attributes([65500], HOP, med=start), TABLE[start : start + 10]))
+                peer.send(
+                    wire.update(
+                        wire.attributes([65500], "169.254.10.2", med=start), TABLE[start : start + 10]
+                    )
+                )
             peer.send(wire.end_of_rib())
             # This thread is the daemon's: while it waits nothing is read, and the relay takes in the rest.
             relay = where.relay_pid()
