@@ -183,8 +183,9 @@ def test_sequence_numbers_that_arrive() -> None:
     one.received(keyed(5, State.DOWN), True, 0.3)  # 0.15 s are one Detection Time, 0.1 + 0.3 not reached
     assert one.status(TUNNEL).rejected == 4
     one.received(keyed(5, State.DOWN), True, 0.41)
-    assert one.status(TUNNEL).rejected == 4
     assert state(one)[0] == "Init"
+    one.received(keyed(4, State.INIT), True, 0.42)  # known again
+    assert one.status(TUNNEL).rejected == 5
 
 
 def test_sequence_numbers_that_leave() -> None:
@@ -280,6 +281,15 @@ def test_detection() -> None:
     assert (sent.state, sent.diagnostic, sent.your_discriminator) == (State.DOWN, 1, 0)
     assert one.status(TUNNEL).flaps == 1
     assert one.status(TUNNEL).since == 0.15
+
+
+def test_a_packet_like_the_last_one_before_the_silence() -> None:
+    """It is looked at again: the peer is there, and has not noticed."""
+    one = up()
+    one.due(0.15)
+    one.received(heard(), True, 0.2)
+    assert one.status(TUNNEL).remote_state == "Up"
+    assert [(p.state, p.your_discriminator) for p in out(one, 0.2)] == [(State.DOWN, THEIRS)]
 
 
 def test_detection_in_init() -> None:
@@ -450,10 +460,11 @@ def test_peer_in_demand_mode_gets_no_periodic_packets() -> None:
     assert [p.final for p in out(one, 0.1)] == [True]
     one.adjust(dataclasses.replace(SETTINGS, interval_ms=20), 0.11)
     assert [p.poll for p in out(one, 0.11)] == [True]
-    one.received(heard(demand=True, final=True), True, 0.12)
-    assert one.deadline() == pytest.approx(0.27)
-    one.received(heard(), True, 0.13)
-    assert one.deadline() == pytest.approx(0.16)
+    assert [p.poll for p in out(one, 0.161)] == [True]
+    one.received(heard(demand=True, final=True), True, 0.17)
+    assert one.deadline() == pytest.approx(0.32)
+    one.received(heard(), True, 0.18)
+    assert one.deadline() == pytest.approx(0.211)
 
 
 def test_peer_that_wants_nothing_gets_nothing_periodic() -> None:
