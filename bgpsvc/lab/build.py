@@ -45,7 +45,9 @@ def build_steps(
     `keys`: the pre-shared key of each tunnel, where the tunnels are IPsec.
     """
     documents = {
-        gateway.name: gateway_document(gateway, spec.hold_time, spec.prefixes, keys_of(spec, keys))
+        gateway.name: gateway_document(
+            gateway, spec.hold_time, spec.prefixes, keys_of(spec, keys), spec.bfd_ms
+        )
         for gateway in served_gateways(spec.peer)
     }
     for gateway in documents.values():

@@ -33,6 +33,9 @@ RUN_DIR = PurePosixPath("/run/lab")
 """The lab's own directory, on a tmpfs that only the lab's mount namespace sees."""
 LOG_DIR = RUN_DIR / "log"
 STANDBY_MED = 100
+BFD_MS, PEERS_BFD_MS, BFD_MULTIPLIER = 50, 300, 3
+"""Interval between two gateways that run bgpsvc, and with others, whose own BFD is not always in time where
+many processes share a machine; BIRD and FRR reset the session then."""
 MAX_VIA_API = 40_000
 """Prefixes whose document stays below the largest body that the API takes."""
 DETACH = b"detach"
@@ -93,6 +96,16 @@ class LabSpec:
         if not 3 <= self.hold_time <= 65535:
             raise ValueError(f"hold time {self.hold_time}: 3 to 65535 seconds are allowed (RFC 4271 4.2)")
 
+    @property
+    def bfd_ms(self) -> int:
+        """Interval of BFD in both tunnels."""
+        return BFD_MS if self.peer is Peer.BGPSVC else PEERS_BFD_MS
+
+    @property
+    def detection(self) -> float:
+        """Seconds after which a silent tunnel is noticed."""
+        return self.bfd_ms * BFD_MULTIPLIER / 1000
+
     def interface(self, gateway: Gateway, tunnel: int) -> str:
         """Name of a tunnel's interface on a gateway."""
         if self.tunnels is TunnelKind.IPSEC and gateway not in served_gateways(self.peer):
@@ -118,13 +131,18 @@ def served_gateways(peer: Peer) -> tuple[Gateway, ...]:
     return GATEWAYS if peer is Peer.BGPSVC else (GW1,)
 
 
-def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int) -> str:
+def gateway_yaml(gateway: Gateway, hold_time: int, prefixes: int, bfd_ms: int = BFD_MS) -> str:
     """Configuration of bgpsvc on a gateway, as a file."""
-    return yaml.dump(gateway_document(gateway, hold_time, prefixes), Dumper=_DUMPER, sort_keys=False)
+    document = gateway_document(gateway, hold_time, prefixes, bfd_ms=bfd_ms)
+    return yaml.dump(document, Dumper=_DUMPER, sort_keys=False)
 
 
 def gateway_document(
-    gateway: Gateway, hold_time: int, prefixes: int, keys: Mapping[int, str] | None = None
+    gateway: Gateway,
+    hold_time: int,
+    prefixes: int,
+    keys: Mapping[int, str] | None = None,
+    bfd_ms: int = BFD_MS,
 ) -> dict[str, list[dict[str, Any]]]:
     """The resources of a gateway by kind, in the form of the reference scenario.
 
@@ -156,6 +174,8 @@ def gateway_document(
                 "enable_bgp": True,
                 "local_asn": gateway.asn,
                 "failback_hold_down": 1,
+                # A lab breaks its tunnels many times over: that is no flapping.
+                "failback_hold_down_max": 0,
                 "tunnels": [
                     {
                         "customer_gateway": customers[tunnel - 1],
@@ -164,6 +184,7 @@ def gateway_document(
                             "tunnel_cidr": TUNNEL_CIDRS[tunnel - 1],
                             "local_ip": gateway.inside[tunnel - 1],
                             "hold_time": hold_time,
+                            "bfd": {"interval_ms": bfd_ms, "multiplier": BFD_MULTIPLIER},
                             "ipv6": {
                                 "tunnel_cidr": TUNNEL_CIDRS6[tunnel - 1],
                                 "local_ip": gateway.inside6[tunnel - 1],
@@ -194,6 +215,7 @@ def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
         "log stderr all;",
         f"router id {gateway.vpc_address};",
         "protocol device {}",
+        f'protocol bfd {{ interface "*" {{ interval {PEERS_BFD_MS} ms; multiplier {BFD_MULTIPLIER}; }}; }}',
         # The kernel learns what BGP learned; our own announcements must not become routes.
         "protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }",
         "protocol kernel { ipv6 { import none; export where source = RTS_BGP; }; }",
@@ -210,6 +232,7 @@ def bird_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
             f"  neighbor {peer.inside[tunnel - 1]} as {peer.asn};",
             f"  hold time {hold_time}; keepalive time {max(1, hold_time // 3)};",
             "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
+            "  bfd on;",
             "  ipv4 { import all; next hop self;",
             f'    export filter {{ if proto != "announced" then reject; bgp_med = {med}; accept; }};',
             "  };",
@@ -237,6 +260,7 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     ]
     for address in peer.inside:
         lines += [f" neighbor {address} remote-as {peer.asn}", f" neighbor {address} timers connect 1"]
+        lines.append(f" neighbor {address} bfd profile {_BFD_PROFILE}")
     lines.append(" address-family ipv4 unicast")
     lines += [f"  neighbor {peer.inside[t - 1]} route-map tunnel{t} out" for t in TUNNELS]
     lines += [f"  network {prefix}" for prefix in (gateway.vpc_cidr, *extra_prefixes(gateway, prefixes))]
@@ -252,6 +276,16 @@ def frr_bgpd_conf(gateway: Gateway, hold_time: int, prefixes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+_BFD_PROFILE = "lab"
+
+
+def frr_bfdd_conf() -> str:
+    """FRR's bfdd: the intervals; bgpd tells it of sessions."""
+    times = (f"receive-interval {PEERS_BFD_MS}", f"transmit-interval {PEERS_BFD_MS}")
+    lines = ["bfd", f" profile {_BFD_PROFILE}", f"  detect-multiplier {BFD_MULTIPLIER}"]
+    return "\n".join([*lines, *(f"  {line}" for line in times)]) + "\n"
+
+
 def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
     home = RUN_DIR / gateway.name
     config, fd = str(home / "bgpsvc.yaml"), spec.sockets[gateway.name]
@@ -259,7 +293,7 @@ def _bgpsvc(spec: LabSpec, gateway: Gateway) -> Daemon:
     files = {}
     if not spec.via_api:
         argv += ["--config", config]
-        files[config] = gateway_yaml(gateway, spec.hold_time, spec.prefixes)
+        files[config] = gateway_yaml(gateway, spec.hold_time, spec.prefixes, spec.bfd_ms)
     # What a kernel can do differs from machine to machine; a charon for each tunnel runs on all of them.
     argv += ["--ipsec", "userspace" if spec.tunnels is TunnelKind.IPSEC else "external"]
     # The socket is on loopback, and whoever can connect to it may do anything in a lab.
@@ -312,10 +346,11 @@ def _bird(spec: LabSpec, gateway: Gateway) -> Daemon:
 
 
 def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
-    """zebra, then bgpd, which takes 10 s to look again if zebra is not there. For their user see `init`."""
+    """zebra, then the others, which take 10 s to look again if it is not there. For their user see `init`."""
     home = RUN_DIR / gateway.name
     texts = {
         "zebra": f"hostname {gateway.name}\n",
+        "bfdd": frr_bfdd_conf(),
         "bgpd": frr_bgpd_conf(gateway, spec.hold_time, spec.prefixes),
     }
     result = []
@@ -324,6 +359,8 @@ def _frr(spec: LabSpec, gateway: Gateway) -> list[Daemon]:
         argv = [spec.programs[program], "-f", config, "-i", str(home / f"{program}.pid")]
         argv += ["-z", str(home / "zserv.api"), "--vty_socket", str(home), "-A", "127.0.0.1"]
         argv += ["-u", "root", "-g", "root", "--log", "stdout", "--log-level", "informational"]
+        if program == "bfdd":
+            argv += ["--bfdctl", str(home / "bfdd.sock")]
         result.append(Daemon(f"{gateway.name}-{program}", gateway.name, tuple(argv), {config: text}))
     result[0] = replace(result[0], ready=str(home / "zserv.api"))
     return result

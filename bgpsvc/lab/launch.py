@@ -33,6 +33,7 @@ _PACKAGES = {
     "ip": "iproute2",
     "bird": "bird2",
     "zebra": "frr",
+    "bfdd": "frr",
     "bgpd": "frr",
     "charon": "strongswan-charon",
     "swanctl": "strongswan-swanctl",
@@ -59,7 +60,7 @@ class LabFailed(Exception):
 def find_programs(peer: Peer) -> dict[str, str]:
     """Absolute paths of the programs that a lab runs. Raises CannotStart, naming the missing packages."""
     names = ["unshare", "nsenter", "mount", "ip"]
-    names += {Peer.BIRD: ["bird"], Peer.FRR: ["zebra", "bgpd"], Peer.BGPSVC: []}[peer]
+    names += {Peer.BIRD: ["bird"], Peer.FRR: ["zebra", "bfdd", "bgpd"], Peer.BGPSVC: []}[peer]
     return _found(names)
 
 

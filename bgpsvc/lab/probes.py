@@ -16,8 +16,8 @@ from bgpsvc.lab.topology import GATEWAYS, TUNNELS
 
 INTERVAL = 0.005
 COUNT_SECONDS = 0.5
-SWITCHOVER_MARGIN_SECONDS = 3.0
-"""What a switchover may take beyond the hold time: daemons look at their timers once a second or so."""
+SWITCHOVER_MARGIN_SECONDS = 2.0
+"""What a switchover may take beyond its detection: on a busy machine a daemon is not always in time."""
 SETTLE_SECONDS = 0.3
 """A request older than this without an answer is lost: many round trips and reports of the prober."""
 FLOW_SECONDS = 0.5

@@ -138,8 +138,8 @@ class Protection:
         """What was lost since then; StepFailed if traffic stopped for too long."""
         limit, spec = KEY_CHANGE_LIMIT_SECONDS, self._lab.spec
         if spec.peer is not Peer.BGPSVC:
-            # It sends into the tunnel that is gone until its hold timer tells it.
-            limit = spec.hold_time + SWITCHOVER_MARGIN_SECONDS
+            # It does not hear of IKE: it sends into the tunnel that is gone until BFD tells it.
+            limit = spec.detection + SWITCHOVER_MARGIN_SECONDS
         outage = probes.outage(began)
         if outage.seconds > limit:
             raise StepFailed(

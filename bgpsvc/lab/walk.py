@@ -228,7 +228,7 @@ class Walk:
         return {}
 
     def _switchover(self, probes: Probes) -> Figures:
-        limit = self._hold_time + SWITCHOVER_MARGIN_SECONDS
+        limit = self._lab.spec.detection + SWITCHOVER_MARGIN_SECONDS
         if self._lab.spec.peer is not Peer.BGPSVC:
             # The return traffic waits for a peer that changes every route, where bgpsvc changes one group.
             limit += self._lab.spec.prefixes / REWRITTEN_ROUTES_PER_SECOND

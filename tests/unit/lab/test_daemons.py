@@ -25,7 +25,9 @@ from bgpsvc.lab.daemons import (
 from bgpsvc.lab.topology import GATEWAYS, GW1, GW2, TUNNELS, Gateway, TunnelKind, other
 from bgpsvc.resources.interfaces import made_name
 
-PROGRAMS = {name: f"/sbin/{name}" for name in ("nsenter", "ip", "mount", "unshare", "bird", "zebra", "bgpd")}
+PROGRAMS = {
+    name: f"/sbin/{name}" for name in ("nsenter", "ip", "mount", "unshare", "bird", "zebra", "bfdd", "bgpd")
+}
 
 
 def spec(peer: Peer, prefixes: int = 0) -> LabSpec:
@@ -54,6 +56,8 @@ def test_the_gateway_configuration_is_valid_and_describes_the_scenario(
         assert (str(customer.address), customer.asn) == (remote, peer.asn)
         assert tunnel.bgp is not None
         assert (str(tunnel.bgp.peer_ip), tunnel.bgp.hold_time) == (inside, 3)
+        assert tunnel.bgp.bfd is not None
+        assert (tunnel.bgp.bfd.interval_ms, tunnel.bgp.bfd.multiplier) == (50, 3)
         assert tunnel.bgp.ipv6 is not None
         assert str(tunnel.bgp.ipv6.peer_ip) == inside6
 
@@ -68,11 +72,14 @@ def test_bird_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
     assert f"neighbor {GW1.inside[1]} as {GW1.asn};" in second
     assert "hold time 9; keepalive time 3;" in first
     assert text.count("blackhole;") == 3
+    assert 'protocol bfd { interface "*" { interval 300 ms; multiplier 3; }; }' in text
+    assert text.count("bfd on;") == 2
 
 
 def test_frr_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
     lines = [line.strip() for line in frr_bgpd_conf(GW2, hold_time=9, prefixes=1).splitlines()]
     assert "timers bgp 3 9" in lines
+    assert f"neighbor {GW1.inside[0]} bfd profile lab" in lines
     assert [line for line in lines if line.startswith("network")] == [
         f"network {GW2.vpc_cidr}",
         f"network {GW2.extra_base}.0.0.0/24",
@@ -89,7 +96,7 @@ def test_frr_announces_over_both_tunnels_and_worse_over_the_standby() -> None:
     [
         (Peer.BGPSVC, ["gw1", "gw2"], (GW1, GW2)),
         (Peer.BIRD, ["gw1", "gw2-bird"], (GW1,)),
-        (Peer.FRR, ["gw1", "gw2-zebra", "gw2-bgpd"], (GW1,)),
+        (Peer.FRR, ["gw1", "gw2-zebra", "gw2-bfdd", "gw2-bgpd"], (GW1,)),
     ],
 )
 def test_each_peer_has_its_daemons_on_gateway_2(
@@ -106,7 +113,8 @@ def test_each_peer_has_its_daemons_on_gateway_2(
 
 
 def test_bgpd_starts_when_zebra_listens() -> None:
-    _, zebra, bgpd = daemons(spec(Peer.FRR))
+    _, zebra, bfdd, bgpd = daemons(spec(Peer.FRR))
+    assert bfdd.ready is None
     assert zebra.ready == zebra.argv[zebra.argv.index("-z") + 1] == bgpd.argv[bgpd.argv.index("-z") + 1]
     assert bgpd.ready is None
 

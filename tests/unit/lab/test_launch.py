@@ -30,7 +30,7 @@ def test_missing_programs_are_named_with_their_packages(bin_directory: Path) -> 
     programs_in(bin_directory, "unshare", "nsenter", "mount")
     with pytest.raises(launch.CannotStart, match=r"ip, bird not found: apt-get install bird2 iproute2"):
         launch.find_programs(Peer.BIRD)
-    with pytest.raises(launch.CannotStart, match=r"ip, zebra, bgpd not found: apt-get install frr iproute2"):
+    with pytest.raises(launch.CannotStart, match=r"ip, zebra, bfdd, bgpd not found: apt-get install frr iproute2"):
         launch.find_programs(Peer.FRR)
 
 
@@ -43,7 +43,7 @@ def test_only_what_the_peer_needs_is_looked_for(bin_directory: Path) -> None:
 def test_frr_is_found_where_debian_hides_it(bin_directory: Path) -> None:
     programs_in(bin_directory, "unshare", "nsenter", "mount", "ip")
     (bin_directory / "frr").mkdir()
-    programs_in(bin_directory / "frr", "zebra", "bgpd")
+    programs_in(bin_directory / "frr", "zebra", "bfdd", "bgpd")
     assert launch.find_programs(Peer.FRR)["bgpd"] == str(bin_directory / "frr" / "bgpd")
 
 
