@@ -8,9 +8,6 @@ Down, Init and Up are the three-way handshake of 6.2. While not Up, packets go o
 (6.8.3); Up brings the configured intervals into force by a Poll Sequence (6.5). We never ask for Demand mode
 and stop sending periodically to a peer that does (6.6, 6.8.7); we offer no Echo function. The C bit is set:
 BFD runs in a process that does not share the fate of the routing processes (4.1, RFC 5882 4.3).
-
-There are two pairs of intervals: those that we advertise and those in force. They differ while the session is
-Up and a Poll Sequence has to tell the peer first (6.8.3).
 """
 
 from __future__ import annotations
@@ -18,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Self
 
+from bgpsvc.guard.bfd_intervals import Intervals, wait
 from bgpsvc.guard.bfd_wire import (
     STATE_NAMES,
     ControlPacket,
@@ -37,8 +34,6 @@ from bgpsvc.guard.model import BfdSettings, BfdStatus
 from bgpsvc.model import SessionId
 
 LEAST_INTERVAL_MS = 10
-SLOW_MICROSECONDS = 1_000_000
-"""Desired Min TX Interval while the session is not Up, at the least (6.8.3)."""
 
 _TRANSITIONS = {
     (State.DOWN, State.DOWN): State.INIT,
@@ -48,16 +43,6 @@ _TRANSITIONS = {
     (State.UP, State.DOWN): State.DOWN,
 }
 """(bfd.SessionState, received state) to the next one; where there is none, nothing changes (6.2, 6.8.6)."""
-
-
-class _Poll(IntEnum):
-    """Where a Poll Sequence is (6.5)."""
-
-    NONE = 0
-    AFTER_CLEAR = 1
-    """6.8.3: another one was under way; a packet with the P bit clear comes between."""
-    NEXT = 2
-    ASKED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +95,7 @@ class BfdSession:
         self._since = now
         self._flaps = 0
         self._remote = _Remote()
-        self._advertised = (max(SLOW_MICROSECONDS, settings.interval_ms * 1000), settings.interval_ms * 1000)
-        self._in_force = self._advertised  # both: (transmit, receive) in microseconds
-        self._poll = _Poll.NONE
+        self._intervals = Intervals(settings.interval_ms * 1000)
         self._final_due = False
         self._transmit_sequence = int(draw() * 0xFFFFFFFF)
         self._renumber = False
@@ -123,7 +106,7 @@ class BfdSession:
         self._last_rejected: str | None = None
         self._told: tuple[bool | None, float | None] = (None, None)
         self._latest = now
-        self._last_sent = now - SLOW_MICROSECONDS
+        self._last_sent = now
         self._packet: bytes | None = None  # the periodic one, made when its contents change
         self._repeated: bytes | None = None  # the last one received, if a second of its kind changes nothing
         self._transmit = self._detection = 0.0
@@ -183,10 +166,8 @@ class BfdSession:
         remote.min_rx = control.required_rx
         remote.desired_tx = control.desired_tx
         remote.multiplier = control.multiplier
-        if control.final and self._poll == _Poll.ASKED:
-            self._poll = _Poll.NONE
+        if control.final and self._intervals.answered():
             self._packet = None
-            self._in_force = self._advertised
         self._final_due = self._final_due or control.poll
         if self._state == State.ADMIN_DOWN:
             self._retime()
@@ -247,13 +228,10 @@ class BfdSession:
         self._sent += 1
         self._send_now = False
         if self._packet is None:
-            self._packet = self._made(poll=self._poll >= _Poll.NEXT, final=False)
+            self._packet = self._made(poll=self._intervals.asks, final=False)
         packet = self._packet
-        if self._poll == _Poll.AFTER_CLEAR:
-            self._poll = _Poll.NEXT
+        if self._intervals.sent():
             self._packet = None
-        elif self._poll == _Poll.NEXT:
-            self._poll = _Poll.ASKED
         self._last_sent = now
         self._schedule()
         return packet
@@ -321,29 +299,15 @@ class BfdSession:
         self.revision += 1
 
     def _set_intervals(self) -> None:
-        """Advertise what state and settings ask for; a change begins a Poll Sequence (6.8.3)."""
-        microseconds = self.settings.interval_ms * 1000
-        up = self._state == State.UP
-        wanted = (microseconds if up else max(SLOW_MICROSECONDS, microseconds), microseconds)
-        if wanted != self._advertised:
-            self._advertised = wanted
+        if self._intervals.want(self.settings.interval_ms * 1000, self._state == State.UP):
             self._contents_changed()
-            asked = self._poll in (_Poll.ASKED, _Poll.AFTER_CLEAR)
-            self._poll = _Poll.AFTER_CLEAR if asked else _Poll.NEXT
-        transmit, receive = self._in_force
-        if up and self._poll:
-            # Until the peer knows, it may expect us to be faster, and may itself be slower.
-            self._in_force = (min(transmit, wanted[0]), max(receive, wanted[1]))
-        else:
-            self._in_force = wanted
 
     def _retime(self) -> None:
         """The intervals of 6.8.2 and the Detection Time of 6.8.4, and the timers that follow."""
-        transmit, receive = self._in_force
         remote = self._remote
-        transmit_s = max(transmit, remote.min_rx) / 1e6
+        transmit_s = max(self._intervals.transmit, remote.min_rx) / 1e6
         silent = self._next_send == math.inf
-        self._detection = remote.multiplier * max(receive, remote.desired_tx) / 1e6
+        self._detection = remote.multiplier * max(self._intervals.receive, remote.desired_tx) / 1e6
         if self._heard is not None and remote.multiplier and self._state != State.ADMIN_DOWN:
             self._expires = self._heard + self._detection
         if transmit_s != self._transmit or silent != self._silenced():
@@ -354,19 +318,16 @@ class BfdSession:
         """6.8.7: the peer wants no periodic packets."""
         remote = self._remote
         both_up = self._state == State.UP and remote.state == State.UP
-        demanded = remote.demand and both_up and not self._poll
+        demanded = remote.demand and both_up and not self._intervals.poll
         return remote.min_rx == 0 or demanded
 
     def _schedule(self) -> None:
-        """The next packet after 75 to 100 % of the interval, at most 90 with a multiplier of 1 (6.8.7)."""
         if self._silenced():
             self._next_send = math.inf
-            return
-        most = 0.9 if self.settings.multiplier == 1 else 1.0
-        self._next_send = self._last_sent + self._transmit * (0.75 + (most - 0.75) * self._draw())
+        else:
+            self._next_send = self._last_sent + wait(self._transmit, self.settings.multiplier, self._draw())
 
     def _made(self, poll: bool, final: bool) -> bytes:
-        transmit, receive = self._advertised
         if self._renumber:
             self._renumber = False
             self._transmit_sequence = (self._transmit_sequence + 1) & 0xFFFFFFFF
@@ -376,8 +337,8 @@ class BfdSession:
             multiplier=self.settings.multiplier,
             my_discriminator=self.discriminator,
             your_discriminator=self._remote.discriminator,
-            desired_tx=transmit,
-            required_rx=receive,
+            desired_tx=self._intervals.desired_tx,
+            required_rx=self._intervals.required_rx,
             poll=poll,
             final=final,
             independent=True,
@@ -409,7 +370,7 @@ class BfdSession:
             local_discriminator=self.discriminator,
             remote_discriminator=self._remote.discriminator,
             transmit_ms=self._transmit * 1000,
-            receive_ms=max(self._in_force[1], self._remote.desired_tx) / 1000,
+            receive_ms=max(self._intervals.receive, self._remote.desired_tx) / 1000,
             detection_ms=self._detection * 1000,
             sent=self._sent,
             received=self._received,
@@ -432,9 +393,7 @@ class BfdSession:
             "since": self._since,
             "flaps": self._flaps,
             "remote": {name: int(getattr(remote, name)) for name in _Remote.__slots__},
-            "advertised": list(self._advertised),
-            "in_force": list(self._in_force),
-            "polling": self._poll != _Poll.NONE,
+            "intervals": self._intervals.snapshot(),
             "transmit_sequence": self._transmit_sequence,
             "received_sequence": self._received_sequence if self._sequence_known_until == math.inf else None,
             "heard": self._heard,
@@ -459,9 +418,7 @@ class BfdSession:
         told = dict(snapshot["remote"])
         told |= {"state": State(told["state"]), "demand": bool(told["demand"])}
         self._remote = _Remote(**told)
-        self._advertised = tuple(snapshot["advertised"])
-        self._in_force = tuple(snapshot["in_force"])
-        self._poll = _Poll.NEXT if snapshot["polling"] else _Poll.NONE
+        self._intervals.restore(snapshot["intervals"])
         # Two ahead (the peer takes three at the least), should a packet have gone out after the snapshot.
         self._transmit_sequence = (snapshot["transmit_sequence"] + 2) & 0xFFFFFFFF
         self._received_sequence = snapshot["received_sequence"]
