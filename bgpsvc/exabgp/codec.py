@@ -16,7 +16,6 @@ enhanced route refresh sends none, and the consumer's deadline has to do.
 
 from __future__ import annotations
 
-import re
 import struct
 from binascii import a2b_base64
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -30,8 +29,6 @@ from bgpsvc.events import (
     BgpEvent,
     EndOfRib,
     MessagesLost,
-    Negotiated,
-    Notification,
     SessionDown,
     SessionResync,
     SessionStateChanged,
@@ -40,22 +37,14 @@ from bgpsvc.events import (
 )
 from bgpsvc.exabgp.attributes import MalformedAttributes
 from bgpsvc.exabgp.interned import Interned, Judged
-from bgpsvc.exabgp.nlri import FAMILIES, known_families, packed_prefixes, unpack_prefixes
+from bgpsvc.exabgp.nlri import FAMILIES, packed_prefixes, unpack_prefixes
 from bgpsvc.exabgp.packed import MARK, Head
+from bgpsvc.exabgp.wording import malformed, negotiated_of, notification_of, printable
 from bgpsvc.model import Family, Prefix, SessionId, SessionState
 
 MOST_MERGED = 16_384
 """Bytes (in base64) that consecutive UPDATEs of one event have at most: about 3,000 prefixes."""
-_STATES = {
-    "idle": SessionState.IDLE,
-    "active": SessionState.ACTIVE,
-    "connect": SessionState.CONNECT,
-    "opensent": SessionState.OPENSENT,
-    "openconfirm": SessionState.OPENCONFIRM,
-    "established": SessionState.ESTABLISHED,
-}
-_NOTIFICATION = re.compile(r"notification (sent|received) \((\d+),(\d+)\)(?:: (.*))?", re.DOTALL)
-_TREAT_AS_WITHDRAW = "treat-as-withdraw"
+_STATES = {state.value: state for state in SessionState}
 _COLLISION = "closing outgoing connection as we have another incoming"
 # A connection lost without a NOTIFICATION, or closed by ourselves without one (RFC 4724 4.2).
 _TRANSPORT_LOST = ("closing connection", "graceful restarted negotiated", "process problem")
@@ -299,7 +288,7 @@ class Decoder:
         content = update.get("attribute", {})
         events: list[BgpEvent] = []
         if withdraw := update.get("withdraw"):
-            error = _malformed(content.get("error", ""))
+            error = malformed(content.get("error", ""))
             gone = tuple(
                 prefix for family, texts in withdraw.items() for prefix in packed_prefixes(family, texts)
             )
@@ -350,7 +339,7 @@ class Decoder:
             session.state = SessionState.ESTABLISHED
             return [SessionUp(session.id, negotiated_of(session.negotiated or {}, session.opened or {}))]
         if state == "down":
-            return self._down(session, _printable(neighbor["reason"]))
+            return self._down(session, printable(neighbor["reason"]))
         return []
 
     def _down(self, session: _Session, reason: str) -> list[BgpEvent]:
@@ -412,51 +401,3 @@ def _announced(session: SessionId, judged: Judged, prefixes: tuple[Prefix, ...])
     if isinstance(judged, MalformedAttributes):
         return Withdrawn(session, prefixes, str(judged))
     return Announced(session, judged, prefixes)
-
-
-def _printable(reason: str) -> str:
-    """A reason without what could drive a reader's terminal: a peer may have written it (RFC 9003)."""
-    return "".join(character if character.isprintable() else "?" for character in reason)
-
-
-def notification_of(reason: str) -> Notification | None:
-    """The NOTIFICATION that a `down` reason tells of, if any."""
-    found = _NOTIFICATION.match(reason)
-    if found is None:
-        return None
-    direction, code, subcode, text = found.groups()
-    return Notification(direction == "sent", int(code), int(subcode), text or "")
-
-
-def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> Negotiated:
-    """From ExaBGP's objects `negotiated` and (received) `open`; either may be empty if it was lost."""
-    # Nothing that a peer puts into its OPEN may hide that the session is up.
-    listed = opened.get("capabilities", {}).items()
-    capabilities: dict[str, dict[str, Any]] = {code: item for code, item in listed if isinstance(item, dict)}
-    restart = capabilities.get("64")
-    flags: dict[str, Any] = {} if restart is None else restart["address-family-flags"]
-    return Negotiated(
-        hold_time=negotiated.get("hold_time", 0),
-        families=known_families(negotiated.get("families", ())),
-        asn4=negotiated.get("asn4", True),
-        route_refresh=negotiated.get("refresh", "absent") != "absent",
-        enhanced_refresh=negotiated.get("refresh") == "enhanced",
-        message_size=negotiated.get("message_size", 4096),
-        peer_router_id=opened.get("router_id"),
-        peer_asn=capabilities.get("65", {}).get("asn4", opened.get("asn")),
-        graceful_restart_time=None if restart is None else restart["time"],
-        graceful_restart_families=known_families(family.replace("/", " ") for family in flags),
-        # ExaBGP calls the F bit of RFC 4724 3 `restart`.
-        forwarding_preserved=known_families(f.replace("/", " ") for f, set_ in flags.items() if set_),
-        peer_capabilities=tuple(
-            sorted({str(item.get("name", f"code {code}")) for code, item in capabilities.items()})
-        ),
-    )
-
-
-def _malformed(error: str) -> str | None:
-    """Why an UPDATE is treated as a withdrawal, from ExaBGP's `error`; None if it isn't."""
-    if not error.startswith(_TREAT_AS_WITHDRAW):
-        return None
-    _, _, reason = error.partition(": ")
-    return reason or "the UPDATE's attributes are malformed (RFC 7606)"

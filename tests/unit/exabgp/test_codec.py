@@ -22,7 +22,8 @@ from bgpsvc.events import (
     SessionUp,
     Withdrawn,
 )
-from bgpsvc.exabgp.codec import Decoder, negotiated_of
+from bgpsvc.exabgp.codec import Decoder
+from bgpsvc.exabgp.wording import negotiated_of
 from bgpsvc.model import (
     Attributes,
     Family,
