@@ -37,6 +37,7 @@ from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
 from bgpsvc.store.database import Store
+from bgpsvc.tuning import tune
 from bgpsvc.tunnelling import chosen
 
 SOCKET = "api.sock"
@@ -105,6 +106,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what keeps it from starting, or what ended a part of it."""
+        tune()
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._watched.notifier.beating())
             store = await Store.open(self._database, self._state_dir)
