@@ -69,7 +69,10 @@ def told(event: DetectionChanged, before: bool | None) -> Log | None:
     up, down = _KINDS[event.method]
     data = {"detection_ms": event.detection_ms}
     if event.up:
-        return Log(up, "info", event.tunnel, event.reason, data)
+        within = (
+            "" if event.detection_ms is None else f", a death is noticed within {event.detection_ms:g} ms"
+        )
+        return Log(up, "info", event.tunnel, f"{NAMES[event.method]} is up{within}", data)
     if event.up is False:
         return Log(down, "warning", event.tunnel, event.reason, data)
     if before is None:
@@ -77,10 +80,10 @@ def told(event: DetectionChanged, before: bool | None) -> Log | None:
     return Log(down, "info", event.tunnel, f"{NAMES[event.method]} is not in force: {event.reason}", data)
 
 
-def not_believed(tunnel: SessionId, method: str) -> Log:
+def not_believed(tunnel: SessionId, method: str, why: str) -> Log:
     """What the event log says when a failure is no longer believed."""
-    text = f"{NAMES[method]} says that the tunnel is dead, and its BGP session proves that it is not"
-    return Log(_KINDS[method][1], "warning", tunnel, f"{text}: it is not in force until it is up again")
+    text = f"{NAMES[method]} says that the tunnel is dead, but {why}: it is not in force until it is up again"
+    return Log(_KINDS[method][1], "warning", tunnel, text)
 
 
 def disbelieved_from(said: Said, session: Standing) -> float | None:

@@ -69,7 +69,7 @@ def _of_guard(
     if said.up is None:
         return _waiting(method, said.reason)
     if method in tunnel.disbelieved:
-        return _waiting(method, f"{said.reason}; but the BGP session proves that the path is alive")
+        return _waiting(method, f"{said.reason}; but {tunnel.why_disbelieved}")
     milliseconds = said.detection_ms or asked.interval_ms * asked.multiplier
     return DetectionView(method, True, math.ceil(milliseconds), "up" if said.up else "down", said.reason)
 

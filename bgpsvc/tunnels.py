@@ -237,20 +237,34 @@ class Tunnel:
 
         BFD may go with a peer that restarts and keeps forwarding (RFC 5882 4.3.2.1), so it says nothing then.
         """
-        standing = self.standing
-        restarts = self.established_at is None and self.graceful_until is not None and not self.we_restart
-        for method, said in self.detections.items():
-            if failing(said, standing, now) and not (restarts and method == "bfd"):
-                return method
-        return None
+        return next(iter(self._kept_down_by(now)), None)
+
+    def _kept_down_by(self, now: float) -> list[str]:
+        standing, restarts = self.standing, self.restarts
+        return [
+            method
+            for method, said in self.detections.items()
+            if failing(said, standing, now) and not (restarts and method == "bfd")
+        ]
+
+    @property
+    def restarts(self) -> bool:
+        """The peer restarts and keeps forwarding meanwhile (RFC 4724)."""
+        return self.established_at is None and self.graceful_until is not None and not self.we_restart
 
     def review(self, now: float) -> list[Log]:
         """What the event log says of methods that are no longer believed since the last review."""
-        standing = self.standing
-        dead = {m: said for m, said in self.detections.items() if said.up is False}
-        before = self.disbelieved
-        self.disbelieved = frozenset(m for m, said in dead.items() if not failing(said, standing, now))
-        return [not_believed(self.session, method) for method in sorted(self.disbelieved - before)]
+        dead = {method for method, said in self.detections.items() if said.up is False}
+        before, self.disbelieved = self.disbelieved, frozenset(dead.difference(self._kept_down_by(now)))
+        new = sorted(self.disbelieved - before)
+        return [not_believed(self.session, method, self.why_disbelieved) for method in new]
+
+    @property
+    def why_disbelieved(self) -> str:
+        """Why a method that says that the tunnel is dead is not believed, if it is not."""
+        return (
+            "the peer restarts and keeps forwarding" if self.restarts else "its BGP session proves otherwise"
+        )
 
     def good_since(self) -> float | None:
         """Since when session, table, link, IPsec, BFD and probe are all good; None while they are not.

@@ -139,7 +139,7 @@ def test_bfd_that_only_the_session_contradicts_is_not_believed_after_the_hold_ti
     assert node.engine.deadline() == ends
     node.engine.tick(ends)
     assert state(node) is TunnelState.WARMING
-    assert [s for s, text in logged(node, "bfd.down") if "proves" in text] == [T1]
+    assert [s for s, text in logged(node, "bfd.down") if "proves otherwise" in text] == [T1]
     node.engine.tick(ends + 5)
     assert state(node) is TunnelState.LIVE
     # It says the same again, as after the guard's worker ended: that is no news.
@@ -156,7 +156,7 @@ def test_a_session_that_is_established_anew_contradicts_too() -> None:
     down(node.engine, T1, 6)
     up(node.engine, T1, 8, A)
     assert state(node) is TunnelState.WARMING
-    assert [s for s, text in logged(node, "bfd.down") if "proves" in text] == [T1]
+    assert [s for s, text in logged(node, "bfd.down") if "proves otherwise" in text] == [T1]
 
 
 def test_a_peer_that_restarts_gracefully_may_take_bfd_with_it() -> None:
