@@ -54,6 +54,10 @@ class Helper:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def bytes_read(self) -> int:
+        """All that it has read so far, its own program too."""
+        return int(Path(f"/proc/{self.process.pid}/io").read_text().split()[1])
+
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.to_relay.close()
@@ -144,7 +148,10 @@ def test_beyond_the_limit_the_newest_are_dropped_and_it_says_so(start: Callable[
     limit = 1 << 20
     helper = start(limit)
     daemon = helper.connect()
-    helper.write(burst(1, MANY))
+    data, before = burst(1, MANY), helper.bytes_read()
+    helper.write(data)
+    # What is still in the pipe when we begin to read would find room again.
+    wait_for(lambda: helper.bytes_read() >= before + len(data), "the relay took all of it")
     assert helper.memory() < 64 << 20
     kept = 0
     while not (line := daemon.line()).startswith(b"#"):
