@@ -108,12 +108,18 @@ class Switch:
         """`moves` has something to look at."""
         return bool(self._unsettled)
 
-    def moves(self) -> list[Move]:
-        """What has to move now, in order of group. Each is told once, until something changes."""
+    def moves(self, most: int = 1 << 32) -> list[Move]:
+        """What has to move now, in order of group. Each is told once, until something changes.
+
+        At most so many; while there may be others, it stays `unsettled`.
+        """
         if not self._unsettled:
             return []
-        found = []
+        found: list[Move] = []
         for group in sorted(self._unsettled):
+            if len(found) == most:
+                break
+            self._unsettled.discard(group)
             plan = self.plans[group]
             present = self.present(group)
             candidates = [one for one in plan.candidates if (group, one.nexthop) not in self._refused]
@@ -121,7 +127,6 @@ class Switch:
             if target is not None:
                 leaves = next(one.tunnel for one in plan.candidates if one.nexthop == present)
                 found.append(Move(group, target.nexthop, leaves))
-        self._unsettled.clear()
         return found
 
     def present(self, group: int) -> int | None:

@@ -13,6 +13,9 @@ from bgpsvc.guard.links import Links
 from bgpsvc.guard.model import Refused
 from bgpsvc.guard.switch import Move, Switch
 
+PORTION = 100
+"""Groups per datagram: the kernel takes about 0.1 ms for each, during which no BFD packet is sent."""
+
 
 class Switching:
     """Netlink sockets of the caller's network namespace, and the rules. OSError if there are none."""
@@ -38,23 +41,25 @@ class Switching:
             self.switch.seen(group, self.links.groups.get(group))
 
     def move(self) -> tuple[list[Move], list[Refused]]:
-        """Move what has to move now; what was moved, and what the kernel refused."""
+        """Move what has to move now; what was moved, and what the kernel refused.
+
+        A portion of it, if that is much: again while `switch.unsettled`.
+        """
         moved: list[Move] = []
         refused: list[Refused] = []
-        # Each round with something refused leaves one place less to go to.
-        while wanted := self.switch.moves():
-            errors = self._apply(wanted)
-            for move in wanted:
-                code, text = errors.get(move.group, (0, ""))
-                if not code:
-                    self.switch.seen(move.group, move.nexthop)
-                    moved.append(move)
-                elif code == errno.ENOENT:
-                    # The kernel took the group together with its device; the engine has it made anew.
-                    self.switch.seen(move.group, None)
-                else:
-                    self.switch.refused(move)
-                    refused.append(Refused(f"group {move.group:#x}", f"to {move.nexthop:#x}: {text}"))
+        wanted = self.switch.moves(PORTION)
+        errors = self._apply(wanted)
+        for move in wanted:
+            code, text = errors.get(move.group, (0, ""))
+            if not code:
+                self.switch.seen(move.group, move.nexthop)
+                moved.append(move)
+            elif code == errno.ENOENT:
+                # The kernel took the group together with its device; the engine has it made anew.
+                self.switch.seen(move.group, None)
+            else:
+                self.switch.refused(move)
+                refused.append(Refused(f"group {move.group:#x}", f"to {move.nexthop:#x}: {text}"))
         return moved, refused
 
     def _apply(self, moves: Sequence[Move]) -> dict[int, tuple[int, str]]:

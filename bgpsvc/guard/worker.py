@@ -6,6 +6,7 @@ worker would need. Nothing in it waits for a daemon, a disk or the keeper.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -69,6 +70,7 @@ class Worker:
         self._orders_due = False
         self._teller = _Repeating(self._tell_some)
         self._saver = _Repeating(self._save_orders)
+        self._mover = _Repeating(lambda _: math.inf)  # what follows upon any task is what is wanted
 
     def _restore_orders(self) -> None:
         """BFD sessions go on before anything else: their peers are waiting."""
@@ -163,7 +165,9 @@ class Worker:
             self._memory.promise = time.monotonic() + _NETLINK_ALLOWANCE
             moved, refused = self._switching.move()
             watching.refusals += refused
-            self._loop.beat()
+            now = self._loop.beat()
+            if switch.unsettled:
+                self._loop.timers.set(self._mover, now)  # in the next turn, when packets have been read
         self._report(changes, moved)
         watching.save()
         self._server.flush()
@@ -178,9 +182,10 @@ class Worker:
             if detection is not None:
                 self._say(detection)
         # Groups that left a tunnel of which nothing new is known, or whose plan would have them there.
-        for ident in left.keys() | self._told_again:
-            groups = dict(self._switching.switch.led(ident)) | dict(left.get(ident, ()))
-            self._say_why_dead(ident, at, tuple(sorted(groups.items())))
+        for ident, groups in left.items():
+            self._say_why_dead(ident, at, tuple(groups))
+        for ident in self._told_again - left.keys():
+            self._say_why_dead(ident, at, self._switching.switch.led(ident))
         self._told_again.clear()
         for ident in watching.verdicts:
             verdict = watching.check_verdict(ident)
@@ -236,7 +241,7 @@ class Worker:
             verdict = self._watching.check_verdict(ident)
             if verdict is not None:
                 self._server.send(verdict)
-        return now + (0.02 if self._server.crowded else 0.001) if self._to_tell else float("inf")
+        return now + (0.02 if self._server.crowded else 0.001) if self._to_tell else math.inf
 
     def _tell_figures(self, now: float) -> float:
         if not self._server.connected or self._server.crowded:
@@ -257,7 +262,7 @@ class Worker:
             plan = Plan(tuple(self._switching.switch.plans.values()), whole=True)
             self._memory.orders.write([pack(self._watch).decode(), pack(plan).decode()])
             self._saved_orders = self._loop.beat()
-        return float("inf")
+        return math.inf
 
     def _set_patience(self) -> None:
         """Short enough that another worker goes on before a peer misses us."""

@@ -115,7 +115,9 @@ class Daemon:
             try:
                 data = self.sock.recv(1 << 16)
             except TimeoutError:
-                raise AssertionError(f"not heard in {seconds} s: {what}; but {self.standing}") from None
+                raise AssertionError(
+                    f"not heard in {seconds} s: {what}; but {str(self.standing)[:1500]}"
+                ) from None
             if not data:
                 raise EOFError(f"the connection ended before: {what}")
             self._partial += data

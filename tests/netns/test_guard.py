@@ -60,7 +60,7 @@ def test_moves_without_a_daemon_when_bfd_fails_and_ends_at_the_tunnel_that_is_ba
         with pytest.raises(EOFError):
             daemon.hear(lambda _: False, "never")
     wait_until(lambda: peers[0].states()[-1] == "Down", "the peer hears that BFD is switched off")
-    assert not bench.processes()
+    wait_until(lambda: not bench.processes(), "both processes end")
 
 
 def test_peers_do_not_notice_that_processes_replace_each_other(bench: Bench, peers: list[Peer]) -> None:

@@ -72,6 +72,15 @@ def test_all_groups_of_a_dead_tunnel_move_in_one_round() -> None:
     assert switch.moves() == []
 
 
+def test_many_move_in_portions() -> None:
+    switch = switch_with(*[BOTH] * 5)
+    switch.judge(A, dead=True, alive=False)
+    assert [len(switch.moves(2)) for _ in range(2)] == [2, 2]
+    assert switch.unsettled
+    assert switch.moves(2) == [Move(104, 2, A)]
+    assert not switch.unsettled
+
+
 def test_a_daemon_that_has_not_heard_is_obeyed_only_as_far_as_it_is_right() -> None:
     switch = switch_with(BOTH)
     switch.judge(A, dead=True, alive=False)
