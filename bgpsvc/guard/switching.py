@@ -47,19 +47,22 @@ class Switching:
         """
         moved: list[Move] = []
         refused: list[Refused] = []
-        wanted = self.switch.moves(PORTION)
-        errors = self._apply(wanted)
-        for move in wanted:
-            code, text = errors.get(move.group, (0, ""))
-            if not code:
-                self.switch.seen(move.group, move.nexthop)
-                moved.append(move)
-            elif code == errno.ENOENT:
-                # The kernel took the group together with its device; the engine has it made anew.
-                self.switch.seen(move.group, None)
-            else:
-                self.switch.refused(move)
-                refused.append(Refused(f"group {move.group:#x}", f"to {move.nexthop:#x}: {text}"))
+        complete = False
+        while not complete and (wanted := self.switch.moves(PORTION)):
+            errors = self._apply(wanted)
+            complete = True
+            for move in wanted:
+                code, text = errors.get(move.group, (0, ""))
+                if not code:
+                    self.switch.seen(move.group, move.nexthop)
+                    moved.append(move)
+                elif code == errno.ENOENT:
+                    # The kernel took the group together with its device; the engine has it made anew.
+                    self.switch.seen(move.group, None)
+                else:
+                    self.switch.refused(move)
+                    refused.append(Refused(f"group {move.group:#x}", f"to {move.nexthop:#x}: {text}"))
+                    complete = False  # there may be another place; with each refusal there is one less
         return moved, refused
 
     def _apply(self, moves: Sequence[Move]) -> dict[int, tuple[int, str]]:
