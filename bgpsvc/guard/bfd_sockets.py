@@ -12,14 +12,16 @@ port is kept by giving it to the next sender; both may be open at once.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, Self, TypeVar
 
+from bgpsvc.guard.bfd_filter import INSTRUCTION_BYTES, program
 from bgpsvc.guard.bfd_wire import your_discriminator
 from bgpsvc.guard.model import BfdSettings
 
@@ -33,6 +35,7 @@ _CS6 = 0xC0
 _PRIORITY = 6
 _IP_RECVTTL, _IP_PKTINFO = 12, 8
 _IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT = 49, 51
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _SO_RCVBUFFORCE = 33
 _LONGEST = 512
 _ANCILLARY = 256
@@ -92,6 +95,19 @@ class Receiver:
 
     def close(self) -> None:
         self._sock.close()
+
+    def only_from(self, peers: Collection[str]) -> None:
+        """Have the kernel drop what comes from other addresses; nothing if they are too many to be told."""
+        code = program(self.family == socket.AF_INET6, peers)
+        if code is None:
+            with contextlib.suppress(FileNotFoundError):  # there was none
+                self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+            return
+        buffer = ctypes.create_string_buffer(code, len(code))
+        count = len(code) // INSTRUCTION_BYTES
+        self._sock.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(buffer))
+        )
 
     def read(self) -> list[Datagram]:
         """All packets that wait."""
