@@ -27,6 +27,10 @@ import subprocess
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 TURN = 0.5
 """Seconds between looks at the clock."""
 START_SECONDS = 60.0
@@ -221,6 +225,17 @@ def outer_socket() -> "socket.socket | None":
     outer.setblocking(False)
     outer.connect("\0" + address[1:] if address[0] == "@" else address)
     return outer
+
+
+def is_watched() -> bool:
+    """We are the child of a watchdog, not yet one ourselves."""
+    return WATCHED_BY in os.environ
+
+
+def become(seconds: float) -> "NoReturn":
+    """Go on as the watchdog of this very command line, in a much smaller process with the same pid."""
+    own = (sys.executable, "-I", "-S", __file__, f"{seconds:g}")
+    os.execv(sys.executable, [*own, sys.executable, *sys.orig_argv[1:]])
 
 
 def main() -> int:

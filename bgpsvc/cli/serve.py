@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import faulthandler
-import logging
-import os
-import stat
-import sys
+import gc
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.limits import Limits
-from api.server import bind, parse_listen
-from api.tls import Tls
-from bgpsvc.cli.daemon import SOCKET, Daemon, Door, TunnelOptions
-from bgpsvc.cli.watched import BadEnvironment, Watched, become_watchdog, is_watched
-from bgpsvc.configfile import load_file
-from bgpsvc.control import InvalidDocument, Scope, StoreUnavailable
-from bgpsvc.exabgp.reloader import ReloadFailed
-from bgpsvc.exabgp.speaker import StateDirInUse
-from bgpsvc.ipsec.choose import CannotChoose
-from bgpsvc.netns import enter
-from bgpsvc.resources import ConfigError
-from bgpsvc.store.errors import StoreError
-
-NO_LIMIT = 10**9
-"""Requests per second that no machine reaches."""
+from bgpsvc import watchdog as watching
+from bgpsvc.cli.serving import Options
+from bgpsvc.control import Scope
 
 
 class Driver(StrEnum):
@@ -126,82 +107,17 @@ def serve(
 
     Example: bgpsvc serve --config gw1.yaml --state-dir /var/lib/bgpsvc --listen 127.0.0.1:8179
     """
-    levels = ("debug", "info", "warning", "error")
-    if log_level not in levels:
-        raise typer.BadParameter(f"{log_level!r}; allowed: {', '.join(levels)}", param_hint="--log-level")
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("alembic", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.DEBUG if log_level == "debug" else logging.WARNING)
-    if (tls_cert is None) is not (tls_key is None):
-        raise typer.BadParameter("--tls-cert and --tls-key belong together", param_hint="--tls-cert")
-    tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    secure, open_door = tls is not None, anonymous is not None
-    try:
-        where = parse_listen(listen, tls=secure, anonymous=open_door)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--listen") from None
-    if watchdog is not None and not is_watched(os.environ):
-        become_watchdog(watchdog)
-    # A hung daemon is ended with SIGABRT, by the watchdog as by systemd: its log then says where it hangs.
-    faulthandler.enable()
-    try:
-        # Who watches is reached from where we were started, too.
-        watched = Watched.of_environment(os.environ)
-        loaded = None if config is None else load_file(config)
-        _make_state_dir(state_dir)
-        # Bound before the namespace is entered: REST is reached from where the daemon was started.
-        sock = bind(where, tls=secure, anonymous=open_door)
-        door = Door(where, sock, tls, state_dir / SOCKET)
-        if netns is not None:
-            enter(netns)
-        tunnels = TunnelOptions(ipsec.value, charon_socket)
-        limits = _limits(rate_limit)
-        asyncio.run(
-            Daemon(
-                *(config, loaded, state_dir, database, door, anonymous, limits),
-                *(tunnels, keep_speakers, watched),
-            ).run()
+    if watchdog is not None and not watching.is_watched():
+        watching.become(watchdog)
+    # Not before: a watchdog needs nothing of it. It stays, so looking for garbage in it is in vain.
+    gc.disable()
+    from bgpsvc.cli.running import run
+
+    gc.freeze()
+    gc.enable()
+    run(
+        Options(
+            *(config, state_dir, database, listen, tls_cert, tls_key, anonymous, rate_limit, netns),
+            *(ipsec.value, charon_socket, keep_speakers, log_level),
         )
-    except ConfigError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        raise typer.Exit(1) from None
-    except OSError as error:
-        typer.echo(f"bgpsvc serve: {_said(error)}", err=True)
-        raise typer.Exit(1) from None
-    except (
-        BadEnvironment,
-        StateDirInUse,
-        ReloadFailed,
-        CannotChoose,
-        StoreError,
-        StoreUnavailable,
-        InvalidDocument,
-    ) as error:
-        typer.echo(f"bgpsvc serve: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _limits(rate: int) -> Limits:
-    if rate:
-        return Limits(rate=rate, burst=5 * rate)
-    return Limits(rate=NO_LIMIT, burst=NO_LIMIT, failure_rate=NO_LIMIT, failure_burst=NO_LIMIT)
-
-
-def _make_state_dir(path: Path) -> None:
-    """Keys and control sockets live here. OSError if a directory that exists is open to others."""
-    if not path.exists():
-        path.mkdir(mode=0o700, parents=True)
-        return
-    found = path.stat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        # Not ours to change: it may be a directory that others use.
-        raise OSError(errno.EACCES, f"{path} must be a directory of this user with mode 0700")
-
-
-def _said(error: OSError) -> str:
-    """An error in words, without its number."""
-    text = error.strerror or str(error)
-    return f"{error.filename}: {text}" if error.filename is not None else text
+    )

@@ -1,20 +1,18 @@
-"""The daemon and who watches over it: becoming the watchdog of one, and being watched."""
+"""The daemon and who watches over it."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 from bgpsvc import watchdog
 from bgpsvc.effects import Log
 from bgpsvc.notify import BadEnvironment, Notifier
 
-__all__ = ["BadEnvironment", "Watched", "become_watchdog", "is_watched"]
+__all__ = ["BadEnvironment", "Watched"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -49,14 +47,3 @@ class Watched:
         if not self.restarted:
             return None
         return Log("daemon.restarted", "error", "daemon", f"started by the watchdog: {self.restarted}")
-
-
-def is_watched(environment: Mapping[str, str]) -> bool:
-    """Our own watchdog started us."""
-    return watchdog.WATCHED_BY in environment
-
-
-def become_watchdog(seconds: float) -> NoReturn:
-    """Go on as the watchdog of this very command line, in a much smaller process with the same pid."""
-    own = (sys.executable, "-I", "-S", watchdog.__file__, f"{seconds:g}")
-    os.execv(sys.executable, [*own, sys.executable, *sys.orig_argv[1:]])

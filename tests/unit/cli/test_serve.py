@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bgpsvc.cli.serve import _make_state_dir, _said
+from bgpsvc.cli.running import _make_state_dir, _said
 
 
 def test_a_state_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
