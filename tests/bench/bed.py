@@ -17,6 +17,7 @@ from typing import TypeVar
 from tests.bench.configurations import PEER_ASN, Neighbor, Setup
 from tests.bench.devices import Device
 from tests.bench.feeder import Feeder
+from tests.bench.monitor import RouteMonitor
 from tests.bench.namespace import Namespace, wait_for
 from tests.bench.networks import IPV4, Family, updates
 
@@ -66,14 +67,21 @@ def device(
 
 @contextmanager
 def feeders(
-    far: Namespace, sessions: tuple[Neighbor, ...], family: Family, count: int, per_update: int, hold: bool
+    far: Namespace,
+    sessions: tuple[Neighbor, ...],
+    family: Family,
+    count: int,
+    per_update: int,
+    *,
+    hold: bool,
+    again: bool = False,
 ) -> Iterator[list[Feeder]]:
-    """A feeder at the far end of each session, all with the same networks; with `hold` they wait."""
+    """A feeder at the far end of each session, all with the same networks; see `Feeder`."""
     made: list[Feeder] = []
     try:
         for each in sessions:
             table = updates(family, count, per_update, PEER_ASN, end_of(each, family))
-            made.append(Feeder(far, each.peer, PEER_ASN, table, hold))
+            made.append(Feeder(far, each.peer, PEER_ASN, table, hold, again))
         yield made
     finally:
         for feeder in made:
@@ -90,13 +98,24 @@ def until_established(measured: Device, fed: list[Feeder]) -> None:
     wait_for(established, "sessions Established", SESSION_DEADLINE, 0.001)
 
 
-def until_sent(fed: list[Feeder], seconds: float) -> None:
-    """Until every feeder has handed its table to TCP; TimeoutError if a session broke."""
+def check(measured: Device, fed: list[Feeder]) -> None:
+    """TimeoutError if what is waited for will not come: a process has ended, or a session broke."""
+    measured.check()
+    for feeder in fed:
+        if feeder.failure is not None:
+            raise TimeoutError(f"a feeder's session broke: {feeder.failure}")
+
+
+def until_sent(measured: Device, fed: list[Feeder], seconds: float) -> None:
+    """Until every feeder has handed its table to TCP."""
 
     def sent() -> bool:
-        for feeder in fed:
-            if feeder.failure is not None:
-                raise TimeoutError(f"a feeder's session broke: {feeder.failure}")
+        check(measured, fed)
         return all(feeder.sent_at is not None for feeder in fed)
 
     wait_for(sent, "the feeders' last byte", seconds)
+
+
+def until_installed(measured: Device, fed: list[Feeder], monitor: RouteMonitor, seconds: float) -> float:
+    """Until the networks that the monitor looks at are in the kernel: see `RouteMonitor.wait`."""
+    return monitor.wait(seconds, lambda: check(measured, fed))

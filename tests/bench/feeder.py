@@ -28,11 +28,18 @@ class Feeder:
     """
 
     def __init__(
-        self, namespace: Namespace, address: str, asn: int, table: bytes, hold: bool = False
+        self,
+        namespace: Namespace,
+        address: str,
+        asn: int,
+        table: bytes,
+        hold: bool = False,
+        again: bool = False,
     ) -> None:
         self.established_at: float | None = None
         self.sent_at: float | None = None
         self.failure: str | None = None
+        self._again = again
         self.release = threading.Event()
         if not hold:
             self.release.set()
@@ -69,15 +76,16 @@ class Feeder:
             with connection:
                 try:
                     self._session(connection)
-                except (ConnectionError, TimeoutError) as error:
+                except OSError as error:
                     self._ended(error)
 
     def _ended(self, error: Exception) -> None:
-        if self.established_at is not None and self.release.is_set() and not self._stop.is_set():
+        sending = self.established_at is not None and self.release.is_set() and not self._stop.is_set()
+        if sending and not self._again:
             self.failure = f"the session ended: {error}"
         else:
-            # The peer may give up a connection and try again: nothing of the table was lost.
-            self.established_at = None
+            # Before that the peer may give up a connection and try again: nothing of the table was lost.
+            self.established_at = self.sent_at = None
 
     def _session(self, connection: socket.socket) -> None:
         connection.settimeout(30)
@@ -92,24 +100,29 @@ class Feeder:
         reader = threading.Thread(target=self._drain, args=(received,), daemon=True)
         reader.start()
         connection.settimeout(600)
-        while not self.release.wait(1):
-            if not reader.is_alive():
-                return
-            connection.sendall(wire.message(wire.KEEPALIVE))
-        if not self._stop.is_set():
+        self._idle(connection, reader, self.release)
+        if self.release.is_set() and not self._stop.is_set():
             connection.sendall(self._table)
             self.sent_at = time.monotonic()
-        while not self._stop.wait(HOLD_TIME / 9):
-            connection.sendall(wire.message(wire.KEEPALIVE))
-        connection.sendall(self._farewell)
-        connection.shutdown(socket.SHUT_RDWR)
+            self._idle(connection, reader, self._stop)
+        if self._stop.is_set():
+            connection.sendall(self._farewell)
+            connection.shutdown(socket.SHUT_RDWR)
         reader.join(timeout=10)
+
+    def _idle(self, connection: socket.socket, reader: threading.Thread, until: threading.Event) -> None:
+        """Keeps the session up until the event, or until the peer has ended it."""
+        due = time.monotonic() + HOLD_TIME / 9
+        while reader.is_alive() and not until.wait(0.5):
+            if time.monotonic() >= due:
+                connection.sendall(wire.message(wire.KEEPALIVE))
+                due += HOLD_TIME / 9
 
     def _drain(self, received: Iterator[tuple[int, bytes]]) -> None:
         try:
             for _message in received:
                 continue
-        except (ConnectionError, TimeoutError) as error:
+        except OSError as error:
             self._ended(error)
 
 

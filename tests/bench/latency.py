@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.bed import cable, device, feeders, namespaces, until_established, until_sent
+from tests.bench.bed import cable, device, feeders, namespaces, until_established, until_installed, until_sent
 from tests.bench.configurations import Setup, neighbors
 from tests.bench.devices import Bgpsvc
 from tests.bench.listing import UnixConnection
@@ -97,8 +97,8 @@ def measure(name: str, *, count: int, idle: float, deadline: float = 400) -> Sam
             clients = _clients(measured.api)
             for feeder in fed:
                 feeder.release.set()
-            monitor.wait(deadline)
-            until_sent(fed, deadline)
+            until_installed(measured, fed, monitor, deadline)
+            until_sent(measured, fed, deadline)
             loading = time.monotonic() - began
             made = {"loading_seconds": loading} | _summary("loading", clients)
             wait_for(lambda: monitor.missing() == 0, "all networks shown by a dump", 60, 0.1)

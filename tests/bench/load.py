@@ -19,6 +19,7 @@ from tests.bench.bed import (
     feeders,
     namespaces,
     until_established,
+    until_installed,
     until_sent,
 )
 from tests.bench.configurations import Setup, neighbors
@@ -55,9 +56,9 @@ def measure(name: str, *, count: int, per_update: int, family: str, deadline: fl
         ):
             measured.start()
             until_established(measured, fed)
-            finished = monitor.wait(deadline)
+            finished = until_installed(measured, fed, monitor, deadline)
             found = measured.usage()
-            until_sent(fed, 10)
+            until_sent(measured, fed, 10)
             _cross_check(monitor)
             established, sent = fed[0].established_at, fed[0].sent_at
             assert established is not None
@@ -91,8 +92,8 @@ def measure_memory(name: str, *, count: int, deadline: float = 400) -> Sample:
             before = measured.usage()
             for feeder in fed:
                 feeder.release.set()
-            monitor.wait(deadline)
-            until_sent(fed, deadline)
+            until_installed(measured, fed, monitor, deadline)
+            until_sent(measured, fed, deadline)
             measured.wait_idle(deadline, 0.1, 2.0)
             after = measured.usage()
             _cross_check(monitor)

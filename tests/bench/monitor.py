@@ -20,6 +20,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 from tests.bench.namespace import Namespace
 from tests.bench.networks import Family, sample_step
@@ -127,11 +128,13 @@ class RouteMonitor:
             self._messages[index].header.iov = ctypes.pointer(self._vectors[index])
             self._messages[index].header.iovlen = 1
 
-    def wait(self, seconds: float) -> float:
+    def wait(self, seconds: float, check: Callable[[], None] | None = None) -> float:
         """Monotonic time at which the notification of the last network of the sample was read.
 
-        TimeoutError, saying how many were seen, if they are not all there within `seconds`.
+        TimeoutError, saying how many were seen, if they are not all there within `seconds`. `check` is called
+        now and then meanwhile, and raises if there is no point in waiting.
         """
+        checked = time.monotonic()
         deadline = time.monotonic() + seconds
         while True:
             got = self.read()
@@ -143,6 +146,9 @@ class RouteMonitor:
                 raise TimeoutError(
                     f"{seen} of the {len(self.wanted)} networks looked at in the kernel after {seconds:g} s"
                 )
+            if check is not None and now - checked > 1:
+                check()
+                checked = now
             if got < BATCH:
                 time.sleep(PAUSE)
 

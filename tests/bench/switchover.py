@@ -23,7 +23,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from tests.bench.bed import device, feeders, namespaces, until_established, until_sent
+from tests.bench.bed import device, feeders, namespaces, until_established, until_installed, until_sent
 from tests.bench.bfd import DownWatch, Responder
 from tests.bench.configurations import Neighbor, Setup, neighbors
 from tests.bench.devices import DEVICES
@@ -81,7 +81,7 @@ def measure(name: str, *, count: int, way: str, deadline: float = 400) -> Sample
         with (
             device(Responder, far, setup) as responder,
             device(DEVICES[name], dut, setup) as measured,
-            feeders(far, pair, IPV4, count, 270, hold=True) as fed,
+            feeders(far, pair, IPV4, count, 270, hold=True, again=True) as fed,
         ):
             if setup.bfd:
                 responder.start()
@@ -94,9 +94,10 @@ def measure(name: str, *, count: int, way: str, deadline: float = 400) -> Sample
             until_established(measured, fed)
             for feeder in fed:
                 feeder.release.set()
-            monitor.wait(deadline)
-            until_sent(fed, deadline)
+            until_installed(measured, fed, monitor, deadline)
+            until_sent(measured, fed, deadline)
             measured.wait_idle(deadline, 0.3, 2.0)
+            until_sent(measured, fed, deadline)
             monitor.close()
             captures = [Capture(far.socket, each.link) for each in pair]
             watch = DownWatch(dut, pair[0].link)
