@@ -74,6 +74,7 @@ class Watching:
         """What an earlier worker left, by number of the record, until it was taken over."""
         self._unsaved: set[SessionId] = set()
         self._receivers: dict[tuple[socket.AddressFamily, bool], Receiver] = {}
+        self._heard_peers: dict[tuple[socket.AddressFamily, bool], set[str]] = {}
         self._demultiplexer: Demultiplexer[Tunnel] = Demultiplexer()
         self._complaints: dict[str, str] = {}
         self._links: dict[str, bool] | None = None
@@ -243,12 +244,18 @@ class Watching:
 
     def retry(self, now: float) -> None:
         """Have a receiver for each kind of session that there is, and no others."""
-        wanted = {_kind(one.watched.bfd) for one in self.tunnels.values() if one.bfd and one.watched.bfd}
-        for kind in self._receivers.keys() - wanted:
+        wanted: dict[tuple[socket.AddressFamily, bool], set[str]] = {}
+        for one in self.tunnels.values():
+            if one.bfd is not None and one.watched.bfd is not None:
+                wanted.setdefault(_kind(one.watched.bfd), set()).add(one.watched.bfd.peer)
+        for kind in self._receivers.keys() - wanted.keys():
             receiver = self._receivers.pop(kind)
+            self._heard_peers.pop(kind, None)
             self._loop.remove(receiver.fileno())
             receiver.close()
-        for kind in wanted - self._receivers.keys():
+        for kind in self._receivers.keys() & wanted.keys():
+            self._hear_only(kind, wanted[kind])
+        for kind in wanted.keys() - self._receivers.keys():
             family, multihop = kind
             subject = f"BFD {'multihop' if multihop else 'single hop'}"
             try:
@@ -258,7 +265,14 @@ class Watching:
                 continue
             self.complain(subject, None)
             self._receivers[kind] = receiver
+            self._hear_only(kind, wanted[kind])
             self._loop.add(receiver.fileno(), partial(self._packets, receiver))
+
+    def _hear_only(self, kind: tuple[socket.AddressFamily, bool], peers: set[str]) -> None:
+        """What others send is not worth a turn of a process of real-time priority."""
+        if self._heard_peers.get(kind) != peers:
+            self._receivers[kind].only_from(peers)
+            self._heard_peers[kind] = peers
 
     def _packets(self, receiver: Receiver, _: int) -> None:
         find, multihop, timers = self._demultiplexer.find, receiver.multihop, self._loop.timers
