@@ -77,6 +77,11 @@ class Lab:
         (pid,) = [pid for pid in self.site.pids("relay.py") if parent(pid) == speaker]
         return pid
 
+    def guard(self) -> list[int]:
+        """Pids of the guard's processes, which have nothing of the environment of others."""
+        found = self.site.gateway.processes()
+        return sorted(pid for pid, command in found.items() if "bgpsvc.guard" in command)
+
     def established(self) -> tuple[int, ...]:
         """How often each session has come up."""
         return tuple(peer.log.established for peer in self.peers.values())
@@ -94,7 +99,8 @@ class Lab:
         with contextlib.suppress(OSError, httpx.TransportError):
             gateway, sessions = self.site.rest.gateway(), [self.site.rest.session(n) for n in (1, 2)]
             return (
-                gateway["status"] == "active"
+                self.site.rest.http.get("/readyz").status_code == 200
+                and gateway["status"] == "active"
                 and gateway["routes_installed"] == len(ALL)
                 and all(s["prefixes"]["accepted"] == COUNT + ONLY and s["end_of_rib"] for s in sessions)
                 and not any(s["prefixes"]["stale"] for s in sessions)
@@ -181,6 +187,21 @@ def test_the_watchdog_takes_the_daemon_with_it(lab: Lab, traffic: None) -> None:
     assert lab.established() == established
 
 
+@pytest.mark.parametrize("which", [slice(0, 1), slice(1, 2), slice(0, 2)], ids=["one", "other", "both"])
+def test_the_guard(lab: Lab, traffic: None, which: slice) -> None:
+    before = lab.guard()
+    killed = before[which]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    def again() -> bool:
+        now = lab.guard()
+        return len(now) == len(before) == 2 and not set(now) & set(killed)
+
+    wait_until(again, "both processes of the guard", LONG)
+    lab.until_right()
+
+
 @pytest.mark.parametrize("role", ["active", "standby"])
 def test_a_relay(lab: Lab, traffic: None, role: str) -> None:
     before, speaker, established = lab.relay(role), lab.speaker(role), lab.established()
@@ -261,6 +282,10 @@ def test_an_upgrade_that_speaks_otherwise_to_relays(lab: Lab, traffic: None, tmp
     upgrade(lab, directory)
     assert lab.version() == "99.0.0"
     assert lab.established() == tuple(times + 1 for times in established)
+    log = lab.site.log_path.read_text()
+    steps = ("ended the standby speaker", "session.up conn1-tunnel2", "ended the active speaker")
+    at = [log.rindex(step) for step in steps]
+    assert at == sorted(at), "the peer always has a session"
 
 
 def test_a_wanted_stop_ends_everything(lab: Lab) -> None:
@@ -268,6 +293,6 @@ def test_a_wanted_stop_ends_everything(lab: Lab) -> None:
     lab.site.stop(signal.SIGINT)
     assert lab.site.daemon is not None
     assert lab.site.daemon.returncode == 0
-    assert lab.site.processes() == {}
+    assert lab.site.gateway.processes() == {}
     assert lab.site.kernel_routes() == ALL
     assert tunnel_of(lab.site, PROBED[0]) == "t1"
