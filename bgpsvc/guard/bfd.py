@@ -350,7 +350,7 @@ class BfdSession:
     @property
     def detection_ms(self) -> float | None:
         """The Detection Time in milliseconds as negotiated, None if the session is not Up."""
-        return self._detection * 1000 if self.up else None
+        return round(self._detection * 1000, 3) if self.up else None
 
     def _changed(self, reason: str) -> Change | None:
         says = (self.up, self.detection_ms)
@@ -369,9 +369,9 @@ class BfdSession:
             remote_diagnostic=diagnostic_name(self._remote.diagnostic),
             local_discriminator=self.discriminator,
             remote_discriminator=self._remote.discriminator,
-            transmit_ms=self._transmit * 1000,
+            transmit_ms=round(self._transmit * 1000, 3),
             receive_ms=max(self._intervals.receive, self._remote.desired_tx) / 1000,
-            detection_ms=self._detection * 1000,
+            detection_ms=round(self._detection * 1000, 3),
             sent=self._sent,
             received=self._received,
             rejected=self._rejected,
