@@ -1,1 +1,1 @@
-"""ICMP health checks of single-tunnel connections: codec and state machine. Pure; the guard carries them out."""
+"""ICMP health checks of single-tunnel connections: codec and state machine, pure. The guard has sockets."""
