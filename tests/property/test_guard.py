@@ -97,6 +97,8 @@ class Guarded(History):
         """The guard goes on, and tells the new daemon all that it sees."""
         super().daemon_restarts()
         self.plans = SwitchPlans()
+        self.plans.changes(self.engine)
+        self.switch.plan(self.plans.whole)
         for (session, method), up in self.said.items():
             self.handle(DetectionChanged(session, method, up, "test"))
         run(self.engine)
@@ -134,13 +136,14 @@ class Guarded(History):
         if not hasattr(self, "node"):
             return
         self.node.settle()
+        groups = {n.id: n.members for n in self.node.kernel.nexthops() if n.members}
+        assert groups == self.engine.fib.groups, "mirror and kernel agree"
         self.guard_has_the_plan()
         self.guard_judges()
-        usable = {i for i, t in self.engine.tunnels.items() if t.state is not TunnelState.DOWN}
         for move in self.switch.moves():
             # Groups without a usable tunnel carry no route: where they lead is all the same.
             candidates = self.switch.plans[move.group].candidates
-            assert not any(c.usable for c in candidates), (move, usable)
+            assert not any(c.usable for c in candidates), move
 
     @invariant()
     def what_is_dead_is_down(self) -> None:
