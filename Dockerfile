@@ -36,6 +36,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8179/healthz', timeout=4)"]
 # The speakers outlive the daemon on purpose; tini reaps what it leaves behind.
 ENTRYPOINT ["tini", "-g", "--"]
-# Tunnels by charons of its own, whatever the host's kernel has: no other charon runs in here.
+# Tunnels by charons of its own, whatever the host's kernel has: no other charon runs in here. A daemon that crashes
+# or hangs is started again, while what it left behind keeps forwarding.
 CMD ["bgpsvc", "serve", "--config", "/etc/bgpsvc/config.yaml", "--state-dir", "/var/lib/bgpsvc", \
-     "--listen", "127.0.0.1:8179", "--ipsec", "userspace"]
+     "--listen", "127.0.0.1:8179", "--ipsec", "userspace", "--watchdog", "30"]

@@ -277,7 +277,9 @@ class BgpService:
         for role, status in self._runtime.speakers.status().items():
             if role not in needed:
                 continue
-            detail = f"running, pid {status.pid}" if status.running else status.last_exit or "not running"
+            detail = f"running, pid {status.pid}" if status.running else "not running"
+            if status.last_exit is not None:
+                detail += f"; restarts: {status.restarts} ({status.last_exit})"
             checks[f"speaker-{role.value}"] = (status.running and status.connected, detail)
         checks["guard"] = self._runtime.guardian.ready()
         checks["ipsec"] = self._runtime.tunnelling.ready(self.engine.intent)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TURN = 0.5
 """Seconds between looks at the clock."""
 START_SECONDS = 60.0
-"""For the first sign of life: an interpreter and a database have to start."""
+"""For signs of life until a child is ready: an interpreter has to start, and a million routes to be read."""
 ABORT_SECONDS = 2.0
 """From SIGABRT to SIGKILL: the time for a traceback."""
 STOP_SECONDS = 30.0
@@ -79,7 +79,7 @@ class Watchdog:
         self.patience = patience
         self.command = command
         self.stopping_since: float | None = None
-        self.ever_ready = False
+        self.ready = self.ever_ready = False
         self.hung = False
         self.child: subprocess.Popen[bytes] | None = None
         self.outer = outer_socket()
@@ -124,7 +124,7 @@ class Watchdog:
 
     def one_child(self, reason: str) -> int:
         """Start one, and watch until it has ended; its status as subprocess gives it."""
-        self.hung = False
+        self.hung = self.ready = False
         # Whatever descriptors we were given for it (a listening socket) it gets; ours close by themselves.
         self.child = subprocess.Popen(self.command, env=self.environment(reason), close_fds=False)
         pidfd = os.pidfd_open(self.child.pid)
@@ -159,7 +159,7 @@ class Watchdog:
             ready = {fd for fd, _ in poll.poll(TURN * 1000)}
             silence.passed(time.monotonic() - before)
             if self.hear(child.pid):
-                silence.heard(self.patience)
+                silence.heard(self.patience if self.ready else max(self.patience, START_SECONDS))
             self.pass_signals(child)
             if pidfd in ready:
                 return
@@ -190,7 +190,8 @@ class Watchdog:
             if [struct.unpack("=iII", item[2])[0] for item in ancillary] != [pid]:
                 continue
             heard = True
-            self.ever_ready = self.ever_ready or b"READY=1" in data.split(b"\n")
+            self.ready = self.ready or b"READY=1" in data.split(b"\n")
+            self.ever_ready = self.ever_ready or self.ready
             if self.outer is not None:
                 # Who watches us may be gone, or slow; that is no reason to end.
                 with contextlib.suppress(OSError):

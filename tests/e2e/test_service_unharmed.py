@@ -242,6 +242,9 @@ def test_hung_ones(lab: Lab, traffic: None) -> None:
     down = lab.site.rest.events("speaker.down")[-1]
     assert down["subject"] == "standby"
     assert "said nothing for" in down["message"]
+    checks = lab.site.rest.get("/readyz")["checks"]
+    for role in ("active", "standby"):
+        assert "said nothing for" in str(checks[f"speaker-{role}"]), "the reason is shown"
 
 
 def another_version(directory: Path, version: str, **changes: tuple[str, str, str]) -> Path:

@@ -143,6 +143,13 @@ def test_one_that_hangs_is_replaced_and_its_traceback_kept(play: Callable[..., R
     assert "hangs_here" in run.log
 
 
+def test_one_that_is_not_ready_yet_may_take_longer(play: Callable[..., Run]) -> None:
+    """It reads the kernel's routes: its loop stands still meanwhile."""
+    run = play("say(b'WATCHDOG=1')\ntime.sleep(3)\nsay(b'READY=1')\nsys.exit(0)", seconds=1.0)
+    assert run.ended() == 0
+    assert len(run.starts) == 1
+
+
 def test_a_stopped_one_cannot_even_abort_and_is_killed(play: Callable[..., Run]) -> None:
     run = play(
         "say(b'READY=1')\nif number == 1: os.kill(os.getpid(), signal.SIGSTOP)\nsys.exit(0)", seconds=1.0
