@@ -23,7 +23,8 @@ class Links:
         self._requester = requester
         self.socket = open_socket()
         self._buffer = bytearray(1 << 16)
-        self._names: dict[int, str] = {}
+        self.names: dict[int, str] = {}
+        """Index to name; always this same mapping."""
         self._up: dict[int, bool] = {}
         self.groups: dict[int, int] = {}
         """Group to the first of its nexthops."""
@@ -44,7 +45,7 @@ class Links:
 
     def up(self) -> dict[str, bool]:
         """All interfaces by name: up, with carrier."""
-        return {name: self._up[index] for index, name in self._names.items()}
+        return {name: self._up[index] for index, name in self.names.items()}
 
     def read(self) -> tuple[bool, set[int]]:
         """Take in notifications, a bounded number: whether links changed, and which groups did."""
@@ -71,7 +72,7 @@ class Links:
     def dump(self) -> None:
         """Read everything anew. OSError if the kernel does not answer."""
         for _ in range(DUMP_ATTEMPTS):
-            self._names.clear()
+            self.names.clear()
             self._up.clear()
             if self._dumped(notices.dump_links, self._link):
                 break
@@ -93,12 +94,12 @@ class Links:
         link = notices.decode_link(message.payload)
         if link is None:
             return False
-        before = (self._names.get(link.ifindex), self._up.get(link.ifindex))
+        before = (self.names.get(link.ifindex), self._up.get(link.ifindex))
         if message.type == notices.RTM_DELLINK:
-            self._names.pop(link.ifindex, None)
+            self.names.pop(link.ifindex, None)
             self._up.pop(link.ifindex, None)
             return before != (None, None)
-        self._names[link.ifindex], self._up[link.ifindex] = link.name, link.up
+        self.names[link.ifindex], self._up[link.ifindex] = link.name, link.up
         return before != (link.name, link.up)
 
     def _group(self, message: Message) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,9 @@ class Watching:
         self._unsaved: set[SessionId] = set()
         self._receivers: dict[tuple[socket.AddressFamily, bool], Receiver] = {}
         self._heard_peers: dict[tuple[socket.AddressFamily, bool], set[str]] = {}
-        self._demultiplexer: Demultiplexer[Tunnel] = Demultiplexer()
+        self.names: Mapping[int, str] = {}
+        """Interfaces by index, as far as somebody keeps them up to date: asking the kernel takes longer."""
+        self._demultiplexer: Demultiplexer[Tunnel] = Demultiplexer(self._name_of)
         self._complaints: dict[str, str] = {}
         self._links: dict[str, bool] | None = None
 
@@ -273,6 +275,10 @@ class Watching:
         if self._heard_peers.get(kind) != peers:
             self._receivers[kind].only_from(peers)
             self._heard_peers[kind] = peers
+
+    def _name_of(self, index: int) -> str:
+        """Name of an interface. OSError if there is none."""
+        return self.names.get(index) or socket.if_indextoname(index)
 
     def _packets(self, receiver: Receiver, _: int) -> None:
         find, multihop, timers = self._demultiplexer.find, receiver.multihop, self._loop.timers

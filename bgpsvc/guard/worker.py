@@ -92,6 +92,7 @@ class Worker:
         log(f"at work, {self._scheduling}; {len(self._watch.tunnels)} tunnels, takeovers {memory.takeovers}")
         self._set_patience()
         self._switching.switch.plan(self._inherited)
+        self._watching.names = self._switching.links.names
         self._watching.links(self._switching.links.up())
         loop.add(self._signals.fd, self._on_signal)
         loop.add(self._base.partner, self._on_keeper_ended)
