@@ -419,6 +419,18 @@ def test_faster_by_settings() -> None:
     assert one.status(TUNNEL).transmit_ms == 20
 
 
+def test_shorter_detection_waits_for_the_final() -> None:
+    """6.8.3: also for a peer that would send faster already, if it knew that it may."""
+    one = up()
+    one.received(heard(desired_tx=10_000), True, 0.0)
+    assert one.detection_ms == 150
+    one.adjust(dataclasses.replace(SETTINGS, interval_ms=20), 0.01)
+    out(one, 0.01)
+    assert one.detection_ms == 150
+    one.received(heard(desired_tx=10_000, final=True), True, 0.02)
+    assert one.detection_ms == 60
+
+
 def test_second_change_during_a_poll_sequence() -> None:
     """6.8.3, third choice: a packet with P clear comes between two Poll Sequences."""
     one = adjusted(200)
