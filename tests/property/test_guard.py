@@ -63,11 +63,23 @@ class Guarded(History):
         then=st.sampled_from(["nothing", "announce", "withdraw", "down", "up", "link"]),
         prefixes=SOME,
         both=st.booleans(),
+        last_resort=st.booleans(),
     )
     def the_guard_moves_first(
-        self, session: SessionId, method: Method, then: str, prefixes: tuple[Prefix, ...], both: bool
+        self,
+        session: SessionId,
+        method: Method,
+        then: str,
+        prefixes: tuple[Prefix, ...],
+        both: bool,
+        last_resort: bool,
     ) -> None:
-        dead = [session, T2 if session == T1 else T1][: 1 + both]
+        other = T2 if session == T1 else T1
+        dead = [session, other][: 1 + both]
+        if last_resort:  # the other one's peer answers, but there is no session
+            self.session_down(other, False)
+            self.the_engine_hears(other, method, True)
+            self.node.settle()
         self.guard_has_the_plan()
         for tunnel in dead:
             self.said[tunnel, method] = False
