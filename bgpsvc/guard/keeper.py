@@ -29,9 +29,9 @@ POISONED_AFTER, GIVE_UP_AFTER = 3, 12
 _MOST_DELAY = 1.0
 _END_PATIENCE = 1.0
 GOES_ON = "; another one goes on"
-STARVED = 4
-"""One that could run, but perhaps got no processor, has this many times the patience: another would get none
-either."""
+UNLESS_STOPPED = 4
+"""One that was not stopped has this many times the patience: perhaps it got no processor, or the one that it
+sleeps on stands still, and another would fare no better."""
 
 
 class Role(Enum):
@@ -98,11 +98,11 @@ def reap(pid: int) -> tuple[str, bool]:
     return f"ended with status {code}", True
 
 
-def _runnable(pid: int) -> bool:
-    """It runs or waits for a processor (proc(5): state R)."""
+def _stopped(pid: int) -> bool:
+    """It was stopped by a signal or a debugger (proc(5): states T and t)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read(512).rpartition(b")")[2][:2] == b" R"
+            return file.read(512).rpartition(b")")[2][:2] in (b" T", b" t")
     except OSError:
         return False
 
@@ -177,11 +177,15 @@ class Keeper:
             if ready:
                 os.read(signals.fd, 100)
                 self._quit()
-            overdue = at - memory.promise
-            punctual = planned <= at <= planned + memory.patience / 2
-            if punctual and overdue > memory.patience * (STARVED if _runnable(memory.worker) else 1):
+            # Both looks count: it may have come back between them.
+            if planned <= at <= planned + memory.patience / 2 and self._hangs() and self._hangs():
                 self._kill()
                 return False
+
+    def _hangs(self) -> bool:
+        memory = self._memory
+        patience = memory.patience * (1 if _stopped(memory.worker) else UNLESS_STOPPED)
+        return time.monotonic() - memory.promise > patience
 
     def _kill(self) -> None:
         late = time.monotonic() - self._memory.promise
