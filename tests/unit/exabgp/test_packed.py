@@ -252,6 +252,10 @@ def test_what_is_withdrawn_after_it_was_announced_stays_behind_it() -> None:
     lines = handed_over(Negotiated(EBGP), body(GOOD, prefix), body(b"", b"", prefix), body(GOOD, prefix))
     assert lines is not None
     assert [type(event) for event in decoded(lines)] == [Announced, Withdrawn, Announced]
+    other = wire.nlri("30.0.0.0/16")
+    lines = handed_over(Negotiated(EBGP), body(GOOD, prefix), body(GOOD, other, prefix))
+    assert lines is not None
+    assert [type(event) for event in decoded(lines)] == [Announced, Withdrawn, Announced]
 
 
 def test_lines_and_events_have_an_end() -> None:

@@ -147,12 +147,22 @@ def test_the_last_words_before_the_end(pair: tuple[socket.socket, Any]) -> None:
         (b"\0" * 19, (1, 1)),
         (wire.MARKER + b"\0\x05\2", (1, 2)),
         (wire.MARKER + b"\x10\x01\2", (1, 2)),
+        (wire.message(wire.UPDATE, body(GOOD, wire.nlri("20.0.0.0/24") * 1020)), (1, 2)),
         (wire.MARKER + b"\0\x14\2\0", (1, 2)),
         (wire.MARKER + b"\0\x13\x09", (1, 3)),
         (wire.message(wire.UPDATE, body(GOOD, b"\x21\1\2\3\4\5")), (3, 10)),
         (wire.message(wire.UPDATE, b"\0\0\xff\xff"), (3, 1)),
     ],
-    ids=["no marker", "too small", "too large", "small for an UPDATE", "no type", "length 33", "runs over"],
+    ids=[
+        "no marker",
+        "too small",
+        "too large",
+        "too large and whole",
+        "small for an UPDATE",
+        "no type",
+        "length 33",
+        "runs over",
+    ],
 )
 def test_what_ends_the_session_does_so_behind_what_was_right(
     data: bytes, code: tuple[int, int], pair: tuple[socket.socket, Any]

@@ -197,7 +197,9 @@ def test_listening_sockets_and_helpers_wake_the_loop(pair: tuple[socket.socket, 
 
 
 NAMES = [
-    f"neighbor 10.0.0.{n} local-ip 10.0.1.1 local-as 1 peer-as 2 router-id 1.1.1.1 x" for n in range(1, 20)
+    f"neighbor 10.0.0.{n} local-ip 10.0.1.{local} local-as 1 peer-as 2 router-id 1.1.1.1"
+    for n in range(1, 20)
+    for local in (1, 10)
 ]
 
 
