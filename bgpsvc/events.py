@@ -76,7 +76,7 @@ class SessionStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """One UPDATE's reachable prefixes; they share the (interned) attributes."""
+    """Reachable prefixes of an UPDATE, or of several in a row that share the (interned) attributes."""
 
     session: SessionId
     attributes: Attributes
@@ -85,7 +85,7 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """One UPDATE's withdrawn prefixes, or those of a malformed one (RFC 7606 treat-as-withdraw)."""
+    """Withdrawn prefixes of an UPDATE or several in a row, or those of a malformed one (RFC 7606 2)."""
 
     session: SessionId
     prefixes: tuple[Prefix, ...]
