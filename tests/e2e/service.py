@@ -496,13 +496,15 @@ class Pings:
             self._stop.wait(max(0.0, due - time.monotonic()))
 
     def _receive(self) -> None:
-        quiet_after_stop = False
-        while not quiet_after_stop:
+        # An answer may be on its way for a while: who passes it on shares the processors with others.
+        heard = time.monotonic()
+        while (sending := self._threads[0].is_alive()) or (self.lost and time.monotonic() < heard + 1):
             try:
                 data = self._socket.recv(2048)
             except TimeoutError:
-                quiet_after_stop = self._stop.is_set()
+                heard = time.monotonic() if sending else heard
                 continue
+            heard = time.monotonic()
             kind, _, _, ident, number = struct.unpack_from("!BBHHH", data, (data[0] & 15) * 4)
             if kind == 0 and ident == self._ident:
                 self.answered.add(number)
