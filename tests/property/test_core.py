@@ -245,7 +245,7 @@ class History(RuleBasedStateMachine):
     def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
         self.policy: RoutingPolicy | None = None
-        self.node = Node(engine(propagate=propagate > 0, max_prefixes=3))
+        self.node = Node(engine(propagate=propagate > 0, max_prefixes=2))
         self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
         for session, prefixes in ((T1, first), (T2, second)):
             self.session_up(session, False)
@@ -262,7 +262,7 @@ class History(RuleBasedStateMachine):
     def intent(self) -> Intent:
         """As configured now."""
         propagate = self.engine.gateways["gw1"].propagate
-        return policed(self.policy, propagate=propagate, max_prefixes=3)
+        return policed(self.policy, propagate=propagate, max_prefixes=2)
 
     @step(imports=st.sampled_from(POLICIES), pieces=st.integers(0, 4), session=SESSIONS, prefixes=SOME)
     def another_policy(
@@ -471,6 +471,7 @@ class History(RuleBasedStateMachine):
     def every_announced_prefix_is_accounted_for(self) -> None:
         for session, announced in self.announced.items():
             adj = self.engine.sessions[session].adj
+            assert len(adj.fresh) <= 2, "the maximum number of prefixes"
             places = [set(adj.fresh), set(adj.refused), set(adj.shed)]
             found = {p: sum(p in place for place in places) + (p in adj.stale) for p in announced}
             assert all(count <= 1 for count in found.values()), found
