@@ -26,6 +26,7 @@ START_ALLOWANCE = 1.0
 QUICK = 1.0
 """A worker that fails sooner has a defect: those after it come slower, then with nothing inherited."""
 POISONED_AFTER, GIVE_UP_AFTER = 3, 12
+_LOG_BYTES = 1 << 20
 _MOST_DELAY = 1.0
 _END_PATIENCE = 1.0
 GOES_ON = "; another one goes on"
@@ -72,8 +73,10 @@ class Base:
 
 
 def log(text: str) -> None:
-    """A line for `guard.err`, with the time (Unix seconds)."""
+    """A line for `guard.err`, with the time (Unix seconds). The file begins anew when it is long."""
     with contextlib.suppress(OSError):
+        if os.fstat(2).st_size > _LOG_BYTES:
+            os.ftruncate(2, 0)
         os.write(2, f"{time.time():.3f} {os.getpid()} {text}\n".encode())
 
 

@@ -38,7 +38,8 @@ class Busy(OSError):
 def launch(state_dir: Path) -> Process:
     """Start a guard in the caller's network namespace. OSError if that is impossible."""
     path = state_dir / ERRORS
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as errors:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+    with open(os.open(path, flags, 0o600), "wb") as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", MODULE],
             stdin=subprocess.DEVNULL,

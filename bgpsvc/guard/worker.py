@@ -199,7 +199,7 @@ class Worker:
         watching.refusals.clear()
 
     def _say(self, detection: Detection) -> None:
-        if detection.moved:
+        if detection.moved and not self._server.connected:  # else the daemon says so
             groups = len(detection.moved)
             log(f"{detection.tunnel} {detection.method.value}: {detection.reason}; moved {groups} groups")
         self._server.send(detection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -77,6 +78,25 @@ def test_peers_do_not_notice_that_processes_replace_each_other(bench: Bench, pee
         wait_until(partial(replaced, bench, which, hello), f"another {which}")
     assert [one.local_discriminator for one in figures(bench)] == local
     assert [peer.states() for peer in peers] == before, bench.complaints()
+
+
+def test_a_machine_that_stood_still_replaces_nobody(bench: Bench) -> None:
+    """Both processes were stopped and go on: the keeper knows that it is late itself."""
+    bench.start()
+    with bench.daemon() as daemon:
+        daemon.say(BFD)
+        hello = daemon.hello()
+        for order in ((hello.keeper, hello.pid), (hello.pid, hello.keeper)):
+            daemon.hear(lambda message: isinstance(message, Status), "it is at work")
+            for pid in order:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.5)  # twelve times the keeper's patience
+            for pid in order:
+                os.kill(pid, signal.SIGCONT)
+        for _ in range(2):
+            daemon.hear(lambda message: isinstance(message, Status), "it is at work")
+        assert hello.pid in bench.processes(), bench.complaints()
+        assert len([message for message in daemon.said if isinstance(message, Hello)]) == 1
 
 
 def figures(bench: Bench) -> list[BfdStatus]:
