@@ -26,7 +26,7 @@ LIMIT_S = 1800
 """The checks themselves end sooner; a machine that is busy with other things takes longer."""
 
 PREFERRED = ("nice", "-n", "-5")
-"""What runs beside it mostly waits; emulated processors without a share of the real ones miss IKE's timers."""
+"""What runs beside it mostly waits; emulated processors without a share of real ones miss IKE's timers."""
 
 TIME_OVER = 124
 BUILDS = 3
