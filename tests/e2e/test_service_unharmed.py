@@ -250,8 +250,8 @@ def test_hung_ones(lab: Lab, traffic: None) -> None:
 def another_version(directory: Path, version: str, **changes: tuple[str, str, str]) -> Path:
     """A copy of the service that says it is another version; `changes`: file, what it says, what it shall."""
     for name in ("bgpsvc", "api", "exabgp-conf"):
-        # With the times of the files: what is compiled stays valid.
-        shutil.copytree(REPOSITORY / name, directory / name)
+        # With the times of the files: what is compiled stays valid, but for what is being compiled right now.
+        shutil.copytree(REPOSITORY / name, directory / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     for name, former, new in (("bgpsvc/__init__.py", __version__, version), *changes.values()):
         path = directory / name
         text = path.read_text()
