@@ -81,19 +81,19 @@ def test_peers_do_not_notice_that_processes_replace_each_other(bench: Bench, pee
 
 
 def test_a_machine_that_stood_still_replaces_nobody(bench: Bench) -> None:
-    """Both processes were stopped and go on: the keeper knows that it is late itself."""
+    """Both processes were stopped and go on, the keeper first: it knows that it is late itself."""
     bench.start()
     with bench.daemon() as daemon:
-        daemon.say(BFD)
+        daemon.say(Watch((watched(1),)))  # no BFD: the keeper's patience is a second
         hello = daemon.hello()
-        for order in ((hello.keeper, hello.pid), (hello.pid, hello.keeper)):
-            daemon.hear(lambda message: isinstance(message, Status), "it is at work")
-            for pid in order:
-                os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.5)  # twelve times the keeper's patience
-            for pid in order:
-                os.kill(pid, signal.SIGCONT)
-        for _ in range(2):
+        daemon.hear(lambda message: isinstance(message, Status), "it is at work")
+        for pid in (hello.keeper, hello.pid):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(2.5)
+        os.kill(hello.keeper, signal.SIGCONT)
+        time.sleep(0.1)
+        os.kill(hello.pid, signal.SIGCONT)
+        for _ in range(3):
             daemon.hear(lambda message: isinstance(message, Status), "it is at work")
         assert hello.pid in bench.processes(), bench.complaints()
         assert len([message for message in daemon.said if isinstance(message, Hello)]) == 1
