@@ -160,6 +160,8 @@ class Guarding:
         try:
             if not keep_running:
                 await self._end()
+        except OSError as error:
+            self._tell("guard.error", "error", f"cannot be ended: {error}")
         finally:
             self._hello = None
             self._release()
