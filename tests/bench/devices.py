@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.bench import configurations
 from tests.bench.configurations import Setup
@@ -24,6 +25,8 @@ class Device:
     """Processes of one daemon, their log and what they use."""
 
     name = ""
+    parts: Mapping[str, str] = MappingProxyType({})
+    """What it consists of, by a word of the processes' command lines."""
 
     def __init__(self, namespace: Namespace, directory: Path, setup: Setup) -> None:
         """`directory` is private and empty."""
@@ -55,12 +58,25 @@ class Device:
         """Of all its processes, also those that they started."""
         return usage(self.namespace.processes())
 
+    def by_part(self) -> dict[str, list[int]]:
+        """The process ids of each part; of those that no word tells, under the device's own name."""
+        found: dict[str, list[int]] = {}
+        for pid, command in self.namespace.processes().items():
+            part = next((part for word, part in self.parts.items() if word in command), self.name)
+            found.setdefault(part, []).append(pid)
+        return found
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """Share of one processor that each part uses over so many seconds."""
+        parts = self.by_part()
+        before, began = {part: cpu_seconds(pids) for part, pids in parts.items()}, time.monotonic()
+        time.sleep(seconds)
+        elapsed = time.monotonic() - began
+        return {part: (cpu_seconds(pids) - before[part]) / elapsed for part, pids in parts.items()}
+
     def share(self, seconds: float) -> float:
         """Share of one processor that all its processes together use over so many seconds."""
-        pids = list(self.namespace.processes())
-        before, began = cpu_seconds(pids), time.monotonic()
-        time.sleep(seconds)
-        return (cpu_seconds(pids) - before) / (time.monotonic() - began)
+        return sum(self.shares(seconds).values())
 
     def wait_idle(self, seconds: float, most: float = 0.2, period: float = 1.0) -> None:
         """Until it uses less than `most` of one processor for a `period`; TimeoutError after `seconds`."""
@@ -134,6 +150,7 @@ class Bgpsvc(Device):
     """This service: `bgpsvc serve`, the preferred tunnels being tunnel 1 of each connection."""
 
     name = "bgpsvc"
+    parts = MappingProxyType({"launcher": "speakers", "relay.py": "relays", "guard": "guard"})
 
     def start(self) -> None:
         """See the base."""

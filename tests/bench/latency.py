@@ -36,7 +36,7 @@ REQUESTS = {
 
 @dataclass
 class Client:
-    """Asks one thing every PERIOD until stopped; `times` are the seconds of each answer."""
+    """Asks one thing every PERIOD until stopped; `times` are the seconds of each answer, in order."""
 
     path: Path
     method: str
@@ -79,7 +79,10 @@ class Client:
 
 
 def measure(name: str, *, count: int, idle: float, deadline: float = 400) -> Sample:
-    """Seconds: p50, p99 and the longest, as `loading_switch_p99`; and `loading_seconds`, of the load."""
+    """Seconds: p50, p99 and the longest, as `loading_switch_p99`; and `loading_seconds`, of the load.
+
+    `loading_switch_max_at`: how many seconds after the load's start the slowest request was due.
+    """
     assert name == Bgpsvc.name, "no other daemon has this interface"
     pair = neighbors(1)
     with namespaces(2) as (dut, far):
@@ -118,4 +121,5 @@ def _summary(when: str, clients: dict[str, Client]) -> Sample:
         times = client.stop()
         for word, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
             made[f"{when}_{name}_{word}"] = percentile(times, share)
+        made[f"{when}_{name}_max_at"] = PERIOD * times.index(max(times))
     return made

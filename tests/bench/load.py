@@ -27,6 +27,7 @@ from tests.bench.devices import DEVICES
 from tests.bench.monitor import RouteMonitor
 from tests.bench.namespace import wait_for
 from tests.bench.networks import FAMILIES, IPV4, IPV6
+from tests.bench.usage import usage
 
 Sample = dict[str, float]
 
@@ -96,6 +97,7 @@ def measure_memory(name: str, *, count: int, deadline: float = 400) -> Sample:
             until_sent(measured, fed, deadline)
             measured.wait_idle(deadline, 0.1, 2.0)
             after = measured.usage()
+            parts = {part: usage(pids).resident for part, pids in measured.by_part().items()}
             _cross_check(monitor)
             return {
                 "resident_before": before.resident,
@@ -103,6 +105,7 @@ def measure_memory(name: str, *, count: int, deadline: float = 400) -> Sample:
                 "resident": after.resident,
                 "proportional": after.proportional,
                 "bytes_per_prefix": (after.proportional - before.proportional) / count,
+                **{f"resident {part}": resident for part, resident in parts.items()},
             }
 
 

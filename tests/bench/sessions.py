@@ -23,6 +23,7 @@ from tests.bench.devices import DEVICES, Bird, Device
 from tests.bench.monitor import RouteMonitor
 from tests.bench.namespace import Namespace, wait_for
 from tests.bench.networks import IPV4
+from tests.bench.usage import usage
 
 Sample = dict[str, float]
 NETWORKS = 16
@@ -134,20 +135,23 @@ def measure(name: str, *, count: int, idle: float, deadline: float = 300) -> Sam
             used_until_established = measured.usage().cpu_seconds
             installed = monitor.wait(deadline) - began_monotonic
             measured.wait_steady(120, min(5.0, idle))
-            share = measured.share(idle)
+            shares = measured.shares(idle)
             lost = count - len(far.established())
             if lost or monitor.missing():
                 raise TimeoutError(f"{lost} sessions were lost, {monitor.missing()} networks are missing")
             found = measured.usage()
+            parts = {part: usage(pids).resident for part, pids in measured.by_part().items()}
         monitor.close()
     return {
         "established_seconds": max(times) - began,
         "first_seconds": min(times) - began,
         "established_cpu_seconds": used_until_established,
         "installed_seconds": installed,
-        "idle_cpu": share,
+        "idle_cpu": sum(shares.values()),
         "resident": found.resident,
         "proportional": found.proportional,
+        **{f"idle_cpu {part}": share for part, share in shares.items()},
+        **{f"resident {part}": resident for part, resident in parts.items()},
     }
 
 
