@@ -297,6 +297,25 @@ def forget_ttl_security_that_was_removed() -> None:
     Listener.listen_on = listen_on
 
 
+def keep_sessions_without_relay() -> None:
+    """A relay that is gone ends no session: a new one follows, and the counter tells what was lost.
+
+    ExaBGP resets the session whose line could not be written, and none of its sessions runs again.
+    """
+    from exabgp.reactor.api.processes import ProcessError, Processes
+
+    Processes.broken = lambda *_: False
+    original = Processes.write
+
+    def write(self: Any, process: str, string: Any, neighbor: Any = None) -> Any:
+        try:
+            return original(self, process, string, neighbor)
+        except ProcessError:
+            return True
+
+    Processes.write = write
+
+
 def quiet_debug_log() -> None:
     """Below the configured level a log call costs nothing; there are several per prefix."""
     from exabgp.environment import getenv
@@ -335,6 +354,7 @@ def install() -> None:
     always_take_part_in_end_of_rib()
     answer_only_requests_for_refresh()
     forget_ttl_security_that_was_removed()
+    keep_sessions_without_relay()
     api_commands.install()
     addressing.install()
     turns.install()

@@ -20,8 +20,9 @@ from typing import Any
 
 from exabgp.bgp.message import _NOP, Message, Update
 from exabgp.bgp.message.update.attribute import Attributes
+from exabgp.logger import log
 from exabgp.protocol.family import AFI, SAFI
-from exabgp.reactor.api.processes import ProcessError, Processes
+from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.api.response.json import JSON
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.network.error import LostConnection, NetworkError, NotConnected, TooSlowError, error
@@ -217,8 +218,8 @@ class Session:
             pipe.write(lines)
             pipe.flush()
         except OSError:
-            processes._broken.append(self._helper)
-            raise ProcessError from None
+            # The relay is gone and a new one on its way. That lines were lost the counter tells.
+            log.debug(lambda: "the relay is gone, lines are lost", "process")
 
 
 class Batch:

@@ -117,6 +117,24 @@ print({{key: peer.neighbor.refresh for key, peer in peers.items()}})
     assert run(program) == str({"1": ["a"], "2": ["b", "c"]})
 
 
+def test_a_relay_that_is_gone_ends_no_session() -> None:
+    """Whatever is written: what fits into the buffer fails later than what does not."""
+    program = f"""{HEAD}
+import subprocess
+from exabgp.reactor.api.processes import Processes
+processes = Processes()
+helper = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+helper.wait()
+processes._process["relay"] = helper
+processes._configuration = {{"relay": {{}}}}
+for line in ("short", "long " * 100_000, "short"):
+    processes.write("relay", line)
+print(processes.broken(None))
+helper.stdin.raw.close()
+"""
+    assert run(program) == "False"
+
+
 def test_the_own_release_is_the_pinned_one() -> None:
     from exabgp.version import release
 
