@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bgpsvc.exabgp.nlri import unpack_prefixes, well_formed
@@ -46,6 +46,7 @@ def nlri(draw: st.DrawFn, family: Family) -> bytes:
     )
 
 
+@settings(deadline=None)
 @given(st.data(), FAMILIES)
 def test_well_formed_ones(data: st.DataObject, family: Family) -> None:
     packed = data.draw(nlri(family))
@@ -53,6 +54,7 @@ def test_well_formed_ones(data: st.DataObject, family: Family) -> None:
     assert sorted(unpack_prefixes(packed, family)) == sorted(all_of(packed, family))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), FAMILIES)
 def test_any_bytes(data: bytes, family: Family) -> None:
     try:

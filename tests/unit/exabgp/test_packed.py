@@ -100,7 +100,7 @@ def texts(bits: int) -> st.SearchStrategy[list[str]]:
     return st.lists(one, max_size=12, unique=True)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data(), st.sampled_from([EBGP, IBGP, OLD, Peering(False, True)]))
 def test_ipv4_as_through_json(data: st.DataObject, peering: Peering) -> None:
     announced, withdrawn = data.draw(texts(32)), data.draw(texts(32))
@@ -109,7 +109,7 @@ def test_ipv4_as_through_json(data: st.DataObject, peering: Peering) -> None:
     same(update, peering, plain=bool(announced or withdrawn))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data(), st.sampled_from([EBGP, IBGP]))
 def test_ipv6_as_through_json(data: st.DataObject, peering: Peering) -> None:
     prefixes = data.draw(texts(128))
@@ -133,6 +133,7 @@ def same(update: bytes, peering: Peering, plain: bool) -> None:
         assert without_order(decoded(lines)) == without_order(expected)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([EBGP, IBGP, OLD]))
 def test_any_bytes_are_handed_over_only_if_exabgp_takes_them(data: bytes, peering: Peering) -> None:
     lines = handed_over(Negotiated(peering), data)
@@ -141,7 +142,7 @@ def test_any_bytes_are_handed_over_only_if_exabgp_takes_them(data: bytes, peerin
         assert without_order(decoded(lines)) == without_order(expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.data(), st.sampled_from([EBGP, IBGP, OLD]))
 def test_what_needs_no_walk_is_found_well_formed_by_one(data: st.DataObject, peering: Peering) -> None:
     packed = data.draw(attributes(peering, True))

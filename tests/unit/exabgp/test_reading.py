@@ -16,7 +16,7 @@ from exabgp.logger import log
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.network.error import LostConnection, NetworkError, NotConnected, TooSlowError
 from exabgp.reactor.protocol import Protocol
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bgpsvc.exabgp import reading, treatment
@@ -100,6 +100,7 @@ def test_byte_by_byte(pair: tuple[socket.socket, Any]) -> None:
     assert made.pipe.lines() == handed_over(AGREED, ONE)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([ONE, TWO, None, body(GOOD)]), max_size=8),
     st.lists(st.integers(1, 200), min_size=1),
