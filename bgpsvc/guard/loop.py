@@ -50,7 +50,7 @@ class Loop:
         wake = min(self.timers.next(), now + SLEEP)
         self._memory.promise = max(now, wake)
         events = self.epoll.poll(max(0.0, wake - now), _EVENTS_AT_ONCE)
-        self.beat()
+        looked = self.beat()
         for fd, mask in events:
             handler = self._handlers.get(fd)
             if handler is not None:  # else it was closed by a handler before
@@ -58,10 +58,10 @@ class Loop:
                 self.beat()
         if events:
             after(time.monotonic())
-        # Once round what is due now: what becomes due meanwhile waits until packets have been read again.
-        now = self.beat()
-        while self.timers.next() <= now:
-            self.timers.run(now, _TASKS_AT_ONCE)
+        # Only what was due when packets were looked for: however long all this takes, nobody is declared dead
+        # whose packet came meanwhile and has not been read.
+        while self.timers.next() <= looked:
+            self.timers.run(looked, _TASKS_AT_ONCE)
             after(self.beat())
 
     def close(self) -> None:

@@ -148,6 +148,40 @@ def test_what_has_come_is_read_before_timers_run(loop: Loop) -> None:
     theirs.close()
 
 
+def test_nobody_is_declared_dead_whose_packet_came_while_something_else_took_long(loop: Loop) -> None:
+    """A handler outlasts a detection time; what expired meanwhile waits until packets were read again."""
+    slow, start = socket.socketpair()
+    ours, theirs = socket.socketpair()
+    happened: list[str] = []
+    expires = math.inf
+
+    class Detection:
+        def run(self, now: float) -> float:
+            happened.append("dead")
+            return math.inf
+
+    def work(_: int) -> None:
+        slow.recv(10)
+        theirs.send(b"a packet of the peer")
+        while time.monotonic() <= expires:
+            pass
+
+    def read(_: int) -> None:
+        ours.recv(100)
+        happened.append("packet")
+
+    loop.add(slow.fileno(), work)
+    loop.add(ours.fileno(), read)
+    start.send(b"x")
+    expires = time.monotonic() + 0.05
+    loop.timers.set(Detection(), expires)
+    for _ in range(2):
+        loop.turn(lambda _: None)
+    assert happened == ["packet", "dead"]
+    for sock in (slow, start, ours, theirs):
+        sock.close()
+
+
 def test_a_flood_does_not_starve_timers(loop: Loop) -> None:
     ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
     ran = []
