@@ -119,7 +119,7 @@ def measure(name: str, *, count: int, idle: float, deadline: float = 300) -> Sam
 
     established_seconds: since the daemon's start; first_seconds: the first session; installed_seconds: all
     that was announced is in the kernel. idle_cpu: share of one processor of all its processes over `idle`
-    seconds.
+    seconds. Both it and `resident` (bytes) also by part of the daemon, as `idle_cpu speakers`.
     """
     sessions = neighbors(count // 2)
     with namespaces(2) as (dut, away):
