@@ -41,7 +41,7 @@ class Guarded(History):
         self.policy: RoutingPolicy | None = None
         self.said: dict[tuple[SessionId, Method], bool | None] = {}
         self.plans, self.switch = SwitchPlans(), Switch()
-        self.node = Node(engine(propagate=propagate > 0, max_prefixes=3, **WATCHED))
+        self.node = Node(engine(propagate=propagate > 0, max_prefixes=2, **WATCHED))
         self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
         for session, prefixes in ((T1, first), (T2, second)):
             self.session_up(session, False)
@@ -50,7 +50,7 @@ class Guarded(History):
 
     def intent(self) -> Intent:
         propagate = self.engine.gateways["gw1"].propagate
-        return policed(self.policy, propagate=propagate, max_prefixes=3, **WATCHED)
+        return policed(self.policy, propagate=propagate, max_prefixes=2, **WATCHED)
 
     @step(session=SESSIONS, method=METHODS, up=st.sampled_from([True, False, False, None]))
     def the_engine_hears(self, session: SessionId, method: Method, up: bool | None) -> None:
