@@ -143,14 +143,20 @@ def test_a_silent_path_costs_its_detection_time_and_the_way_back_nothing(site: S
     with Pings(site, (REMOTE,), INTERVAL) as pings:
         until_all_is_well(site)
     assert pings.lost == 0
-    metrics = site.rest.http.get("/metrics").text.splitlines()
     tunnel1 = 'connection="conn1",role="active",session="conn1-tunnel1"'
-    assert "bgpsvc_guard_up 1.0" in metrics
-    assert "bgpsvc_guard_switches_total 1.0" in metrics
-    for line in ("bfd_state{%s} 3.0", "bfd_flaps_total{%s} 1.0", "tunnel_recent_failures{%s} 1.0"):
-        assert f"bgpsvc_{line % tunnel1}" in metrics
-    detection = 'bgpsvc_tunnel_detection_seconds{connection="conn1",method="bfd",'
-    assert detection + 'role="active",session="conn1-tunnel1"} 0.15' in metrics
+    by_bfd = tunnel1.replace(",role", ',method="bfd",role')
+    expected = {
+        "bgpsvc_guard_up 1.0",
+        "bgpsvc_guard_switches_total 1.0",
+        *(f"bgpsvc_{name}{{{tunnel1}}} 1.0" for name in ("bfd_flaps_total", "tunnel_recent_failures")),
+        f"bgpsvc_bfd_state{{{tunnel1}}} 3.0",
+        f"bgpsvc_tunnel_detection_seconds{{{by_bfd}}} 0.15",
+    }
+
+    def missing() -> set[str]:
+        return expected - set(site.rest.http.get("/metrics").text.splitlines())
+
+    wait_until(lambda: not missing(), f"metrics, whose figures come once a second, with {expected}", LONG)
 
 
 def test_the_guard_alone_moves_traffic_while_the_daemon_hangs(site: Site) -> None:
