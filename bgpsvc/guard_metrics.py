@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bgpsvc.damping import recent
 from bgpsvc.detection_report import detections
 from bgpsvc.engine import Engine
 from bgpsvc.guardian import Figures
@@ -64,9 +66,10 @@ class GuardCollector(Collector):
         failures = GaugeMetricFamily(
             "bgpsvc_tunnel_recent_failures", "Failures that count for flap damping", labels=TUNNEL
         )
+        now = time.monotonic()
         for tunnel in self._engine.tunnels.values():
             labels = (tunnel.session, tunnel.connection, tunnel.role.value)
-            failures.add_metric(labels, len(tunnel.failures))
+            failures.add_metric(labels, len(recent(tunnel.failures, now)))
             best = detections(self._engine, tunnel, self._figures.seen)[0]
             if best.worst_case_ms is not None:
                 seconds.add_metric((*labels, best.method), best.worst_case_ms / 1000)

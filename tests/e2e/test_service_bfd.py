@@ -148,7 +148,7 @@ def test_a_silent_path_costs_its_detection_time_and_the_way_back_nothing(site: S
     expected = {
         "bgpsvc_guard_up 1.0",
         "bgpsvc_guard_switches_total 1.0",
-        *(f"bgpsvc_{name}{{{tunnel1}}} 1.0" for name in ("bfd_flaps_total", "tunnel_recent_failures")),
+        f"bgpsvc_bfd_flaps_total{{{tunnel1}}} 1.0",
         f"bgpsvc_bfd_state{{{tunnel1}}} 3.0",
         f"bgpsvc_tunnel_detection_seconds{{{by_bfd}}} 0.15",
     }
