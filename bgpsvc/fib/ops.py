@@ -7,7 +7,7 @@ primary over its forwarding class's group, and the floating backup over the stan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bgpsvc.model import Family, Prefix
 
@@ -19,6 +19,8 @@ METRIC_GUARD = 50
 """Of the `throw` and `unreachable` routes that keep packets out of a table (see `rules.fixed_routes`)."""
 METRIC_PRIMARY = 100
 METRIC_BACKUP = 200
+NOT_LOOKED_UP = -1
+"""No id: whoever made the operation did not look what it replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,16 @@ class DeleteNexthop:
 
 @dataclass(frozen=True, slots=True)
 class SetRoutes:
-    """Create or replace routes to the prefixes (all of one family) over a nexthop or group."""
+    """Create or replace routes to the prefixes (all of one family) over a nexthop or group.
+
+    `replaces`: what all of them led to when this was planned, None for no routes.
+    """
 
     table: int
     metric: int
     nexthop: int
     prefixes: tuple[Prefix, ...]
+    replaces: int | None = field(default=NOT_LOOKED_UP, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class DeleteRoutes:
     table: int
     metric: int
     prefixes: tuple[Prefix, ...]
+    replaces: int | None = field(default=NOT_LOOKED_UP, compare=False)
 
 
 TableRoutes = dict[int, dict[Prefix, int]]

@@ -402,6 +402,7 @@ class Fib:
     def applied(self, ops: Iterable[Op], errors: Iterable[OpError]) -> None:
         """Move the mirror by the operations that the kernel accepted and note those it refused."""
         self.version += 1
+        touched = bool(self._in_doubt or self._routes_in_doubt)
         refused_routes: dict[int, set[Prefix]] = {}
         refused_ids: set[int] = set()
         for error in errors:
@@ -417,7 +418,8 @@ class Fib:
                     self.failed_ids[error.op.id] = error
         for op in ops:
             if isinstance(op, SetRoutes | DeleteRoutes):
-                moved, before = self.tables[op.table].take_in(op, refused_routes.get(id(op), ()))
+                refused = refused_routes.get(id(op), ())
+                moved, before = self.tables[op.table].take_in(op, refused, touched)
                 self._uses.subtract(before)
                 if isinstance(op, SetRoutes):
                     self._uses[op.nexthop] += moved

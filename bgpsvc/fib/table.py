@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bgpsvc.bulk import Backlog, discard, grouped
-from bgpsvc.fib.ops import METRIC_PRIMARY, DeleteRoutes, OpError, SetRoutes
+from bgpsvc.fib.ops import METRIC_PRIMARY, NOT_LOOKED_UP, DeleteRoutes, OpError, SetRoutes
 from bgpsvc.model import Prefix
 
 Target = tuple[int | None, int | None]
@@ -74,27 +74,25 @@ class RouteTable:
         """
         primary = metric == METRIC_PRIMARY
         portion = (self.dirty if primary else self.dirty_backup).take(budget)
-        ops: list[SetRoutes | DeleteRoutes] = []
-        deleted: list[Prefix] = []
+        number = self.table
+        setting: list[SetRoutes | DeleteRoutes] = []
+        deleting: list[SetRoutes | DeleteRoutes] = []
         for (group, backup), prefixes in self.desired(portion).items():
             if primary:
                 self._compare_backup(prefixes, backup)
             want = group if primary else backup
-            setting: list[Prefix] = []
             for have, members in self._by_present(metric, prefixes).items():
                 if have == want:
                     continue
                 if have is not None and self.held and not unprotected(have):
                     self.waiting.update(dict.fromkeys(members))
                 elif want is None:
-                    deleted += members
+                    deleting += [DeleteRoutes(number, metric, part, have) for part in _by_family(members)]
                 elif want in available:
-                    setting += members
+                    setting += [SetRoutes(number, metric, want, part, have) for part in _by_family(members)]
                 else:
                     self.blocked.setdefault(want, {}).update(dict.fromkeys(members))
-            if want is not None:
-                ops += [SetRoutes(self.table, metric, want, part) for part in _by_family(setting)]
-        return ops + [DeleteRoutes(self.table, metric, part) for part in _by_family(deleted)]
+        return setting + deleting
 
     def _by_present(
         self, metric: int, prefixes: Collection[Prefix]
@@ -111,17 +109,22 @@ class RouteTable:
             if have != backup:
                 self.dirty_backup.add(members)
 
-    def take_in(self, op: SetRoutes | DeleteRoutes, refused: Container[Prefix]) -> tuple[int, Counter[int]]:
+    def take_in(
+        self, op: SetRoutes | DeleteRoutes, refused: Container[Prefix], touched: bool
+    ) -> tuple[int, Mapping[int, int]]:
         """Move the mirror by an operation, but for refused prefixes.
 
-        Returns how many prefixes moved, and the ids that were there before, with how often.
+        `touched`: others changed the mirror since the operation was planned. Returns how many prefixes moved,
+        and the ids that were there before, with how often.
         """
         mirror = self.installed(op.metric)
         ident = op.nexthop if isinstance(op, SetRoutes) else None
         moved: dict[Prefix, Any] = dict.fromkeys(op.prefixes, ident)
         if refused:
             moved = {prefix: ident for prefix in moved if prefix not in refused}
-        before: Counter[Any] = Counter(map(mirror.get, moved)) if mirror else Counter()
+        before: dict[Any, int] = {op.replaces: len(moved)}
+        if touched or op.replaces == NOT_LOOKED_UP:
+            before = Counter(map(mirror.get, moved))
         before.pop(None, None)
         if ident is None:
             discard(mirror, moved)
@@ -132,5 +135,5 @@ class RouteTable:
         return len(moved), before
 
 
-def _by_family(prefixes: Sequence[Prefix]) -> Iterable[tuple[Prefix, ...]]:
+def _by_family(prefixes: Collection[Prefix]) -> Iterable[tuple[Prefix, ...]]:
     return [tuple(part) for part in grouped(prefixes, map(len, prefixes)).values()]
