@@ -200,6 +200,7 @@ class Programmer:
 
     async def _load_again(self) -> None:
         why, self._reload_why, self._reload_at = self._reload_why, None, None
+        self.switch()  # what was to move meanwhile does not wait for a million routes to be read
         try:
             await self.load()
         except OSError as error:

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 SUPPORTED = "5.0.15"
@@ -316,6 +317,18 @@ def keep_sessions_without_relay() -> None:
     Processes.write = write
 
 
+def count_seconds_that_pass() -> None:
+    """Timers by a clock that nobody sets.
+
+    ExaBGP asks for the time of day: set forward by more than the hold time it ends all sessions at once, set
+    back it sends no KEEPALIVE until the hour comes again.
+    """
+    from exabgp.bgp import timer
+    from exabgp.reactor import delay
+
+    timer.time = delay.time = SimpleNamespace(time=time.monotonic)
+
+
 def quiet_debug_log() -> None:
     """Below the configured level a log call costs nothing; there are several per prefix."""
     from exabgp.environment import getenv
@@ -355,6 +368,7 @@ def install() -> None:
     answer_only_requests_for_refresh()
     forget_ttl_security_that_was_removed()
     keep_sessions_without_relay()
+    count_seconds_that_pass()
     api_commands.install()
     addressing.install()
     turns.install()

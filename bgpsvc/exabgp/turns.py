@@ -7,7 +7,7 @@ while nothing happens. Here the loop sleeps in one epoll over all of these. A se
 - when its connection can be read, or one that is being made is made or refused;
 - again at once as long as it says that it has more to do;
 - `REST` seconds after its last one, for its timers, which count whole seconds; more often with a short hold
-  time, and before it is Established;
+  time, before it is Established, and while requests for a refresh wait;
 - whenever a command, a callback or a reload ran, which may have given any session something to do.
 
 Only the launcher installs this, in the speaker's process.
@@ -33,6 +33,7 @@ from exabgp.reactor.protocol import Protocol
 REST = 1.0
 REST_BEFORE_ESTABLISHED = 0.1
 REST_IN_OPENCONFIRM = 0.01
+REST_BETWEEN_REFRESHES = 0.01
 TICK = 0.1
 SHARE_OF_HOLD_TIME = 20
 # Signals are looked for once per turn of the loop: a reload or the end waits no longer than this.
@@ -148,8 +149,7 @@ def give_turns() -> None:
         if action == ACTION.NOW and peer.fsm != FSM.OPENCONFIRM:
             peer.due = 0.0
         elif peer.established() and peer.proto is not None:
-            hold_time = int(peer.proto.negotiated.holdtime)
-            turns.rest(peer, min(REST, hold_time / SHARE_OF_HOLD_TIME) if hold_time else REST)
+            turns.rest(peer, _rest_when_established(peer))
         elif action == ACTION.NOW:
             # ExaBGP asks for the next turn at once while it waits for the peer's KEEPALIVE.
             turns.rest(peer, REST_IN_OPENCONFIRM)
@@ -160,6 +160,14 @@ def give_turns() -> None:
 
     Peer.due = 0.0
     Peer.run = run
+
+
+def _rest_when_established(peer: Any) -> float:
+    if peer.neighbor.refresh:
+        # Of several requests ExaBGP sends one in three turns, and does not say that there are more.
+        return REST_BETWEEN_REFRESHES
+    hold_time = int(peer.proto.negotiated.holdtime)
+    return min(REST, hold_time / SHARE_OF_HOLD_TIME) if hold_time else REST
 
 
 def know_connections_being_made() -> None:

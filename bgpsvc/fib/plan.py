@@ -234,6 +234,8 @@ class Fib:
                 gone = idents is not None and op.nexthop in idents
                 heard = routes or ()
                 self._doubt(op, [p for p in op.prefixes if gone or (op.table, p, op.metric) in heard])
+        for table in self.tables.values() if idents else ():
+            table.look_again(idents or ())
 
     def _end_reading(self) -> None:
         idents, routes = self._in_doubt or (), self._routes_in_doubt or ()
@@ -286,6 +288,7 @@ class Fib:
                 self._uses[mirror.pop(prefix)] -= 1
             table.mark(prefixes)
             lost += len(prefixes)
+        table.look_again(idents)
         return lost
 
     def verify(self, nexthops: Iterable[Nexthop]) -> int:

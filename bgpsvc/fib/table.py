@@ -61,6 +61,12 @@ class RouteTable:
         self.mark(self.waiting)
         self.waiting = {}
 
+    def look_again(self, gone: Container[int]) -> None:
+        """Routes that the kernel refused because these ids are gone wait for them, and for no retry."""
+        refused = [key for key, error in self.failed.items() if getattr(error.op, "nexthop", None) in gone]
+        discard(self.failed, refused)
+        self.mark(prefix for prefix, _ in refused)
+
     def installed(self, metric: int) -> dict[Prefix, int]:
         """The mirror of the routes with a metric: prefix to nexthop or group id."""
         return self.primary if metric == METRIC_PRIMARY else self.backup

@@ -135,6 +135,26 @@ helper.stdin.raw.close()
     assert run(program) == "False"
 
 
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_is_set_ends_no_session(jump: int) -> None:
+    program = f"""{HEAD}
+import time
+from exabgp.bgp.message.open.holdtime import HoldTime
+from exabgp.bgp.timer import ReceiveTimer, SendTimer
+from exabgp.reactor.delay import Delay
+received, sent, delay = ReceiveTimer(str, 9, 4, 0), SendTimer(str, HoldTime(9)), Delay()
+delay.increase()
+now = time.time()
+time.time = lambda: now + {jump}
+received.check_ka()
+needed = [sent.need_ka()]
+sent.last_sent -= 4
+needed.append(sent.need_ka())
+print(needed, delay.backoff())
+"""
+    assert run(program) == "[False, True] False"
+
+
 def test_the_own_release_is_the_pinned_one() -> None:
     from exabgp.version import release
 

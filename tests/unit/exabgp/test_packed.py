@@ -59,6 +59,14 @@ def path(*asns: int, kind: int = 2, size: int = 4) -> bytes:
     return bytes((kind, len(asns))) + b"".join(asn.to_bytes(size, "big") for asn in asns)
 
 
+# Of the EVPN ones (type 6) ExaBGP's JSON says something else than what came.
+EXTENDED_COMMUNITY = st.builds(
+    bytes.__add__,
+    st.sampled_from([b"\0", b"\1", b"\2", b"\3", b"\x43", b"\x80"]),
+    st.binary(min_size=7, max_size=7),
+)
+
+
 @st.composite
 def attributes(draw: st.DrawFn, peering: Peering, plain_next_hop: bool) -> bytes:
     """Well-formed ones, in the order of their codes or another, some of them missing."""
@@ -79,7 +87,7 @@ def attributes(draw: st.DrawFn, peering: Peering, plain_next_hop: bool) -> bytes
         0xC007: st.binary(min_size=size + 4, max_size=size + 4),
         0xC008: st.sampled_from([1, 2, 80]).flatmap(lambda n: st.binary(min_size=4 * n, max_size=4 * n)),
         0x8009: st.binary(min_size=4, max_size=4),
-        0xC010: st.integers(1, 5).flatmap(lambda n: st.binary(min_size=8 * n, max_size=8 * n)),
+        0xC010: st.lists(EXTENDED_COMMUNITY, min_size=1, max_size=5).map(b"".join),
         0xC020: st.integers(1, 5).flatmap(lambda n: st.binary(min_size=12 * n, max_size=12 * n)),
         0xC063: st.binary(max_size=5),
     }

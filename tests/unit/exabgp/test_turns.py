@@ -178,6 +178,33 @@ def test_how_long_the_loop_sleeps() -> None:
     assert turns._until_due(loop) == 0
 
 
+def test_of_two_requests_for_a_refresh_the_second_follows_soon() -> None:
+    """ExaBGP sends one at a time and says meanwhile that it has nothing to do. In a process of its own."""
+    program = """
+from collections import deque
+from types import SimpleNamespace
+from exabgp.reactor.peer import ACTION, Peer
+from bgpsvc.exabgp import turns
+Peer.run = lambda peer: ACTION.LATER
+turns.give_turns()
+turns.time = SimpleNamespace(monotonic=lambda: 100.0)
+negotiated = SimpleNamespace(holdtime=9)
+peer = SimpleNamespace(
+    neighbor=SimpleNamespace(refresh=deque(["ipv6"])), fsm=None, established=lambda: True,
+    proto=SimpleNamespace(negotiated=negotiated), socket=lambda: -1, connecting=-1,
+    reactor=SimpleNamespace(turns=turns.Turns()),
+)
+for hold_time, waiting in ((90, ["ipv6"]), (90, []), (9, []), (0, [])):
+    negotiated.holdtime, peer.neighbor.refresh = hold_time, deque(waiting)
+    Peer.run(peer)
+    print(round(peer.due - 100.0, 2), end=" ")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout.split() == ["0.01", "1.0", "0.5", "1.0"], ended.stderr
+
+
 def test_listening_sockets_and_helpers_wake_the_loop(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     loop = Loop()

@@ -162,6 +162,30 @@ async def test_a_switch_waits_for_no_batch() -> None:
 
 
 @scenario
+async def test_a_switch_before_a_reading_does_not_wait_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to move while notifications were lost and a batch is still under way."""
+    async with running() as world:
+        world.want(TEN)
+        await world.happened(world.kernel.sent)
+        reading, go_on = threading.Event(), threading.Event()
+
+        def dumped() -> dict[int, TableRoutes]:
+            reading.set()
+            assert go_on.wait(60)
+            return FakeKernel.all_routes(world.kernel)
+
+        monkeypatch.setattr(world.kernel, "all_routes", dumped)
+        world.programmer.reload("notifications were lost")
+        world.fib.want_group(GROUP, HOP2)
+        world.programmer.switch()
+        world.kernel.let_go()
+        await world.happened(reading)
+        assert world.leads_to() == (HOP2,)
+        go_on.set()
+        await world.until_settled()
+
+
+@scenario
 async def test_one_batch_at_a_time_and_nothing_is_collected_meanwhile() -> None:
     async with running() as world:
         world.want(TEN)
@@ -195,10 +219,9 @@ async def test_a_nexthop_that_goes_while_its_routes_are_under_way(set_first: boo
             world.hear()
         world.kernel.let_go()
         if not told_early:
-            await until(lambda: world.table.primary or world.table.failed)
+            await until(lambda: "set_route" in world.programmer.counters.operations)
             world.hear()
-        world.fib.retry()
-        world.programmer.wake()
+        # At once, and not when everything that the kernel refused is tried again.
         await world.until_settled()
 
 
