@@ -233,7 +233,7 @@ def _event(detection: Detection) -> DetectionChanged:
         up=detection.up,
         reason=detection.reason,
         detection_ms=detection.detection_ms,
-        at=detection.at,
+        at=detection.at if detection.since is None else detection.since,
     )
 
 

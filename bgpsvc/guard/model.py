@@ -123,7 +123,8 @@ class Detection:
     `up` is None while the method says nothing: BFD that the peer has not answered yet or has switched off
     (AdminDown), a probe without its first reply. `detection_ms` is the time within which it notices a death
     as negotiated, None if it is not in force. `moved` are the groups that the guard moved, each with the
-    nexthop it leads to since; `at` is when.
+    nexthop it leads to since; `at` is when. `since` is when the method began to say so, however often it was
+    told since then; None of a link.
     """
 
     tunnel: SessionId
@@ -133,6 +134,7 @@ class Detection:
     at: float
     detection_ms: float | None = None
     moved: tuple[tuple[int, int], ...] = ()
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

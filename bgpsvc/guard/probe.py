@@ -33,13 +33,15 @@ class PeerProbe:
     replied_in_a_row: int = 0
     round_trip_ms: float | None = None
     reason: str = "no reply yet"
+    since: float | None = None
+    """When `up` became what it is; None before the first reply."""
     _replied: bool = True
     """In the present interval; nothing was asked before the first one."""
     _sent_at: dict[int, float] = field(default_factory=dict)
 
     def next(self, now: float) -> tuple[int, bool]:
         """An interval is over, and a request is due: its sequence number, and whether `up` changed."""
-        changed = False if self._replied else self._missed()
+        changed = False if self._replied else self._missed(now)
         self._replied = False
         self.sent += 1
         sequence = self.sent % _NUMBERS
@@ -47,13 +49,13 @@ class PeerProbe:
         self._sent_at[sequence] = now
         return sequence, changed
 
-    def _missed(self) -> bool:
+    def _missed(self, now: float) -> bool:
         self.lost += 1
         self.lost_in_a_row += 1
         self.replied_in_a_row = 0
         if not self.up or self.lost_in_a_row < self.settings.multiplier:
             return False
-        self.up = False
+        self.up, self.since = False, now
         self.reason = f"no reply from {self.settings.destination} to {self.lost_in_a_row} in a row"
         return True
 
@@ -70,7 +72,7 @@ class PeerProbe:
         self.replied_in_a_row += 1
         if self.up or (self.up is False and self.replied_in_a_row < self.settings.multiplier):
             return False
-        self.up = True
+        self.up, self.since = True, now
         self.reason = f"{self.settings.destination} replies"
         return True
 
@@ -85,8 +87,8 @@ class PeerProbe:
 
     def snapshot(self) -> list[Any]:
         """What another process needs to go on."""
-        return [self.up, self.reason, self.sent, self.lost]
+        return [self.up, self.reason, self.since, self.sent, self.lost]
 
     def restore(self, snapshot: list[Any]) -> None:
         """Go on where another process ended: with nothing lost in a row."""
-        self.up, self.reason, self.sent, self.lost = snapshot
+        self.up, self.reason, self.since, self.sent, self.lost = snapshot

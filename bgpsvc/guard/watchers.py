@@ -49,13 +49,21 @@ class BfdWatcher:
     """A BFD session and its sender."""
 
     def __init__(
-        self, tunnel: SessionId, interface: str, session: BfdSession, sink: Sink, port: int | None = None
+        self,
+        tunnel: SessionId,
+        interface: str,
+        session: BfdSession,
+        sink: Sink,
+        since: float,
+        port: int | None = None,
     ) -> None:
         self.session = session
         self.reason = f"no BFD packet from {session.settings.peer} yet"
-        self.detection_ms = session.detection_ms
+        self.since = since
+        """When `up` became what it is."""
         self._tunnel = tunnel
         self._sink = sink
+        self._said = session.up
         self._sender = Sender(session.settings, interface, port)
         self._kept = -1
 
@@ -65,7 +73,7 @@ class BfdWatcher:
     ) -> BfdWatcher:
         """A new session. ValueError for settings that BFD does not know."""
         session = BfdSession(settings, new_discriminator(), now, random.random)
-        return cls(tunnel, interface, session, sink)
+        return cls(tunnel, interface, session, sink, now)
 
     @classmethod
     def go_on(
@@ -79,13 +87,18 @@ class BfdWatcher:
     ) -> BfdWatcher:
         """The session of a process that has ended, under the same discriminator and from the same port."""
         session = BfdSession.restore(settings, kept["session"], now, random.random)
-        watcher = cls(tunnel, interface, session, sink, kept["port"])
+        watcher = cls(tunnel, interface, session, sink, kept["since"], kept["port"])
         watcher.reason = kept["reason"]
         return watcher
 
     def keep(self) -> dict[str, Any]:
         """For `go_on`."""
-        return {"session": self.session.snapshot(), "port": self._sender.port, "reason": self.reason}
+        return {
+            "session": self.session.snapshot(),
+            "port": self._sender.port,
+            "reason": self.reason,
+            "since": self.since,
+        }
 
     @property
     def up(self) -> bool | None:
@@ -94,7 +107,7 @@ class BfdWatcher:
 
     def received(self, data: bytes, ttl_ok: bool, now: float) -> float:
         """A packet for this session came; when to run next."""
-        self._tell(self.session.received(data, ttl_ok, now))
+        self._tell(self.session.received(data, ttl_ok, now), now)
         return self.session.deadline()
 
     def run(self, now: float) -> float:
@@ -103,7 +116,7 @@ class BfdWatcher:
         while True:
             packet, change = session.due(now)
             if change is not None:
-                self._tell(change)  # the farewell of a dead path can wait, traffic can't
+                self._tell(change, now)  # the farewell of a dead path can wait, traffic can't
             if packet is not None:
                 had_port = self._sender.port
                 failure = self._sender.send(packet)
@@ -131,10 +144,12 @@ class BfdWatcher:
         """Close the sender; the peer is not told."""
         self._sender.close()
 
-    def _tell(self, change: Change | None) -> None:
+    def _tell(self, change: Change | None, now: float) -> None:
         self._keep()
         if change is not None:
-            self.reason, self.detection_ms = change.reason, change.detection_ms
+            if change.up is not self._said:
+                self._said, self.since = change.up, now
+            self.reason = change.reason
             self._sink.changed(self._tunnel, Method.BFD)
 
     def _keep(self) -> None:

@@ -302,10 +302,12 @@ class Watching:
             return Detection(ident, method, tunnel.link_up, reason, at, LINK_LATE_MS, moved)
         if method is Method.BFD and tunnel.bfd is not None:
             bfd = tunnel.bfd
-            return Detection(ident, method, bfd.up, bfd.reason, at, bfd.session.detection_ms, moved)
+            milliseconds = bfd.session.detection_ms
+            return Detection(ident, method, bfd.up, bfd.reason, at, milliseconds, moved, bfd.since)
         if method is Method.PROBE and tunnel.probe is not None:
             probe = tunnel.probe.probe
-            return Detection(ident, method, probe.up, probe.reason, at, probe.detection_ms, moved)
+            milliseconds = probe.detection_ms
+            return Detection(ident, method, probe.up, probe.reason, at, milliseconds, moved, probe.since)
         return None
 
     def check_verdict(self, ident: SessionId) -> CheckVerdict | None:

@@ -50,8 +50,13 @@ def test_moves_without_a_daemon_when_bfd_fails_and_ends_at_the_tunnel_that_is_ba
     assert bench.leads_to() == N1
     peers[0].process.send_signal(signal.SIGSTOP)
     wait_until(lambda: bench.leads_to() == N2, "the group has left the silent tunnel")
-    peers[0].process.send_signal(signal.SIGCONT)
     with bench.daemon() as daemon:
+        hello, dead = daemon.hello(), daemon.detection(T1, Method.BFD, False)
+        os.kill(hello.pid, signal.SIGKILL)
+    with bench.daemon() as daemon:
+        # A daemon judges by that whether its session has outlived the failure.
+        assert daemon.detection(T1, Method.BFD, False).since == dead.since is not None
+        peers[0].process.send_signal(signal.SIGCONT)
         daemon.detection(T1, Method.BFD, True)
     assert bench.leads_to() == N2, "the way back is the daemon's"
     peers[1].process.send_signal(signal.SIGSTOP)
@@ -132,7 +137,12 @@ def test_moves_when_the_probe_fails_though_its_processes_were_replaced(bench: Be
     wait_until(lambda: bench.leads_to() == N2, "the group has left the tunnel whose peer is silent")
     with bench.daemon() as daemon:
         assert daemon.hello().pid != pid
-        assert daemon.detection(T1, Method.PROBE, False).reason.startswith("no reply from 169.254.11.2")
+        dead = daemon.detection(T1, Method.PROBE, False)
+        assert dead.reason.startswith("no reply from 169.254.11.2")
+        os.kill(daemon.greeted.pid, signal.SIGKILL)
+    with bench.daemon() as daemon:
+        # A daemon judges by that whether its session has outlived the failure.
+        assert daemon.detection(T1, Method.PROBE, False).since == dead.since is not None
         # A plan that knows nothing of it, and a daemon that acts on it: obeyed where it does no harm.
         bench.here.ip(f"nexthop replace id {GROUP} group {N1} proto 201")
         daemon.say(PLAN)

@@ -102,6 +102,9 @@ def test_what_is_known_already_is_no_news(bench: Bench) -> None:
     bench.hear(dead())
     bench.hear(dead())
     assert len(bench.acts) == 1
+    said = Detection(T1, Method.PROBE, False, "no reply", 8.0, since=3.0)
+    bench.hear(said)
+    assert bench.acts.pop() == Heard(DetectionChanged(T1, "probe", False, "no reply", None, 3.0))
     bench.hear(Detection(T1, Method.LINK, True, "t1 is up", 8.0, 1000.0))
     bench.hear(Detection(SessionId("gone-tunnel1"), Method.BFD, False, "", 8.0))
     assert len(bench.acts) == 1
