@@ -49,7 +49,7 @@ from bgpsvc.forwarding import StaticClass
 from bgpsvc.gateway import Gateway
 from bgpsvc.ids import Ids, TableNumbers
 from bgpsvc.intake import Intake
-from bgpsvc.jobs import PIECE, Jobs, pieces
+from bgpsvc.jobs import Jobs, pieces
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -192,13 +192,9 @@ class Engine:
 
     def _remove_session(self, session: Session) -> None:
         gateway = self.gateways[session.settings.gateway]
-        prefixes = [*session.adj.fresh, *session.adj.stale]
-        session.adj = AdjRibIn()  # to empty it prefix by prefix would take as long as all the rest
-        gateway.rib.version += 1
-        for start in range(0, len(prefixes), PIECE):  # side by side they have more in common
-            piece = prefixes[start : start + PIECE]
-            gateway.table.mark(gateway.rib.update(session.id, None, piece))
-            self._intake.purge_orphans(gateway, piece)
+        adj, session.adj = session.adj, AdjRibIn()
+        departure = gateway.rib.leave(session.id)
+        self._jobs.add(self._intake.clear_out(gateway, session.id, departure, adj))
         session.epoch += 1
         del self.sessions[session.id]
 
@@ -217,7 +213,7 @@ class Engine:
         if gateway.propagate != gateway.config.auto_propagate:
             self._propagate(gateway, gateway.config.auto_propagate)
         if gateway.judging() != gateway.judged_by:
-            gateway.table.mark(gateway.rib.rerank())
+            gateway.rib.outdate()
             self._judge_again(gateway)
 
     def _judge_again(self, gateway: Gateway) -> None:
@@ -481,7 +477,8 @@ class Engine:
 
     def _mark_class(self, gateway: Gateway, forwarding: ForwardingClass) -> Iterator[None]:
         """The class became usable or unusable: its routes come or go, in bounded batches."""
-        session = self.sessions.get(forwarding.hops[0].session)
+        # A class without hops has no routes any more; those of a removed session are marked as they leave.
+        session = self.sessions.get(forwarding.hops[0].session) if forwarding.hops else None
         if session is None:
             return
         routes = gateway.rib.routes

@@ -53,7 +53,7 @@ def explain(engine: Engine, gateway: str, asked: str) -> Explanation:
     target = _parsed(asked)
     prefix = target if "/" in asked else _longest_match(engine, place, target)
     view = route_view(engine, place, prefix)
-    paths = place.rib.routes.get(prefix)
+    paths = place.rib.get(prefix)
     decision = () if paths is None else _decision([r.candidate for r in paths.ranked])
     hops = () if paths is None else _hops(engine, paths)
     lookup = lookup_order(engine, place, target, prefix)
@@ -98,7 +98,7 @@ def _parsed(asked: str) -> Prefix:
 
 def _longest_match(engine: Engine, gateway: Gateway, host: Prefix) -> Prefix:
     """The prefix that an address belongs to: one with an accepted path before one that was only announced."""
-    found = next((p for p in covering(host) if p in gateway.rib.routes), None)
+    found = next((p for p in covering(host) if gateway.rib.get(p) is not None), None)
     if found is None:
         adjs = [s.adj for s in _sessions(engine, gateway)]
         found = next((p for p in covering(host) if any(p in a.refused or p in a.shed for a in adjs)), None)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from bgpsvc.fib.ops import SetNexthop
 from bgpsvc.fib.plan import Fib
+from bgpsvc.fib.table import NOTHING
 from bgpsvc.ids import GROUP_BASE, NEXTHOP_BASE, Ids
 from bgpsvc.model import Family, SessionId, SwitchMode
 from bgpsvc.rib import ForwardingClass
@@ -73,17 +74,39 @@ class Forwarding:
     def drop(self, forwarding: ForwardingClass) -> None:
         """Nothing uses the class any more."""
         for hop in forwarding.hops:
-            self._classes_of[hop.session].pop(forwarding, None)
-            ident, uses = self._hops[hop]
-            if uses > 1:
-                self._hops[hop] = (ident, uses - 1)
-            else:
-                del self._hops[hop]
-                self._ids.release(ident)
-                self._fib.forget_nexthop(ident)
+            self._leave_hop(forwarding, hop)
         self._ids.release(forwarding.ident)
         self._fib.drop_group(forwarding.ident)
         self._altered[forwarding.ident] = None
+
+    def part(self, forwarding: ForwardingClass, session: SessionId) -> bool:
+        """A tunnel is removed: the class leads to its other hops at once, and never again to this one.
+
+        False if it has no others: then it is dropped, and its routes are wanted no more.
+        """
+        left = tuple(hop for hop in forwarding.hops if hop.session != session)
+        if not left:
+            self.drop(forwarding)
+            forwarding.hops, forwarding.chosen, forwarding.target = (), None, NOTHING
+            return False
+        for hop in forwarding.hops:
+            if hop.session == session:
+                self._leave_hop(forwarding, hop)
+        forwarding.hops = left
+        # A tunnel of that name may come back before the class is gone, and then have one with these hops.
+        self._ids.disown(forwarding.ident)
+        self._point(forwarding)
+        return True
+
+    def _leave_hop(self, forwarding: ForwardingClass, hop: Hop) -> None:
+        self._classes_of[hop.session].pop(forwarding, None)
+        ident, uses = self._hops[hop]
+        if uses > 1:
+            self._hops[hop] = (ident, uses - 1)
+        else:
+            del self._hops[hop]
+            self._ids.release(ident)
+            self._fib.forget_nexthop(ident)
 
     # Hops -------------------------------------------------------------------------------------
 

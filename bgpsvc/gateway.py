@@ -45,7 +45,8 @@ class Gateway:
         self._sessions = sessions
         self._tunnels = tunnels
         self.forwarding = Forwarding(name, fib, ids, links, tunnels, modes)
-        self.rib = LocRib(self._candidate, self.forwarding.learned_class, self.forwarding.drop)
+        classes = self.forwarding
+        self.rib = LocRib(self._candidate, classes.learned_class, classes.part, classes.drop)
         self.connected: tuple[Prefix, ...] = ()
         self.judged_by: object = None
         """What `judging` was when everything received was last judged, or is being judged by."""

@@ -28,6 +28,10 @@ class Ids:
             offset = (offset + 1) & mask
         return base + offset
 
+    def disown(self, ident: int) -> None:
+        """The id stays taken until it is released, but its key gets another one if it is wanted again."""
+        self._taken[ident] = ""
+
     def release(self, ident: int) -> None:
         """The id is free again."""
         self._taken.pop(ident, None)

@@ -17,6 +17,7 @@ from bgpsvc.gateway import Gateway
 from bgpsvc.jobs import pieces
 from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId
 from bgpsvc.policy import Judgement, Weighed
+from bgpsvc.rib import AdjRibIn
 from bgpsvc.session import Session
 from bgpsvc.tunnels import Tunnel, TunnelState
 
@@ -233,6 +234,22 @@ class Intake:
                 return
             self.purge_orphans(gateway, piece)
             yield
+
+    def clear_out(
+        self, gateway: Gateway, session: SessionId, departure: int, adj: AdjRibIn
+    ) -> Iterator[None]:
+        """Forget the paths of a removed session, and what they backed, in bounded pieces.
+
+        Its name may be another's by now, whose paths stay.
+        """
+        for piece in pieces([*adj.fresh, *adj.stale]):
+            if self._gateways.get(gateway.name) is not gateway:
+                return
+            gateway.rib.version += 1
+            gateway.table.mark(gateway.rib.cleanse(piece))
+            self.purge_orphans(gateway, piece)
+            yield
+        gateway.rib.left(session, departure)
 
     def sweep(self, session: Session, family: Family) -> Iterator[None]:
         """Remove the session's stale paths of a family, in bounded pieces."""

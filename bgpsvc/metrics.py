@@ -124,7 +124,7 @@ class EngineCollector(Collector):
             installed.add_metric((gateway.vpc.name, "primary"), len(gateway.table.primary))
             installed.add_metric((gateway.vpc.name, "backup"), len(gateway.table.backup))
             propagate.add_metric((gateway.name,), gateway.propagate)
-            classes.add_metric((gateway.name,), len(gateway.rib.classes) + len(gateway.statics.classes))
+            classes.add_metric((gateway.name,), len(gateway.rib.every_class()) + len(gateway.statics.classes))
         yield from (learned, installed, propagate, classes)
 
     def _kernel(self) -> Iterable[Metric]:

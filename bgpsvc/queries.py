@@ -225,7 +225,9 @@ class RouteQueries:
         sessions = [s for s in self._engine.sessions.values() if s.settings.gateway == gateway.name]
 
         def known(prefix: Prefix) -> bool:
-            return prefix in routes or any(prefix in s.adj.refused or prefix in s.adj.shed for s in sessions)
+            return gateway.rib.get(prefix) is not None or any(
+                prefix in s.adj.refused or prefix in s.adj.shed for s in sessions
+            )
 
         def everything() -> set[Prefix]:
             return set(routes).union(*(s.adj.refused for s in sessions), *(s.adj.shed for s in sessions))

@@ -171,7 +171,7 @@ def learned_effects(engine: Engine, name: str, supposed: Hypothetical | None) ->
 
 def _class_counts(engine: Engine, place: Gateway, supposed: Hypothetical | None) -> Counter[Action]:
     counts: Counter[Action] = Counter()
-    for forwarding in place.rib.classes.values():
+    for forwarding in place.rib.every_class():
         before = forwarding.chosen if place.propagate else None
         after = None
         if supposed is not None and supposed.gateway.propagate:

@@ -26,7 +26,7 @@ from bgpsvc.views import CandidateView, RouteState, RouteView, TableRouteView
 
 def route_state(gateway: Gateway, prefix: Prefix) -> tuple[RouteState, Reason | None]:
     """Whether a prefix is in the kernel's table, and why not."""
-    paths = gateway.rib.routes.get(prefix)
+    paths = gateway.rib.get(prefix)
     table = gateway.table
     if paths is None:
         return "not_installed", None
@@ -46,7 +46,7 @@ def route_state(gateway: Gateway, prefix: Prefix) -> tuple[RouteState, Reason | 
 
 def route_view(engine: Engine, gateway: Gateway, prefix: Prefix) -> RouteView:
     """A prefix with all its candidates, best first, refused ones last."""
-    paths = gateway.rib.routes.get(prefix)
+    paths = gateway.rib.get(prefix)
     state, reason = route_state(gateway, prefix)
     chosen = paths.forwarding.chosen if paths is not None else None
     candidates = [

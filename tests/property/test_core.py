@@ -21,9 +21,12 @@ from bgpsvc.events import (
     MessagesLost,
     OperatorSwitch,
     PropagationSet,
+    SessionDown,
     SessionResync,
+    SessionUp,
     Withdrawn,
 )
+from bgpsvc.explaining import explain
 from bgpsvc.fib.ops import METRIC_BACKUP, METRIC_PRIMARY, Nexthop, SetNexthop
 from bgpsvc.fib.plan import Fib
 from bgpsvc.fib.table import Desired, Target
@@ -45,6 +48,7 @@ from bgpsvc.model import (
 from bgpsvc.policy import PrefixFilter, denied_networks, judge
 from bgpsvc.resources import Intent
 from bgpsvc.resources.models import RoutingPolicy
+from bgpsvc.routes_report import route_view
 from bgpsvc.tunnels import TunnelState
 from tests.fakes.kernel import FakeKernel
 from tests.unit.core.harness import TABLE, Node
@@ -245,6 +249,7 @@ class History(RuleBasedStateMachine):
     def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
         self.policy: RoutingPolicy | None = None
+        self.asns = {"c1": 65500, "c2": 65500}
         self.node = Node(engine(propagate=propagate > 0, max_prefixes=2))
         self.announced: dict[SessionId, dict[Prefix, Attributes]] = {T1: {}, T2: {}}
         for session, prefixes in ((T1, first), (T2, second)):
@@ -262,7 +267,9 @@ class History(RuleBasedStateMachine):
     def intent(self) -> Intent:
         """As configured now."""
         propagate = self.engine.gateways["gw1"].propagate
-        return policed(self.policy, propagate=propagate, max_prefixes=2)
+        made = policed(self.policy, propagate=propagate, max_prefixes=2)
+        customers = (c.model_copy(update={"asn": self.asns[c.name]}) for c in made.customer_gateways)
+        return made.model_copy(update={"customer_gateways": tuple(customers)})
 
     @step(imports=st.sampled_from(POLICIES), pieces=st.integers(0, 4), session=SESSIONS, prefixes=SOME)
     def another_policy(
@@ -280,6 +287,77 @@ class History(RuleBasedStateMachine):
             self.announce(session, prefixes, pieces > 2)
         else:
             self.withdraw(session, prefixes)
+
+    @step(
+        gone=st.sampled_from(["gateway", "connection", "session"]),
+        pieces=st.tuples(*[st.integers(0, 2)] * 3),
+        session=SESSIONS,
+        prefixes=SOME,
+        then=st.lists(st.sampled_from(["announced", "withdrawn", "ended", "down"]), max_size=3),
+    )
+    def something_is_made_anew(
+        self,
+        gone: str,
+        pieces: tuple[int, ...],
+        session: SessionId,
+        prefixes: tuple[Prefix, ...],
+        then: list[str],
+    ) -> None:
+        """Removed, and there again under its name before all that it had is gone; or another peer."""
+        intent = self.intent()
+        if gone == "session":
+            customer = "c1" if session == T1 else "c2"
+            self.asns[customer] ^= 1
+            assert self.engine.reconfigure(self.intent(), self.now) == {session}
+            self.announced[session] = {}
+        else:
+            without = {
+                "vpn_connections": (),
+                "vpn_gateways": () if gone == "gateway" else intent.vpn_gateways,
+            }
+            self.engine.reconfigure(intent.model_copy(update=without), self.now)
+            self.nothing_leads_over_what_is_gone()
+            self.work(pieces[0])
+            assert self.engine.reconfigure(intent, self.now) == {T1, T2}
+            self.engine.takeover.loaded()
+            self.announced = {T1: {}, T2: {}}
+        self.nothing_leads_over_what_is_gone()
+        self.work(pieces[1])
+        self.handle(SessionUp(session, negotiated()))
+        self.announce(session, prefixes, False)
+        self.nothing_leads_over_what_is_gone()
+        self.work(pieces[2])
+        for what in then:
+            if what == "announced":
+                self.announce(session, prefixes, True)
+            elif what == "withdrawn":
+                self.withdraw(session, prefixes[:1])
+            elif what == "ended":
+                self.end_of_rib(session)
+            else:
+                self.handle(SessionDown(session, "test"))
+                self.announced[session] = {}
+            self.nothing_leads_over_what_is_gone()
+
+    def work(self, pieces: int) -> None:
+        for _ in range(pieces):
+            self.engine.work()
+
+    def nothing_leads_over_what_is_gone(self) -> None:
+        """At once, whatever of it is still to be cleared out; and nobody is told of it."""
+        engine = self.engine
+        for gateway in engine.gateways.values():
+            for prefix in PREFIXES:
+                group, backup = gateway.desired(prefix)
+                member = None if group is None else engine.fib.wanted_groups[group]
+                for nexthop in (member, backup):
+                    assert nexthop is None or gateway.session_of(nexthop) in engine.tunnels
+                explain(engine, gateway.name, format_prefix(prefix))
+                view = route_view(engine, gateway, prefix)
+                announcing = {i for i, s in engine.sessions.items() if s.adj.get(prefix) is not None}
+                assert {c.session for c in view.candidates if c.rank is not None} == announcing
+                paths = gateway.rib.get(prefix)
+                assert announcing == (set() if paths is None else paths.paths.keys())
 
     @step(session=SESSIONS, graceful=st.booleans())
     def session_up(self, session: SessionId, graceful: bool) -> None:
@@ -406,9 +484,8 @@ class History(RuleBasedStateMachine):
         rib = self.engine.gateways["gw1"].rib
         found = Counter(map(id, rib.routes.values()))
         assert {id(p): p.count for p in rib.routes.values()} == found
-        classes = Counter(id(p.forwarding) for p in rib.routes.values())
-        assert {id(c): c.count for c in rib.classes.values()} == classes
-        assert all(len(p.paths) > 0 for p in rib.routes.values())
+        classes = Counter(id(p.forwarding) for p in rib.routes.values() if p.forwarding.hops)
+        assert {id(c): c.count for c in rib.every_class()} == classes
 
     @step(prefix=st.sampled_from(PREFIXES), metric=st.sampled_from([METRIC_PRIMARY, METRIC_BACKUP]))
     def somebody_deletes_a_route(self, prefix: Prefix, metric: int) -> None:
@@ -444,6 +521,9 @@ class History(RuleBasedStateMachine):
         kernel = self.node.kernel.routes(TABLE)
         assert {p: i for (p, m), i in kernel.items() if m == METRIC_PRIMARY} == table.primary
         assert {p: i for (p, m), i in kernel.items() if m == METRIC_BACKUP} == table.backup
+        rib = engine.gateways["gw1"].rib
+        assert all(len(p.paths) > 0 for p in rib.routes.values())
+        assert {*rib.classes.values()} == {*rib.every_class()}, "nothing is left of what was removed"
         self.no_route_uses_a_dead_tunnel()
         self.every_announced_prefix_is_accounted_for()
         self.every_live_path_is_forwarded()
