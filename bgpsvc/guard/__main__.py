@@ -7,6 +7,7 @@ import os
 import sys
 import time
 
+from bgpsvc.guard.descriptors import allow_all
 from bgpsvc.guard.keeper import Base, Ended, Keeper, Role
 from bgpsvc.guard.memory import Memory
 from bgpsvc.guard.server import ENV_STATE_DIR, SOCKET, listen
@@ -34,6 +35,7 @@ def prepare(state_dir: str) -> Base:
     directory = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with contextlib.suppress(PermissionError):
         os.setsid()  # refused to who leads a session already, which is as well
+    allow_all()
     memory = Memory()
     memory.keeper, memory.patience = os.getpid(), 1.0
     memory.promise = memory.keeper_promise = time.monotonic() + _START_ALLOWANCE

@@ -23,6 +23,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from bgpsvc.guard.bfd_filter import INSTRUCTION_BYTES, program
 from bgpsvc.guard.bfd_wire import your_discriminator
+from bgpsvc.guard.descriptors import leave_reserve
 from bgpsvc.guard.model import BfdSettings
 
 SINGLE_HOP_PORT = 3784
@@ -280,6 +281,7 @@ class Sender:
         family = socket.AF_INET6 if six else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            leave_reserve(sock)
             if six:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _TTL)
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _CS6)

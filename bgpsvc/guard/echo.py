@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 
+from bgpsvc.guard.descriptors import leave_reserve
 from bgpsvc.health.icmp import ECHO_REPLY, Echo, reply, request
 
 _SO_BINDTODEVICE = 25
@@ -40,6 +41,7 @@ class EchoSocket:
         """Open it. OSError if that is impossible: the address or the interface is not there."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
         try:
+            leave_reserve(sock)
             # Of all ICMP it shall hear echo replies alone: a bit that is set keeps a type out.
             sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << ECHO_REPLY) & 0xFFFFFFFF))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)

@@ -165,8 +165,8 @@ class Bench:
         self._process: subprocess.Popen[bytes] | None = None
         stack.callback(self.close)
 
-    def start(self) -> None:
-        """Start a guard."""
+    def start(self, *wrapper: str) -> None:
+        """Start a guard, as the argument of another command."""
         environment = {
             "PYTHONPATH": str(ROOT),
             ENV_STATE_DIR: str(self.state_dir),
@@ -174,7 +174,7 @@ class Bench:
         }
         with (self.state_dir / "guard.err").open("wb") as errors:
             self._process = subprocess.Popen(
-                self.here.command(sys.executable, "-m", "bgpsvc.guard"),
+                self.here.command(*wrapper, sys.executable, "-m", "bgpsvc.guard"),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

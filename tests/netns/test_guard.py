@@ -12,7 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from bgpsvc.guard.model import BfdStatus, Hello, Method, Plan, Quit, Refused, Status, Watch
+from bgpsvc.guard.descriptors import RESERVE
+from bgpsvc.guard.model import (
+    BfdSettings,
+    BfdStatus,
+    Hello,
+    Method,
+    Plan,
+    Quit,
+    Refused,
+    Status,
+    Watch,
+    Watched,
+)
+from bgpsvc.model import SessionId
 from tests.netns.guard_bench import GROUP, N1, N2, PLAN, T1, T2, Bench, Peer, lead, watched
 from tests.netns.namespaces import wait_until
 
@@ -102,6 +115,21 @@ def test_a_machine_that_stood_still_replaces_nobody(bench: Bench) -> None:
             daemon.hear(lambda message: isinstance(message, Status), "it is at work")
         assert hello.pid in bench.processes(), bench.complaints()
         assert len([message for message in daemon.said if isinstance(message, Hello)]) == 1
+
+
+def test_takes_all_descriptors_it_may_have_and_leaves_some_to_daemons(bench: Bench) -> None:
+    bench.here.ip("link set lo up")
+    bench.start("prlimit", "--nofile=20:120")
+    sessions = [BfdSettings(f"127.0.1.{i}", f"127.0.2.{i}", 300, 3) for i in range(1, 101)]
+    with bench.daemon() as daemon:
+        daemon.say(Watch(tuple(Watched(SessionId(s.peer), "lo", bfd=s) for s in sessions)))
+        refused = daemon.hear(lambda message: isinstance(message, Refused), "a refusal")
+        assert isinstance(refused, Refused)
+        assert refused.text.endswith(": Too many open files")
+    with bench.daemon() as daemon:
+        pid = daemon.hello().pid
+        daemon.hear(lambda message: isinstance(message, Status), "it is at work")
+    assert 20 < len(descriptors(pid)) <= 120 - RESERVE + 5
 
 
 def figures(bench: Bench) -> list[BfdStatus]:
