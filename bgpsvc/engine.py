@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from bgpsvc.detecting import told
-from bgpsvc.effects import Advertise, Effect, Log, Refresh, Reset
+from bgpsvc.effects import Advertise, Effect, Log, Refresh
 from bgpsvc.events import (
     Announced,
     ConnectedChanged,
@@ -57,6 +57,7 @@ from bgpsvc.model import (
     SessionState,
     SwitchMode,
 )
+from bgpsvc.resetting import Resets
 from bgpsvc.resources import Intent
 from bgpsvc.rib import AdjRibIn, ForwardingClass
 from bgpsvc.session import LastError, Session, SessionSettings, session_settings
@@ -72,8 +73,6 @@ from bgpsvc.tunnels import (
     tunnel_settings,
 )
 from bgpsvc.views import EventKind
-
-CEASE_ADMIN_RESET = 4
 
 
 class Engine:
@@ -91,6 +90,7 @@ class Engine:
         self._intake = Intake(self.sessions, self.tunnels, self.gateways, self.outbox)
         self.takeover = Takeover(self.fib, self.tunnels, self.links, self.outbox)
         self.switchboard = Switchboard(self.tunnels, self.modes, self.outbox)
+        self._resets = Resets(self.sessions, self.switchboard, self.outbox)
         self.intent = intent
         self._ids = Ids()
         self.numbers = TableNumbers()
@@ -252,6 +252,7 @@ class Engine:
         match event:
             case Announced():
                 session.last_update = now
+                self._answered(session, now)
                 session.announced_since = True
                 self._intake.announced(session, event)
             case Withdrawn():
@@ -259,7 +260,9 @@ class Engine:
                 self._intake.withdrawn(session, event)
             case EndOfRib():
                 session.counters.end_of_rib += 1
-                self._jobs.add_for(session, self._family_ended(session, event.family, now))
+                # The end of a table of which a part was lost ends nothing, if there was no refresh since.
+                if session.reset_reason is None or session.refresh_pending:
+                    self._jobs.add_for(session, self._family_ended(session, event.family, now))
             case SessionUp():
                 self._session_up(session, event.negotiated, now)
             case SessionResync():
@@ -282,6 +285,7 @@ class Engine:
         session.last_update = now
         session.epoch += 1
         session.refresh_pending = session.announced_since = False
+        session.forget_reset()
         session.established_count += 1
         session.last_notification = None
         session.negotiated = negotiated
@@ -330,6 +334,7 @@ class Engine:
                     self._tunnels_changed(self.switchboard.adopt(tunnel, now))
             self._session_up(session, event.negotiated, now, witnessed=False)
         session.adj.mark_stale()
+        self._resets.again(session, now)
         self._refresh(session, now)
 
     def _session_down(
@@ -354,6 +359,7 @@ class Engine:
         session.epoch += 1
         session.refresh_deadline = None
         session.refresh_pending = False
+        session.forget_reset()
         self._log("session.down", "warning", session.id, f"the session went down: {event.reason}")
         tunnel = self.tunnels[session.id]
         tunnel.established_at = tunnel.synced_at = None
@@ -393,9 +399,10 @@ class Engine:
 
     def _refresh(self, session: Session, now: float) -> None:
         negotiated = session.negotiated
+        session.keep_stale = True
+        session.epoch += 1
         if negotiated is not None and negotiated.route_refresh:
-            session.keep_stale = True
-            session.epoch += 1
+            session.forget_reset()
             session.refresh_pending = True
             session.announced_since = False
             session.end_of_rib = set()
@@ -404,8 +411,8 @@ class Engine:
             self.outbox.append(Refresh(session.id))
         else:
             # Without the capability a reset is the only way to hear everything again (RFC 2918 1).
-            reason = "messages were lost and the peer cannot refresh"
-            self.outbox.append(Reset(session.id, CEASE_ADMIN_RESET, reason))
+            session.refresh_deadline = None
+            self._resets.ask(session, "messages were lost and the peer cannot refresh", now)
 
     def _speaker(self, event: SpeakerUp | SpeakerDown, now: float) -> None:
         if isinstance(event, SpeakerUp):
@@ -415,6 +422,7 @@ class Engine:
                     self._advertise(session)
                     if session.established and session.refresh_pending:
                         self._refresh(session, now)  # the request may have been lost with the connection
+                    self._resets.again(session, now)
             return
         severity: Literal["info", "error"] = "info" if event.planned else "error"
         self._log("speaker.down", severity, event.role.value, f"the speaker ended: {event.reason}")
@@ -422,6 +430,13 @@ class Engine:
             if session.settings.role is event.role and session.state is not SessionState.IDLE:
                 down = SessionDown(session.id, f"speaker ended: {event.reason}")
                 self._session_down(session, down, now, we_restart=not event.planned)
+
+    @staticmethod
+    def _answered(session: Session, now: float) -> None:
+        """A refresh that seemed to be unanswered is being answered after all: wait for its end."""
+        if session.reset_at is not None and session.refresh_pending and not session.announced_since:
+            session.forget_reset()
+            session.refresh_deadline = now + session.deferral
 
     # Stale paths ------------------------------------------------------------------------------
 
@@ -435,6 +450,7 @@ class Engine:
         session.keep_stale = False
         session.refresh_deadline = None
         session.refresh_pending = False
+        session.forget_reset()
         tunnel = self.tunnels[session.id]
         if tunnel.synced_at is None:
             tunnel.synced_at = now
@@ -575,7 +591,8 @@ class Engine:
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called next, None if never."""
-        times = [t for t in (self.takeover.deadline(), self.switchboard.deadline()) if t is not None]
+        parts = (self.takeover, self.switchboard, self._resets)
+        times = [t for t in (part.deadline() for part in parts) if t is not None]
         times += [s.refresh_deadline for s in self.sessions.values() if s.refresh_deadline is not None]
         times += [t.graceful_until for t in self.tunnels.values() if t.graceful_until is not None]
         return min(times, default=None)
@@ -594,7 +611,9 @@ class Engine:
                 self._refresh_overdue(session, now)
         for connection in self.switchboard.due(now):
             self._reassess(connection, now)
-        self.takeover.tick(now)
+        self._resets.tick(now)
+        waiting = (self.gateways[s.settings.gateway] for s in self._resets.waiting())
+        self.takeover.tick(now, {gateway.table.table for gateway in waiting})
 
     def _refresh_overdue(self, session: Session, now: float) -> None:
         """No End-of-RIB came (RFC 4724 4.1: the deferral time); a table still arriving gets longer."""
@@ -605,8 +624,7 @@ class Engine:
         session.refresh_deadline = None
         if session.refresh_pending and not session.announced_since:
             # A peer that answers nothing at all did not get the request: sweeping would be wrong.
-            reason = "the peer did not answer a route refresh"
-            self.outbox.append(Reset(session.id, CEASE_ADMIN_RESET, reason))
+            self._resets.ask(session, "the peer did not answer a route refresh", now)
             return
         if session.negotiated is not None:
             for family in session.negotiated.families:

@@ -175,6 +175,12 @@ class Session:
     """A refresh was asked for and its end has not been seen."""
     announced_since: bool = False
     """Something was announced since the session came up or the last refresh was asked for."""
+    reset_reason: str | None = None
+    """Why it is to be reset, None while it is not; then no End-of-RIB says that the table is whole."""
+    reset_at: float | None = None
+    """When to look again whether it may be, None while that is not waited for."""
+    resetting: bool = False
+    """The reset was asked for, and the session has not ended yet."""
     advertised: int = 0
     _weighed: dict[int, tuple[Attributes, Weighed]] = field(default_factory=dict)
 
@@ -211,6 +217,11 @@ class Session:
             local_pref=s.policy.local_pref(attributes),
             attributes=attributes,
         )
+
+    def forget_reset(self) -> None:
+        """It need not be reset any more."""
+        self.reset_reason = self.reset_at = None
+        self.resetting = False
 
     def forget_verdicts(self) -> None:
         """The policy changed."""

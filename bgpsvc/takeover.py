@@ -3,7 +3,8 @@
 After a start the routes that the kernel already has are held (`fib.plan`): nothing that may still be
 right is rewritten or deleted before the sessions have told what they know. The hold ends for a table
 without leftovers at once, for all when every session has sent End-of-RIB, and at the latest after
-`SYNC_TIME`; what nobody wants then is swept.
+`SYNC_TIME`; what nobody wants then is swept. Only a table whose gateway has a session that waits to be reset
+is held on: what the kernel has is all that is known of its routes (resetting.py).
 
 Held routes over a tunnel that is down are not protected: from `DEAD_CHECK_TIME` on, which gives
 every session the time to come back, they follow the live candidates.
@@ -11,7 +12,7 @@ every session the time to come back, they follow the live candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from bgpsvc.effects import Effect, Log
 from bgpsvc.fib.plan import Fib
@@ -23,6 +24,8 @@ from bgpsvc.tunnels import Tunnel, TunnelState
 
 SYNC_TIME = 60.0
 """Seconds after the start at which routes of a former life are swept, End-of-RIB or not."""
+LOOK_AGAIN = 5.0
+"""Seconds after which a table that was held on for longer is judged again."""
 DEAD_CHECK_TIME = 10.0
 """Seconds after the start that a session gets before held routes over its tunnel lose protection."""
 
@@ -75,13 +78,15 @@ class Takeover:
         """When `tick` wants to be called next."""
         return self._dead_check if self._dead_check is not None else self._sync_deadline
 
-    def tick(self, now: float) -> None:
-        """Do what is due."""
+    def tick(self, now: float, unheard: Container[int] = ()) -> None:
+        """Do what is due. `unheard` are numbers of tables with sessions that cannot tell their routes yet."""
         if self._dead_check is not None and now >= self._dead_check:
             self._dead_check = None
             self._mark_dead()
         if self._sync_deadline is not None and now >= self._sync_deadline:
-            self._release(f"{SYNC_TIME:g} s after the start")
+            self._release(f"{SYNC_TIME:g} s after the start", unheard)
+            if self._held():
+                self._sync_deadline = now + LOOK_AGAIN
 
     def _mark_dead(self) -> None:
         down = {
@@ -91,10 +96,13 @@ class Takeover:
         }
         self._fib.mark_dead(self._fib.over_links(down))
 
-    def _release(self, why: str) -> None:
+    def _release(self, why: str, unheard: Container[int] = ()) -> None:
         self._sync_deadline = self._dead_check = None
         leftovers = 0
-        for table in self._held():
+        released = [table for table in self._held() if table.table not in unheard]
+        if not released:
+            return
+        for table in released:
             targets = table.desired(list(table.primary)).items()
             leftovers += sum(len(prefixes) for (group, _), prefixes in targets if group is None)
             self._fib.release(table)

@@ -343,6 +343,7 @@ def test_lost_messages_refresh_and_sweep() -> None:
 def test_lost_messages_reset_a_peer_that_cannot_refresh() -> None:
     node = Node(engine())
     up(node.engine, T1, 1, A, route_refresh=False)
+    up(node.engine, T2, 1, A, route_refresh=False)
     node.engine.handle(MessagesLost(T1, 1), 2)
     assert any(isinstance(e, Reset) and e.session == T1 for e in node.engine.outbox)
 
