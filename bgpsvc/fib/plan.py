@@ -72,6 +72,8 @@ class Fib:
         """Nexthops and groups that were deleted while another thread was at work; None if none is."""
         self._routes_in_doubt: set[tuple[int, Prefix, int]] | None = None
         """Routes (table, prefix, metric) that others touched meanwhile."""
+        self._judged_anew: set[int] = set()
+        """Tables that belong to somebody else meanwhile, or to nobody."""
 
     # What the engine says ---------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class Fib:
             table.desired = desired
             table.retired = False
             table.mark_all()
+            self._judged_anew.add(number)
         return table
 
     def retire(self, number: int) -> None:
@@ -96,6 +99,7 @@ class Fib:
         table.desired = _nothing
         table.retired = True
         self.release(table)
+        self._judged_anew.add(number)
 
     def want_nexthop(self, nexthop: SetNexthop | None, ident: int) -> None:
         """The nexthop to be had under an id; None: it cannot be had or is not needed (any more)."""
@@ -224,13 +228,18 @@ class Fib:
         """
         self._in_doubt = set()
         self._routes_in_doubt = set()
+        self._judged_anew = set()
 
     def end(self, ops: Iterable[Op]) -> None:
         """The thread is done with operations, and `applied` has told of them."""
         idents, routes = self._in_doubt, self._routes_in_doubt
         self._in_doubt = self._routes_in_doubt = None
-        for op in ops if idents or routes else ():
-            if isinstance(op, SetRoutes):
+        for op in ops:
+            if not isinstance(op, SetRoutes):
+                continue
+            if op.table in self._judged_anew:
+                self.tables[op.table].mark(op.prefixes)
+            if idents or routes:
                 gone = idents is not None and op.nexthop in idents
                 heard = routes or ()
                 self._doubt(op, [p for p in op.prefixes if gone or (op.table, p, op.metric) in heard])

@@ -242,6 +242,29 @@ async def test_a_route_that_somebody_deletes_while_it_is_under_way(wanted: bool)
 
 
 @scenario
+async def test_a_table_that_nobody_wants_any_more_while_a_route_is_under_way_to_it() -> None:
+    async with running() as world:
+        world.want(TEN)
+        await world.happened(world.kernel.sent)
+        world.fib.retire(TABLE)
+        world.kernel.let_go()
+        await until(lambda: TABLE not in world.fib.tables)
+        assert not world.kernel.routes(TABLE)
+
+
+@scenario
+async def test_a_table_that_becomes_somebody_elses_while_a_route_is_under_way_to_it() -> None:
+    async with running() as world:
+        world.want(TEN)
+        await world.happened(world.kernel.sent)
+        world.wanted = {ELEVEN: GROUP}
+        table = world.fib.add_table(TABLE, lambda prefixes: world.desired(prefixes))
+        table.mark([ELEVEN])
+        world.kernel.let_go()
+        await world.until_settled()
+
+
+@scenario
 async def test_a_group_that_goes_and_comes_again_while_an_unwanted_route_is_under_way() -> None:
     """The route may have come after that: it is deleted, although it may be gone."""
     async with running() as world:
