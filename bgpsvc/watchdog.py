@@ -7,11 +7,13 @@ stay, and the new daemon takes them over. So a daemon that gives no sign of life
 
 - The child gets a NOTIFY_SOCKET (sd_notify(3)) and must say something at least every SECONDS. One that does
   not gets SIGABRT, for a traceback in its log, and soon after SIGKILL.
-- SIGTERM, SIGINT and SIGHUP go to the child. After one of the first two its end is ours, with its status.
+- SIGTERM, SIGINT and SIGHUP go to the child; the last one when it is ready, for before it would end it.
+  After one of the first two its end is ours, with its status.
 - One that ends by itself is started again, later each time. But not if it ended well (0), does not
   understand its command line (2), or ended with a status before any child was ready: who started us looks on.
 - Time in which we ourselves did not run (a suspended machine, a starved one) counts against nobody.
-- Should we be watched too (NOTIFY_SOCKET), what the child says is passed on.
+- Should we be watched too (NOTIFY_SOCKET), what the child says is passed on. But not that it stops, unless
+  it was told to: the one that takes its place does not.
 
 Small on purpose, for it has to outlive everything else: nothing of bgpsvc is imported, nor is asyncio.
 """
@@ -41,7 +43,7 @@ STOP_SECONDS = 30.0
 """How long a wanted stop may take."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.1, 30.0
 HEALTHY_AFTER = 60.0
-MISUSED = 2
+FAILED, MISUSED = 1, 2
 SO_PASSCRED = 16
 WATCHED_BY = "BGPSVC_WATCHED_BY"
 """To the child: our pid. It is the daemon itself then, and ends when we are killed."""
@@ -80,7 +82,8 @@ class Watchdog:
         self.command = command
         self.stopping_since: float | None = None
         self.ready = self.ever_ready = False
-        self.hung = False
+        self.reload_due = False
+        self.hung = ""
         self.child: subprocess.Popen[bytes] | None = None
         self.outer = outer_socket()
         self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -106,12 +109,8 @@ class Watchdog:
                 return status if status >= 0 else 128 - status
             if time.monotonic() - started > HEALTHY_AFTER:
                 backoff = BACKOFF_FIRST
-            how = (
-                f"was killed by {signal.Signals(-status).name}"
-                if status < 0
-                else f"ended with status {status}"
-            )
-            reason = f"it gave no sign of life for {self.patience:g} s" if self.hung else f"it {how}"
+            how = f"was killed by {name_of(-status)}" if status < 0 else f"ended with status {status}"
+            reason = f"it {self.hung or how}"
             log.error("the daemon %s; a new one is started in %.1f s", how, backoff)
             if self.stopped_within(backoff):
                 return 0
@@ -124,9 +123,14 @@ class Watchdog:
 
     def one_child(self, reason: str) -> int:
         """Start one, and watch until it has ended; its status as subprocess gives it."""
-        self.hung = self.ready = False
-        # Whatever descriptors we were given for it (a listening socket) it gets; ours close by themselves.
-        self.child = subprocess.Popen(self.command, env=self.environment(reason), close_fds=False)
+        self.hung = ""
+        self.ready = self.reload_due = False
+        try:
+            # Whatever descriptors we were given for it (a listening socket) it gets; ours close themselves.
+            self.child = subprocess.Popen(self.command, env=self.environment(reason), close_fds=False)
+        except OSError as error:  # no memory, too many processes, or no interpreter during an upgrade
+            log.error("the daemon cannot be started: %s", error)
+            return FAILED
         pidfd = os.pidfd_open(self.child.pid)
         try:
             self.watch(self.child, pidfd)
@@ -161,6 +165,9 @@ class Watchdog:
             if self.hear(child.pid):
                 silence.heard(self.patience if self.ready else max(self.patience, START_SECONDS))
             self.pass_signals(child)
+            if self.reload_due and self.ready:
+                self.reload_due = False
+                child.send_signal(signal.SIGHUP)
             if pidfd in ready:
                 return
             if self.stopping_since is not None:
@@ -168,8 +175,8 @@ class Watchdog:
                     self.abort(child, pidfd, f"did not stop within {STOP_SECONDS:g} s")
                     return
             elif silence.too_long:
-                self.hung = True
-                self.abort(child, pidfd, f"gave no sign of life for {silence.allowed:g} s")
+                self.hung = f"gave no sign of life for {silence.allowed:g} s"
+                self.abort(child, pidfd, self.hung)
                 return
 
     def abort(self, child: "subprocess.Popen[bytes]", pidfd: int, why: str) -> None:
@@ -190,9 +197,10 @@ class Watchdog:
             if [struct.unpack("=iII", item[2])[0] for item in ancillary] != [pid]:
                 continue
             heard = True
-            self.ready = self.ready or b"READY=1" in data.split(b"\n")
+            states = data.split(b"\n")
+            self.ready = self.ready or b"READY=1" in states
             self.ever_ready = self.ever_ready or self.ready
-            if self.outer is not None:
+            if self.outer is not None and (b"STOPPING=1" not in states or self.stopping_since is not None):
                 # Who watches us may be gone, or slow; that is no reason to end.
                 with contextlib.suppress(OSError):
                     self.outer.send(data)
@@ -203,7 +211,10 @@ class Watchdog:
         except BlockingIOError:
             return
         for number in numbers:
-            if number != signal.SIGHUP and self.stopping_since is None:
+            if number == signal.SIGHUP:
+                self.reload_due = True
+                continue
+            if self.stopping_since is None:
                 self.stopping_since = time.monotonic()
             if child is not None:
                 child.send_signal(number)  # one that ended is not signalled: Popen knows
@@ -217,14 +228,25 @@ class Watchdog:
         return self.stopping_since is not None
 
 
+def name_of(number: int) -> str:
+    """SIGKILL, or `signal 40` of a real-time signal that has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def outer_socket() -> "socket.socket | None":
-    """To who watches over us, None if nobody does."""
+    """To who watches over us, None if nobody does. OSError if nobody listens there."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return None
     outer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     outer.setblocking(False)
-    outer.connect("\0" + address[1:] if address[0] == "@" else address)
+    try:
+        outer.connect("\0" + address[1:] if address[0] == "@" else address)
+    except OSError as error:
+        raise OSError(error.errno, f"NOTIFY_SOCKET {address}: {error.strerror}") from None
     return outer
 
 
@@ -243,7 +265,12 @@ def main() -> int:
     logging.basicConfig(
         level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    return Watchdog(float(sys.argv[1]), sys.argv[2:]).run()
+    try:
+        watchdog = Watchdog(float(sys.argv[1]), sys.argv[2:])
+    except OSError as error:
+        log.error("%s", error.strerror)
+        return FAILED
+    return watchdog.run()
 
 
 if __name__ == "__main__":

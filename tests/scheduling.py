@@ -5,7 +5,7 @@ Makefile) share the tests. A worker takes one unit after another: a whole file, 
 test makes all that it needs. What takes longest begins first; the quick tests fill the rest.
 
 The machine of tests/vm does not wait, it calculates: its processors are emulated, and beside two busy workers
-its daemons miss their timers. As long as it runs only one worker goes on beside it; the rest begin afterwards.
+its daemons miss their timers. As long as it runs only one worker goes on beside it; the rest begin after it.
 """
 
 from __future__ import annotations

@@ -11,11 +11,12 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bgpsvc import watchdog
-from bgpsvc.watchdog import TURN, Silence
+from bgpsvc.watchdog import TURN, Silence, name_of
 
 DEADLINE = 60.0
 
@@ -34,7 +35,9 @@ number = len(open(sys.argv[1]).readlines())
 class Run:
     """A watchdog over a daemon that is played; `starts`: pid and reason of each."""
 
-    def __init__(self, tmp_path: Path, script: str, seconds: float, **popen: object) -> None:
+    def __init__(
+        self, tmp_path: Path, script: str, seconds: float, interpreter: str = sys.executable, **popen: object
+    ) -> None:
         self.starts_path = tmp_path / "starts"
         self.log_path = tmp_path / "log"
         play = tmp_path / "daemon.py"
@@ -42,7 +45,7 @@ class Run:
         command = (sys.executable, "-I", "-S", watchdog.__file__, f"{seconds:g}")
         with self.log_path.open("wb") as log:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                [*command, sys.executable, "-I", "-S", str(play), str(self.starts_path)],
+                [*command, interpreter, "-I", "-S", str(play), str(self.starts_path)],
                 stdout=log,
                 stderr=log,
                 **popen,  # type: ignore[call-overload]
@@ -75,8 +78,8 @@ def play(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts a watchdog; at the end it and the daemons are ended."""
     runs: list[Run] = []
 
-    def make(script: str, seconds: float = DEADLINE, **popen: object) -> Run:
-        runs.append(Run(tmp_path, script, seconds, **popen))
+    def make(script: str, seconds: float = DEADLINE, **options: Any) -> Run:
+        runs.append(Run(tmp_path, script, seconds, **options))
         return runs[-1]
 
     yield make
@@ -204,6 +207,27 @@ def test_sighup_goes_to_the_daemon_and_stops_nothing(play: Callable[..., Run]) -
     assert run.process.poll() is None
 
 
+def test_sighup_waits_for_a_daemon_that_starts(play: Callable[..., Run], tmp_path: Path) -> None:
+    """It has no handler yet: the signal would end it."""
+    go = tmp_path / "go"
+    run = play(
+        f"""
+        while not os.path.exists({str(go)!r}):
+            time.sleep(0.01)
+        signal.signal(1, lambda *_: (print('heard it', flush=True), sys.exit(0)))
+        say(b"READY=1")
+        time.sleep(600)
+        """
+    )
+    run.until(lambda: run.starts)
+    run.process.send_signal(signal.SIGHUP)
+    time.sleep(2 * TURN)  # nothing tells that a signal was not passed on
+    go.touch()
+    assert run.ended() == 0
+    assert "heard it" in run.log
+    assert len(run.starts) == 1
+
+
 def test_a_stop_while_it_waits_to_start_another(play: Callable[..., Run]) -> None:
     """It would be the fifth one."""
     run = play("say(b'READY=1'); sys.exit(1)")
@@ -226,6 +250,57 @@ def test_what_the_daemon_says_goes_on_to_who_watches_the_watchdog(
         )
         assert [outer.recv(100), outer.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
         assert "7000000 False" in run.log, "the shorter of both times"
+
+
+def test_only_a_wanted_stop_is_told_to_who_watches_the_watchdog(play: Callable[..., Run]) -> None:
+    """systemd takes it for the end of the service, and kills what did not end then."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outer:
+        outer.bind("")
+        outer.settimeout(DEADLINE)
+        run = play(
+            """
+            say(b"READY=1")
+            if number == 1:
+                say(b"STOPPING=1")
+                sys.exit(1)
+            signal.signal(15, lambda *_: (say(b"STOPPING=1"), sys.exit(0)))
+            say(b"WATCHDOG=1")
+            while True:
+                time.sleep(1)
+            """,
+            env=os.environ | {"NOTIFY_SOCKET": "@" + outer.getsockname()[1:].decode()},
+        )
+        assert [outer.recv(100) for _ in range(3)] == [b"READY=1", b"READY=1", b"WATCHDOG=1"]
+        run.process.send_signal(signal.SIGTERM)
+        assert outer.recv(100) == b"STOPPING=1"
+        assert run.ended() == 0
+
+
+def test_nobody_watches_where_somebody_should(play: Callable[..., Run], tmp_path: Path) -> None:
+    run = play("", env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "none")})
+    assert run.ended() == 1
+    assert f"NOTIFY_SOCKET {tmp_path}/none: No such file or directory" in run.log
+    assert "Traceback" not in run.log
+
+
+def test_a_daemon_that_cannot_be_started_at_the_moment(play: Callable[..., Run], tmp_path: Path) -> None:
+    """As while an upgrade exchanges the interpreter, or without memory."""
+    interpreter = tmp_path / "python"
+    interpreter.symlink_to(sys.executable)
+    run = play(
+        f"say(b'READY=1'); os.unlink({str(interpreter)!r}) if number == 1 else None; sys.exit(number == 1)",
+        interpreter=str(interpreter),
+    )
+    run.until(lambda: run.log.count("cannot be started: ") == 2)
+    interpreter.symlink_to(sys.executable)
+    assert run.ended() == 0
+    assert len(run.starts) == 2
+
+
+def test_a_daemon_that_was_never_there(play: Callable[..., Run], tmp_path: Path) -> None:
+    run = play("", interpreter=str(tmp_path / "none"))
+    assert run.ended() == 1
+    assert "Traceback" not in run.log
 
 
 def test_a_descriptor_that_it_was_given_reaches_every_daemon(play: Callable[..., Run]) -> None:
@@ -253,3 +328,7 @@ def test_silence_counts_only_while_somebody_listened() -> None:
     assert not silence_after(3600).too_long, "a suspended machine"
     assert silence_after(*[TURN] * int(10 / TURN + 1)).too_long
     assert not silence_after(*[TURN] * 100, hears=True).too_long
+
+
+def test_a_signal_without_a_name_is_told_too() -> None:
+    assert [name_of(signal.SIGKILL), name_of(40)] == ["SIGKILL", "signal 40"]
