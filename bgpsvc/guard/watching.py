@@ -34,6 +34,8 @@ class Tunnel:
 
     def __init__(self, watched: Watched, index: int) -> None:
         self.watched = watched
+        self.disbelieved = set(watched.disbelieved)
+        """As the engine said last, but for those that said up since then."""
         self.index = index
         """Of its record in the shared memory."""
         self.link_up: bool | None = None
@@ -41,13 +43,19 @@ class Tunnel:
         self.probe: ProbeWatcher | None = None
         self.check: CheckWatcher | None = None
 
-    def says(self) -> list[bool | None]:
-        """What BFD and probe say; nothing if there are none, or if the engine does not believe it."""
-        said = {
+    def _said(self) -> dict[Method, bool | None]:
+        return {
             Method.BFD: None if self.bfd is None else self.bfd.up,
             Method.PROBE: None if self.probe is None else self.probe.probe.up,
         }
-        return [up or None if m in self.watched.disbelieved else up for m, up in said.items()]
+
+    def says(self) -> list[bool | None]:
+        """What BFD and probe say; nothing if there are none, or if the engine does not believe it."""
+        return [up or None if m in self.disbelieved else up for m, up in self._said().items()]
+
+    def believe(self) -> None:
+        """Whoever says up is believed again, whether or not a daemon is there to say so."""
+        self.disbelieved.difference_update(method for method, up in self._said().items() if up)
 
     @property
     def dead(self) -> bool:
@@ -85,6 +93,7 @@ class Watching:
 
     def changed(self, tunnel: SessionId, method: Method) -> None:
         self.changes[tunnel, method] = None
+        self.tunnels[tunnel].believe()
 
     def verdict(self, tunnel: SessionId) -> None:
         self.verdicts[tunnel] = None
@@ -121,8 +130,10 @@ class Watching:
                 index, kept = left.pop(ident, (-1, {}))
                 self.tunnels[ident] = Tunnel(watched, next(free) if index < 0 else index)
                 self._begin(self.tunnels[ident], watched, kept, now)
-            elif self.tunnels[ident].watched != watched:
-                self._adjust(self.tunnels[ident], watched, now)
+            else:
+                if self.tunnels[ident].watched != watched:
+                    self._adjust(self.tunnels[ident], watched, now)
+                self._doubt(self.tunnels[ident], watched)
         for index, _ in left.values():
             self._records.write(index, None)
         self.retry(now)
@@ -135,6 +146,7 @@ class Watching:
         if watched.bfd is not None:
             self._begin_bfd(tunnel, watched.bfd, kept.get("bfd"), now)
         self._begin_echoes(tunnel, kept, now)
+        tunnel.believe()
 
     def _begin_bfd(
         self, tunnel: Tunnel, settings: BfdSettings, kept: dict[str, Any] | None, now: float
@@ -186,6 +198,11 @@ class Watching:
         self.changes |= dict.fromkeys((watched.tunnel, method) for method in Method)
         self._see_link(tunnel)
         self._unsaved.add(watched.tunnel)
+
+    def _doubt(self, tunnel: Tunnel, watched: Watched) -> None:
+        before, tunnel.disbelieved = tunnel.disbelieved, set(watched.disbelieved)
+        tunnel.believe()
+        self.changes |= dict.fromkeys((watched.tunnel, method) for method in before ^ tunnel.disbelieved)
 
     def _adjusted(self, bfd: BfdWatcher, settings: BfdSettings | None, now: float) -> bool:
         if settings is None:

@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,22 @@ from bgpsvc.guard import server as server_module
 from bgpsvc.guard.loop import Loop
 from bgpsvc.guard.memory import Memory
 from bgpsvc.guard.messages import pack
-from bgpsvc.guard.model import Hello, Plan, ProbeSettings, ProbeStatus, Quit, Refused, ToGuard, Watch
+from bgpsvc.guard.model import (
+    Hello,
+    Method,
+    Plan,
+    ProbeSettings,
+    ProbeStatus,
+    Quit,
+    Refused,
+    ToGuard,
+    Watch,
+    Watched,
+)
 from bgpsvc.guard.probe import PeerProbe
 from bgpsvc.guard.server import Server, listen
 from bgpsvc.guard.timers import Timers
+from bgpsvc.guard.watching import Watching
 from bgpsvc.model import SessionId
 
 # Timers --------------------------------------------------------------------------------------
@@ -52,6 +65,33 @@ def test_tasks_run_when_they_are_due_and_never_after_they_were_cancelled() -> No
     timers.set(early, math.inf)
     assert timers.next() == math.inf
     assert never.ran == []
+
+
+# Belief --------------------------------------------------------------------------------------
+
+
+def test_what_is_not_believed_is_believed_again_once_it_said_up_without_a_daemon() -> None:
+    loop = Loop(Memory())
+    watching = Watching(loop, Memory().tunnels)
+    ident, probe = SessionId("c-tunnel1"), ProbeSettings("10.0.0.1", "10.0.0.2", 100, 1)
+    watched = Watched(ident, "t1", probe=probe)
+    try:
+        watching.follow(Watch((watched,)), 0.0)
+        watching.links({"t1": True})
+        tunnel = watching.tunnels[ident]
+        assert tunnel.probe is not None
+        for _ in range(2):
+            tunnel.probe._replied(tunnel.probe.probe.next(1.0)[0], 1.1)
+            assert (tunnel.dead, tunnel.alive) == (False, True)
+            for at in (2.0, 3.0):
+                tunnel.probe.probe.next(at)
+            watching.changed(ident, Method.PROBE)
+            assert (tunnel.dead, tunnel.alive) == (True, False)
+            watching.follow(Watch((replace(watched, disbelieved=(Method.PROBE,)),)), 4.0)
+            assert (tunnel.dead, tunnel.alive) == (False, False)
+    finally:
+        watching.close()
+        loop.close()
 
 
 # The probe -----------------------------------------------------------------------------------
