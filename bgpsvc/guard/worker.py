@@ -252,7 +252,6 @@ class Worker:
         self._status_from += STATUS_PORTION
         if self._status_from >= len(idents):
             self._status_from = 0
-        self._keeper_look = time.monotonic()
         self._server.send(self._watching.status(portion))
         return now + STATUS_EVERY / max(1, -(-len(idents) // STATUS_PORTION))
 
