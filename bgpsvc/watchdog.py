@@ -11,6 +11,7 @@ stay, and the new daemon takes them over. So a daemon that gives no sign of life
   After one of the first two its end is ours, with its status.
 - One that ends by itself is started again, later each time. But not if it ended well (0), does not
   understand its command line (2), or ended with a status before any child was ready: who started us looks on.
+- As process 1 of a container it is also who takes note of the ends of orphans.
 - Time in which we ourselves did not run (a suspended machine, a starved one) counts against nobody.
 - Should we be watched too (NOTIFY_SOCKET), what the child says is passed on. But not that it stops, unless
   it was told to: the one that takes its place does not.
@@ -162,6 +163,7 @@ class Watchdog:
             before = time.monotonic()
             ready = {fd for fd, _ in poll.poll(TURN * 1000)}
             silence.passed(time.monotonic() - before)
+            reap_orphans(child.pid)
             if self.hear(child.pid):
                 silence.heard(self.patience if self.ready else max(self.patience, START_SECONDS))
             self.pass_signals(child)
@@ -234,6 +236,13 @@ def name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def reap_orphans(child: int) -> None:
+    """What the daemon left behind becomes ours if we are process 1; its end is noted, not that of `child`."""
+    flags = os.WEXITED | os.WNOHANG
+    while (ended := os.waitid(os.P_ALL, 0, flags | os.WNOWAIT)) is not None and ended.si_pid != child:
+        os.waitid(os.P_PID, ended.si_pid, flags)
 
 
 def outer_socket() -> "socket.socket | None":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -281,6 +282,35 @@ def test_nobody_watches_where_somebody_should(play: Callable[..., Run], tmp_path
     assert run.ended() == 1
     assert f"NOTIFY_SOCKET {tmp_path}/none: No such file or directory" in run.log
     assert "Traceback" not in run.log
+
+
+def adopt_orphans() -> None:
+    """What process 1 of a container does: PR_SET_CHILD_SUBREAPER of prctl(2)."""
+    assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+
+
+def test_orphans_leave_no_zombies(play: Callable[..., Run], tmp_path: Path) -> None:
+    """What outlives the daemon ends at some time, too."""
+    orphan = tmp_path / "orphan"
+    run = play(
+        f"""
+        if os.fork() == 0:
+            if os.fork() == 0:
+                with open({str(orphan)!r}, "w") as file:
+                    print(os.getpid(), file=file)
+            os._exit(0)
+        os.wait()
+        say(b"READY=1")
+        while True:
+            say(b"WATCHDOG=1")
+            time.sleep(0.1)
+        """,
+        preexec_fn=adopt_orphans,
+    )
+    run.until(lambda: orphan.exists() and orphan.read_text().endswith("\n"))
+    run.until(lambda: not Path(f"/proc/{orphan.read_text().strip()}").exists())
+    run.process.send_signal(signal.SIGTERM)
+    assert run.ended() == 128 + signal.SIGTERM, "the end of the daemon itself is still known"
 
 
 def test_a_daemon_that_cannot_be_started_at_the_moment(play: Callable[..., Run], tmp_path: Path) -> None:
