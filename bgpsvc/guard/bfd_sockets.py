@@ -4,9 +4,9 @@ They are made in the network namespace of the calling thread. One `Receiver` per
 kind serves all sessions, and a `Demultiplexer` finds theirs; each session has a `Sender` with a source port
 of its own.
 
-Another process that goes on has the receivers as inherited descriptors, with the packets that wait in them.
-They share their port with nobody, or another BFD daemon could take our packets away unnoticed. A sender's
-port is kept by giving it to the next sender; both may be open at once.
+Another process that goes on opens receivers of its own, as the one before it has ended; what came between
+is lost. They share their port with nobody, or another BFD daemon could take our packets away unnoticed. A
+sender's port is kept by giving it to the next sender; both may be open at once.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 
 REALTIME_PRIORITY = 10
 """Low among the real-time ones: the kernel's own threads (50) and whoever is urgent come first."""
 _NICE = -15
+_CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -39,5 +41,18 @@ def stay_in_memory() -> bool:
     gc.freeze()
     gc.disable()
     libc = ctypes.CDLL(None, use_errno=True)
-    # What is there now, and what comes later as it is first used: large reserves are not filled at once.
-    return not libc.mlockall(_MCL_CURRENT) and not libc.mlockall(_MCL_FUTURE | _MCL_ONFAULT)
+    if libc.mlockall(_MCL_CURRENT):
+        return False
+    if _may_lock_all():
+        # What comes later too, as it is first used: large reserves are not filled at once.
+        libc.mlockall(_MCL_FUTURE | _MCL_ONFAULT)
+    return True
+
+
+def _may_lock_all() -> bool:
+    """Nothing limits what may be locked. Under a limit, memory would be refused that goes beyond it."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        effective = next(line for line in file if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_IPC_LOCK & 1)
