@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Layer = Literal["address", "udp", "phase1", "phase2", "interface", "bgp", "routes", "data_path", "mtu"]
+Layer = Literal["address", "udp", "phase1", "phase2", "interface", "bgp", "routes", "data_path", "mtu", "detection"]
 LAYERS: tuple[Layer, ...] = (
     "address",
     "udp",
@@ -16,6 +16,7 @@ LAYERS: tuple[Layer, ...] = (
     "routes",
     "data_path",
     "mtu",
+    "detection",
 )
 """In the order in which they are examined; one stands on those before it."""
 

@@ -54,7 +54,11 @@ class BgpService:
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
         self._sorted: dict[str, tuple[Intent, list[str]]] = {}
         self._diagnoser = Diagnoser(
-            runtime.engine, runtime.wall, lambda ident: self.tunnel(ident).ipsec, self._speaker_problem
+            runtime.engine,
+            runtime.wall,
+            lambda ident: self.tunnel(ident).ipsec,
+            self._speaker_problem,
+            runtime.guardian,
         )
 
     def start(self) -> None:

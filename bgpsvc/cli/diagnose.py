@@ -22,6 +22,7 @@ NAMES = {
     "routes": "routes",
     "data_path": "data path",
     "mtu": "MTU",
+    "detection": "detection",
 }
 MARKS = {"ok": "ok", "warning": "warning", "failed": "FAILED", "skipped": "-", "unknown": "?"}
 _WIDEST_NAME = max(map(len, NAMES.values()))

@@ -114,6 +114,22 @@ FAULTS: dict[Layer, dict[str, str]] = {
         "mtu_too_large": "Packets as large as the interface allows do not arrive.",
         "mtu_unknown": "No packet size was answered.",
     },
+    "detection": {
+        "detection_off": "Neither BFD nor a probe of the peer is configured.",
+        "guard_down": "The guard does not run, so nobody speaks BFD or probes.",
+        "detection_unknown": "The guard has not told anything yet.",
+        "bfd_port_taken": "Another process here has the UDP port of BFD.",
+        "bfd_authentication_failed": "The authentication of the peer's BFD packets does not fit.",
+        "bfd_refused": "The peer's BFD packets are refused for another reason.",
+        "bfd_admin_down": "The peer has switched BFD off.",
+        "bfd_not_taken": "The peer's BFD packets arrive, and ours are not taken there.",
+        "bfd_no_answer": "The peer does not answer BFD: no session there, or UDP 3784 or 4784 is filtered.",
+        "bfd_disbelieved": "BFD is down while the session shows that the path is not: a warning.",
+        "bfd_down": "BFD says that the path is dead.",
+        "probe_no_reply": "The peer has not replied to any probe: the probe is not in force.",
+        "probe_disbelieved": "The probe is down while the session shows that the path is not: a warning.",
+        "probe_down": "The probe says that the path is dead.",
+    },
 }
 
 

@@ -32,9 +32,11 @@ from bgpsvc.diagnosing.evidence import (
 from bgpsvc.diagnosing.inside import inside_selected
 from bgpsvc.diagnosing.negotiation import refused_without_reason
 from bgpsvc.diagnosing.reach import behind_nat, esp_established, ike_established
+from bgpsvc.diagnosing.watch import watch
 from bgpsvc.engine import Engine
 from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.gateway import Gateway
+from bgpsvc.guardian import Guardian
 from bgpsvc.ipsec.model import IpsecState
 from bgpsvc.ipsec.proposals import esp_words, ike_words
 from bgpsvc.ipsec.wanted import ipsec_tunnels
@@ -72,6 +74,7 @@ class Sources:
     clock: Callable[[], float]
     ipsec: Callable[[SessionId], IpsecState | None]
     speaker: Callable[[Role], str | None]
+    guardian: Guardian
     md5_before: Md5Counters
     heard: Callable[[str], tuple[float, bytes] | None]
     offers: dict[str, tuple[float, tuple[Offer, ...]]] = field(default_factory=dict)
@@ -89,7 +92,11 @@ async def collect(sources: Sources, ident: SessionId) -> Evidence:
     resource = _resource(sources.engine, ident)
     known = _known(sources, ident, resource)
     key = _md5_key(resource.bgp)
-    outside, inside = await asyncio.gather(_outside(sources, known), _inside(sources, known, key))
+    outside, inside, detection = await asyncio.gather(
+        _outside(sources, known),
+        _inside(sources, known, key),
+        watch(sources.engine, sources.guardian, ident),
+    )
     if ident not in sources.engine.tunnels:
         raise TunnelGone(ident)
     bgp, routes = _session(sources, ident, resource.bgp, inside)
@@ -105,6 +112,7 @@ async def collect(sources: Sources, ident: SessionId) -> Evidence:
         largest=inside.largest,
         bgp=bgp,
         routes=routes,
+        detection=detection,
         now=sources.clock(),
     )
 

@@ -13,6 +13,7 @@ from bgpsvc.diagnosing.hearing import Hearing
 from bgpsvc.diagnosing.probes import count_md5
 from bgpsvc.diagnosis import Diagnosis
 from bgpsvc.engine import Engine
+from bgpsvc.guardian import Guardian
 from bgpsvc.ipsec.model import IpsecState
 from bgpsvc.model import Role, SessionId, session_id
 
@@ -27,9 +28,12 @@ class Diagnoser:
         wall: float,
         ipsec: Callable[[SessionId], IpsecState | None],
         speaker: Callable[[Role], str | None],
+        guardian: Guardian,
     ) -> None:
         self._hearing = Hearing()
-        self._sources = Sources(engine, wall, time.time, ipsec, speaker, count_md5(), self._hearing.last)
+        self._sources = Sources(
+            engine, wall, time.time, ipsec, speaker, guardian, count_md5(), self._hearing.last
+        )
         self._running: dict[tuple[str, int | None], asyncio.Task[Diagnosis]] = {}
 
     def start(self) -> None:

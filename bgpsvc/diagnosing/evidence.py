@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bgpsvc.guard.model import BfdStatus, ProbeStatus
 from bgpsvc.ipsec.model import IpsecState
 from bgpsvc.model import SessionState
 
@@ -226,6 +227,52 @@ class Largest:
 
 
 @dataclass(frozen=True, slots=True)
+class BfdSeen:
+    """A BFD session as guard and engine see it. `key_id` None: without authentication.
+
+    `up` as the guard says: None if BFD says nothing. `disbelieved`: why the engine does not believe that it
+    is down. `heard_lately` and `refused_lately`: packets of the peer were taken, or refused, during the
+    diagnosis. `port_taken_by` names a process that is not the guard and has the port.
+    """
+
+    local: str
+    peer: str
+    multihop: bool
+    key_id: int | None
+    up: bool | None
+    reason: str
+    detection_ms: float | None = None
+    disbelieved: str | None = None
+    status: BfdStatus | None = None
+    heard_lately: bool = False
+    refused_lately: bool = False
+    port_taken_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSeen:
+    """The probe of the peer as guard and engine see it; as `BfdSeen`."""
+
+    local: str
+    peer: str
+    interval_ms: int
+    up: bool | None
+    reason: str
+    detection_ms: float | None = None
+    disbelieved: str | None = None
+    status: ProbeStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What is configured to watch the tunnel. `guard` says why the guard does not run, None if it does."""
+
+    guard: str | None = None
+    bfd: BfdSeen | None = None
+    probe: ProbeSeen | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Of one tunnel, everything. `made`: the service makes it, else its interface is somebody else's."""
 
@@ -262,3 +309,4 @@ class Evidence:
     routes: Routes | None = None
     echoes: Echoes | None = None
     largest: Largest | None = None
+    detection: Detection | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bgpsvc.diagnosing.codes import BELOW_FAILED, EXTERNAL, WAITS, check
+from bgpsvc.diagnosing.detection import detection
 from bgpsvc.diagnosing.evidence import Evidence
 from bgpsvc.diagnosing.inside import data_path, interface, mtu
 from bgpsvc.diagnosing.negotiation import phase1, phase2
@@ -19,7 +20,7 @@ from bgpsvc.diagnosis import LAYERS, Check, Layer, TunnelDiagnosis
 
 OUTSIDE: frozenset[Layer] = frozenset({"address", "udp", "phase1", "phase2"})
 """Layers of tunnels that the service makes itself."""
-NEEDS_SA: frozenset[Layer] = frozenset({"data_path", "mtu"})
+NEEDS_SA: frozenset[Layer] = frozenset({"data_path", "mtu", "detection"})
 NEEDS_SA_AND_BGP: frozenset[Layer] = NEEDS_SA | {"bgp", "routes"}
 """Nothing can be said of these layers while the tunnel waits for traffic."""
 EXAMINATIONS: Mapping[Layer, Callable[[Evidence], Check]] = {
@@ -32,6 +33,7 @@ EXAMINATIONS: Mapping[Layer, Callable[[Evidence], Check]] = {
     "routes": routes,
     "data_path": data_path,
     "mtu": mtu,
+    "detection": detection,
 }
 STANDS_ON: Mapping[Layer, tuple[Layer, ...]] = {
     "address": (),
@@ -43,6 +45,7 @@ STANDS_ON: Mapping[Layer, tuple[Layer, ...]] = {
     "routes": ("bgp",),
     "data_path": ("phase2", "interface"),
     "mtu": ("data_path",),
+    "detection": ("data_path",),
 }
 NAMES: Mapping[Layer, str] = {
     "address": "address",
@@ -54,6 +57,7 @@ NAMES: Mapping[Layer, str] = {
     "routes": "routes",
     "data_path": "data path",
     "mtu": "MTU",
+    "detection": "detection",
 }
 
 

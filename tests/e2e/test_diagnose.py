@@ -23,8 +23,10 @@ import pytest
 from tests.e2e.vpn_device import HOLD_TIME, KEY, World, document, fact, swanctl
 from tests.e2e.vpn_gateway import FAR, NEAR, VpnGateway
 from tests.interop.ipsec.strongswan import StrongSwan
-from tests.netns.namespaces import Namespace
+from tests.netns.namespaces import Namespace, wait_until
 from tests.netns.wan import Wan
+
+BFD = {"interval_ms": 100, "multiplier": 3}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,7 @@ def world() -> Iterator[World]:
 def test_nothing_is_wrong(world: World) -> None:
     found = world.until_well(1)
     outcomes = {c["layer"]: c["outcome"] for c in found["checks"]}
+    assert outcomes.pop("detection") == "skipped", "there is none"
     assert set(outcomes.values()) <= {"ok", "warning"}, found
     assert found["summary"] == "tunnel 1 (active) works and carries traffic"
     external = world.until_well(2)
@@ -253,6 +256,47 @@ def test_echo_requests_are_not_answered(world: World) -> None:
     with world.dropping("iifname t2 icmp type echo-request drop"):
         check = world.until(2, "echo_filtered", "data_path")
         assert check["outcome"] == "warning"
+
+
+def test_nobody_answers_bfd(world: World) -> None:
+    world.apply(bgp2={"bfd": BFD})
+    try:
+        check = world.until(2, "bfd_no_answer", "detection")
+        assert check["outcome"] == "warning", "the tunnel carries traffic all the same"
+        assert FAR.inside[1] in check["summary"]
+    finally:
+        world.apply()
+
+
+def test_the_keys_of_bfd_differ(world: World) -> None:
+    authentication = 'authentication keyed sha1; password "theirs" { id 7; };'
+    theirs = f'protocol bfd {{ interface "t2" {{ interval 100 ms; multiplier 3; {authentication} }}; }}'
+    world.route_daemon(2, options="bfd on;", protocols=theirs)
+    world.apply(bgp2={"bfd": BFD | {"key_id": 7, "key": "theirs"}})
+    try:
+        world.until(2, "ok", "detection")
+        world.apply(bgp2={"bfd": BFD | {"key_id": 7, "key": "ours-is-another"}})
+        check = world.until(2, "bfd_authentication_failed", "detection")
+        assert "key id 7" in check["remedy"]
+        assert "ours-is-another" not in str(check)
+    finally:
+        world.apply()
+        world.route_daemon(2)
+
+
+def test_another_process_has_the_port_of_bfd(world: World) -> None:
+    holder = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 3784)); input()"
+    argv = world.ours.namespace.command(sys.executable, "-c", holder)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as other:
+        try:
+            ports = world.ours.namespace.run
+            wait_until(lambda: ":3784" in ports("ss", "-Hlun"), "the port is taken")
+            world.apply(bgp2={"bfd": BFD})
+            check = world.until(2, "bfd_port_taken", "detection")
+            assert f"(pid {other.pid})" in check["summary"]
+        finally:
+            other.kill()
+            world.apply()
 
 
 def test_nothing_returns_through_a_tunnel_without_bgp(world: World) -> None:

@@ -127,8 +127,12 @@ def bird(
     options: str = "",
     channel: str = "",
     ipv6: bool = False,
+    protocols: str = "",
 ) -> Iterator[Bird]:
-    """BIRD 2 with three static IPv4 routes (and one of IPv6), announced with communities and MED."""
+    """BIRD 2 with three static IPv4 routes (and one of IPv6), announced with communities and MED.
+
+    `protocols`: more of them.
+    """
     export = "export filter { if source != RTS_STATIC then reject; bgp_med = 7; " + (
         "bgp_community.add((65500, 42)); bgp_large_community.add((65500, 1, 2)); accept; };"
     )
@@ -148,6 +152,7 @@ protocol bgp gw4 {{
   ipv4 {{ import all; next hop self; {export} {channel} }};
   {six}
 }}
+{protocols}
 """
     with daemon_home() as home:
         (home / "bird.conf").write_text(text)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bgpsvc.diagnosing.evidence import (
+    BfdSeen,
     Bgp,
     BgpError,
+    Detection,
     Echoes,
     Evidence,
     Ike,
@@ -15,6 +17,7 @@ from bgpsvc.diagnosing.evidence import (
     Link,
     Md5Counters,
     Offer,
+    ProbeSeen,
     Refusal,
     Reply,
     Routes,
@@ -22,6 +25,7 @@ from bgpsvc.diagnosing.evidence import (
     Way,
 )
 from bgpsvc.diagnosis import Layer, Outcome
+from bgpsvc.guard.model import BfdStatus, ProbeStatus
 from bgpsvc.ipsec.model import Cause, ChildSa, IkeSa, IpsecError, IpsecState, IpsecStatus
 from bgpsvc.model import SessionId, SessionState
 
@@ -49,6 +53,19 @@ QUIET = TcpAnswer("silent", "no answer within 2 s")
 DOWN = replace(SPEAKS, state=SessionState.ACTIVE, plain=OPEN)
 LINK = Link(True, 1400, ("169.254.10.1/30",), 100, 200)
 LEARNED = Routes(True, "gw", accepted=3, max_prefixes=1000, advertised=1, advertisable=1, end_of_rib=True)
+BFD_STATUS = BfdStatus(
+    SessionId("c-tunnel1"), "Up", "Up", "no diagnostic", "no diagnostic", 1, 2, 50, 50, 150, 900, 901, 0,
+    None, NOW - 80, 0,
+)  # fmt: skip
+BFD = BfdSeen("169.254.10.1", "169.254.10.2", False, None, True, "Up", 150.0, None, BFD_STATUS)
+NO_BFD = replace(
+    BFD, up=None, reason="no BFD packet yet", detection_ms=None,
+    status=replace(BFD_STATUS, state="Down", remote_state="Down", received=0),
+)  # fmt: skip
+PROBE = ProbeSeen(
+    "169.254.10.1", "169.254.10.2", 100, True, "169.254.10.2 replies", 400.0, None,
+    ProbeStatus(SessionId("c-tunnel1"), True, 900, 2, 0, 0.3),
+)  # fmt: skip
 WORKS = Evidence(
     tunnel="c-tunnel1",
     number=1,
@@ -84,6 +101,7 @@ WORKS = Evidence(
     routes=LEARNED,
     echoes=Echoes(3, 3, 0.001, LINK, replace(LINK, received=103, sent=203)),
     largest=Largest(1400, 1400),
+    detection=Detection(None, BFD, PROBE),
 )
 
 
@@ -96,6 +114,20 @@ class Case:
     evidence: Evidence
     outcome: Outcome = "failed"
     words: str = ""
+
+
+def bfd(base: BfdSeen = NO_BFD, rejected: str | None = None, **changes: Any) -> Evidence:
+    """BFD is not up. `rejected`: why a packet was refused, lately."""
+    assert base.status is not None
+    status = replace(base.status, last_rejected=rejected, rejected=0 if rejected is None else 3)
+    seen = replace(base, **{"status": status, "refused_lately": rejected is not None, **changes})
+    return replace(WORKS, detection=Detection(None, seen, PROBE))
+
+
+def probe(**changes: Any) -> Evidence:
+    """The probe is not up."""
+    seen = replace(PROBE, **{"up": False, "reason": "no reply to 3 in a row", **changes})
+    return replace(WORKS, detection=Detection(None, BFD, seen))
 
 
 def without_ike(error: Cause | None = None, **changes: Any) -> Evidence:
@@ -146,6 +178,9 @@ NARROW = replace(
     routes=replace(LEARNED, static_routes=1),
     ike=replace(WORKS.ike, pairs=(("10.0.0.0/16", "192.168.0.0/16"),)) if WORKS.ike else None,
 )
+
+WRONG_KEY = "authentication digest is wrong (another key?)"
+NO_KEY = "no authentication, keyed SHA1 is configured"
 
 CASES = (
     # address
@@ -402,4 +437,26 @@ CASES = (
     # mtu
     Case("mtu_too_large", "mtu", replace(WORKS, largest=Largest(1300, 1400)), words="more than 1300 bytes"),
     Case("mtu_unknown", "mtu", replace(WORKS, largest=None), "unknown"),
+    # detection
+    Case("detection_off", "detection", replace(WORKS, detection=None), "skipped"),
+    Case("guard_down", "detection", replace(WORKS, detection=Detection("killed")), "warning", "killed"),
+    Case("detection_unknown", "detection", bfd(status=None), "unknown", "BFD"),
+    Case("detection_unknown", "detection", probe(status=None), "unknown", "probe"),
+    Case("bfd_port_taken", "detection", bfd(port_taken_by="bfdd (pid 7)"), "warning", "3784"),
+    Case("bfd_port_taken", "detection", bfd(multihop=True, port_taken_by="bfdd (pid 7)"), "warning", "4784"),
+    Case("bfd_authentication_failed", "detection", bfd(rejected=WRONG_KEY), "warning", "another key"),
+    Case("bfd_authentication_failed", "detection", bfd(rejected=WRONG_KEY, up=False), words="another key"),
+    Case("bfd_authentication_failed", "detection", bfd(rejected=NO_KEY, key_id=3), "warning", "configured"),
+    Case("bfd_refused", "detection", bfd(rejected="TTL is not 255"), "warning", "TTL"),
+    Case("bfd_admin_down", "detection", bfd(status=replace(BFD_STATUS, remote_state="AdminDown")), "warning"),
+    Case("bfd_not_taken", "detection", bfd(heard_lately=True), "warning", "arrive"),
+    Case("bfd_no_answer", "detection", bfd(), "warning", "3784"),
+    Case("bfd_no_answer", "detection", bfd(rejected=WRONG_KEY, refused_lately=False), "warning"),
+    Case(
+        "bfd_disbelieved", "detection", bfd(up=False, disbelieved="its BGP session"), "warning", "BGP session"
+    ),
+    Case("bfd_down", "detection", bfd(up=False, reason="no packet for 150 ms"), words="150 ms, though"),
+    Case("probe_no_reply", "detection", probe(up=None), "warning", "900 probes"),
+    Case("probe_disbelieved", "detection", probe(disbelieved="its BGP session"), "warning", "in a row"),
+    Case("probe_down", "detection", probe(), words="in a row"),
 )

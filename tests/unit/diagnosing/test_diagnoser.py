@@ -40,7 +40,8 @@ def subject() -> tuple[Diagnoser, dict[str, None]]:
     """And the tunnels that there are."""
     tunnels = dict.fromkeys(("c-tunnel1", "c-tunnel2"))
     engine: Any = SimpleNamespace(tunnels=tunnels)
-    return Diagnoser(engine, 0.0, lambda _: None, lambda _: None), tunnels
+    guardian: Any = None
+    return Diagnoser(engine, 0.0, lambda _: None, lambda _: None, guardian), tunnels
 
 
 async def turns() -> None:

@@ -57,7 +57,7 @@ def test_what_fails_is_the_first_fault_and_hides_what_stands_on_it(case: Case) -
 def test_what_stands_on_a_skipped_layer_is_skipped_too() -> None:
     checks = examine(without_ike(Cause.AUTHENTICATION_FAILED)).checks
     skipped = [c.layer for c in checks if c.code == "layer_below_failed"]
-    assert skipped == ["phase2", "bgp", "routes", "data_path", "mtu"]
+    assert skipped == ["phase2", "bgp", "routes", "data_path", "mtu", "detection"]
     assert {c.summary for c in checks if c.layer in skipped} == {"not examined: phase 1 failed"}
 
 

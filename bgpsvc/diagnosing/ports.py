@@ -1,0 +1,52 @@
+"""Which processes have a UDP port, from /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def owners(port: int) -> dict[int, str]:
+    """Processes that have a UDP port bound in this thread's network namespace: pid to name.
+
+    Empty if nobody has it, or this process may not see who has.
+    """
+    sockets = set[str]()
+    for table in ("udp", "udp6"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            sockets |= bound((PROC / "thread-self" / "net" / table).read_text(), port)
+    if not sockets:
+        return {}
+    return {pid: _name(pid) for pid in _pids() if _has(pid, sockets)}
+
+
+def bound(table: str, port: int) -> set[str]:
+    """Inodes of the sockets bound to a local port, in the text of /proc/net/udp."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return {row[9] for row in rows if len(row) > 9 and int(row[1].rpartition(":")[2], 16) == port}
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
+
+
+def _has(pid: int, sockets: set[str]) -> bool:
+    links = {f"socket:[{inode}]" for inode in sockets}
+    folder = f"{PROC}/{pid}/fd"
+    # It may end meanwhile, or be somebody else's.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(f"{folder}/{name}") in links:
+                    return True
+    return False
+
+
+def _name(pid: int) -> str:
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "a process that has ended"
