@@ -393,14 +393,18 @@ class Fib:
         self._forget_retired()
         if any(table.held for table in self.tables.values()):
             return []
-        groups = [i for i in self.groups if i not in self.wanted_groups and self._uses[i] <= 0]
+        # What the kernel refused to delete waits for `retry`.
+        kept = self.failed_ids
+        groups = [
+            i for i in self.groups if i not in self.wanted_groups and i not in kept and self._uses[i] <= 0
+        ]
         if groups:
             return [DeleteNexthop(i) for i in groups]
         members = {m for group in self.groups.values() for m in group}
         return [
             DeleteNexthop(i)
             for i in self.nexthops
-            if i not in self.wanted_nexthops and i not in members and self._uses[i] <= 0
+            if i not in self.wanted_nexthops and i not in members and i not in kept and self._uses[i] <= 0
         ]
 
     def failed_to_send(self, ops: Iterable[Op]) -> None:

@@ -18,8 +18,10 @@ from bgpsvc.bulk import grouped
 from bgpsvc.effects import Log
 from bgpsvc.fib.ops import (
     METRIC_PRIMARY,
+    DeleteNexthop,
     DeleteRoutes,
     NexthopGone,
+    Op,
     OpError,
     RouteGone,
     SetNexthop,
@@ -301,6 +303,32 @@ async def test_what_the_kernel_refuses_is_tried_again(monkeypatch: pytest.Monkey
         assert world.programmer.counters.errors["set_route"] == 1
         world.kernel.refused.clear()
         await world.until_settled()
+
+
+@scenario
+async def test_what_the_kernel_does_not_delete_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts, refusing = 0, True
+
+    def apply(ops: Sequence[Op]) -> list[OpError]:
+        nonlocal attempts
+        if refusing and any(isinstance(op, DeleteNexthop) for op in ops):
+            attempts += 1
+            assert attempts < 1000, "nobody else has a turn"
+            return [OpError(op, errno.ENOMEM, "Cannot allocate memory") for op in ops]
+        return FakeKernel.apply(world.kernel, ops)
+
+    async with running() as world:
+        world.kernel.let_go()
+        world.want(TEN)
+        await world.until_settled()
+        monkeypatch.setattr(programmer, "RETRY_INTERVAL", 0.05)
+        monkeypatch.setattr(world.kernel, "apply", apply)
+        world.fib.want_nexthop(None, HOP2)
+        world.programmer.wake()
+        await until(lambda: attempts)
+        refusing = False
+        await until(lambda: HOP2 not in world.fib.nexthops)
+        assert not world.fib.failed_ids
 
 
 @scenario
