@@ -111,14 +111,27 @@ def _stopped(pid: int) -> bool:
 
 
 class Signals:
-    """SIGTERM as something to poll for: it may come at any time, and is acted on only between two turns."""
+    """SIGTERM as something to poll for: it may come at any time, and is acted on only between two turns.
+
+    SIGXCPU is acted on at once: this process has been busy for long at real-time priority.
+    """
 
     def __init__(self) -> None:
         self.fd, self._end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGXCPU, self._give_way)
         for ignored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
+
+    def told_to_end(self) -> bool:
+        """After `fd` was readable: SIGTERM came."""
+        return signal.SIGTERM in os.read(self.fd, 100)
+
+    @staticmethod
+    def _give_way(*_: object) -> None:
+        priority.give_way()
+        log("busy without a pause: no real-time priority until that ends")
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)
@@ -177,8 +190,7 @@ class Keeper:
                 if not memory.quitting:
                     log(f"worker {memory.worker} {how}{GOES_ON}")
                 return failed
-            if ready:
-                os.read(signals.fd, 100)
+            if ready and signals.told_to_end():
                 self._quit()
             # Both looks count: it may have come back between them.
             if planned <= at <= planned + memory.patience / 2 and self._hangs() and self._hangs():

@@ -21,6 +21,8 @@ class Loop:
     def __init__(self, memory: Memory) -> None:
         self.epoll = select.epoll()
         self.timers = Timers()
+        self.slept = 0.0
+        """Seconds that no work took, since somebody set it to 0."""
         self._memory = memory
         self._handlers: dict[int, Callable[[int], None]] = {}
 
@@ -51,6 +53,7 @@ class Loop:
         self._memory.promise = max(now, wake)
         events = self.epoll.poll(max(0.0, wake - now), _EVENTS_AT_ONCE)
         looked = self.beat()
+        self.slept += looked - now
         for fd, mask in events:
             handler = self._handlers.get(fd)
             if handler is not None:  # else it was closed by a handler before

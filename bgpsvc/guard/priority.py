@@ -11,6 +11,8 @@ import resource
 REALTIME_PRIORITY = 10
 """Low among the real-time ones: the kernel's own threads (50) and whoever is urgent come first."""
 _NICE = -15
+PATIENCE_US = 2_000_000
+"""Processor time without a pause after which the kernel says so (SIGXCPU, RLIMIT_RTTIME)."""
 _CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
@@ -21,7 +23,21 @@ def schedule() -> tuple[int | None, str]:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
     except OSError:
         return None, _nicer()
+    hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
+    soft = PATIENCE_US if hard == resource.RLIM_INFINITY else min(PATIENCE_US, hard)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
     return REALTIME_PRIORITY, f"real-time priority {REALTIME_PRIORITY} (SCHED_RR)"
+
+
+def is_urgent() -> bool:
+    """This process runs at real-time priority now."""
+    return os.sched_getscheduler(0) == os.SCHED_RR
+
+
+def give_way() -> None:
+    """Go on among all others: who is always busy keeps them from their work, and may have lost its way."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    _nicer()
 
 
 def _nicer() -> str:

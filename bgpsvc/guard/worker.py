@@ -68,6 +68,7 @@ class Worker:
         self._keeper_look = time.monotonic()
         self._saved_orders = 0.0
         self._orders_due = False
+        self._gave_way = False
         self._teller = _Repeating(self._tell_some)
         self._saver = _Repeating(self._save_orders)
         self._mover = _Repeating(lambda _: math.inf)  # what follows upon any task is what is wanted
@@ -100,6 +101,7 @@ class Worker:
         loop.route(self._base.listener.fileno(), self._on_connection)
         loop.timers.set(_Repeating(self._tell_figures), now + STATUS_EVERY)
         loop.timers.set(_Repeating(self._look_after_keeper), now + STATUS_EVERY)
+        loop.timers.set(_Repeating(self._look_at_priority), now + STATUS_EVERY)
         loop.timers.set(self._watching, now + STATUS_EVERY)
         try:
             self._follow_up(now)
@@ -114,8 +116,8 @@ class Worker:
     # What comes in ----------------------------------------------------------------------------
 
     def _on_signal(self, _: int) -> None:
-        os.read(self._signals.fd, 100)
-        self._memory.quitting = 1
+        if self._signals.told_to_end():
+            self._memory.quitting = 1
 
     def _on_connection(self, _: int) -> None:
         if not self._server.accept():
@@ -291,6 +293,20 @@ class Worker:
             log(f"keeper {self._memory.keeper} hung")
             signal.pidfd_send_signal(self._base.partner, signal.SIGKILL)
         return self._keeper_look
+
+    def _look_at_priority(self, now: float) -> float:
+        """Be urgent again when half of the time is free; the daemon is told of both."""
+        slept, self._loop.slept = self._loop.slept, 0.0
+        if self._realtime is not None and not priority.is_urgent():
+            self._gave_way = True
+            self._realtime = None
+            self._greet()
+        elif self._gave_way and slept > STATUS_EVERY / 2:
+            self._gave_way = False
+            self._realtime, scheduling = priority.schedule()
+            log(f"goes on at {scheduling}")
+            self._greet()
+        return now + STATUS_EVERY
 
     def _quit(self) -> Ended:
         self._watching.leave(time.monotonic())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,7 +28,7 @@ from bgpsvc.guard.model import (
     Watched,
 )
 from bgpsvc.model import SessionId
-from tests.netns.guard_bench import GROUP, N1, N2, PLAN, T1, T2, Bench, Peer, lead, watched
+from tests.netns.guard_bench import GROUP, N1, N2, PLAN, ROOT, T1, T2, Bench, Peer, lead, watched
 from tests.netns.namespaces import wait_until
 
 BFD = Watch((watched(1, bfd=True), watched(2, bfd=True)))
@@ -130,6 +132,30 @@ def test_takes_all_descriptors_it_may_have_and_leaves_some_to_daemons(bench: Ben
         pid = daemon.hello().pid
         daemon.hear(lambda message: isinstance(message, Status), "it is at work")
     assert 20 < len(descriptors(pid)) <= 120 - RESERVE + 5
+
+
+SPIN = """
+from bgpsvc.guard import keeper, priority
+
+priority.PATIENCE_US = 100_000
+signals = keeper.Signals()
+assert priority.schedule()[0] is not None
+while priority.is_urgent():
+    pass
+assert not signals.told_to_end()
+"""
+
+
+def test_gives_way_to_others_while_it_is_busy_without_a_pause(bench: Bench) -> None:
+    subprocess.run([sys.executable, "-c", SPIN], cwd=ROOT, check=True, timeout=60)
+    bench.start()
+    with bench.daemon() as daemon:
+        hello = daemon.hello()
+        assert hello.realtime is not None
+        os.kill(hello.pid, signal.SIGXCPU)  # as the kernel says it
+        assert daemon.hello().realtime is None
+        again = daemon.hello()
+        assert (again.pid, again.realtime) == (hello.pid, hello.realtime)
 
 
 def figures(bench: Bench) -> list[BfdStatus]:
