@@ -193,12 +193,13 @@ def know_callers() -> None:
     def incoming(listener: Any) -> bool:
         turns = listener._reactor.turns
         called, turns.called = turns.called, []
-        if not called:
+        if not called and not listener._accepted:
             return False
         every = listener._sockets
         listener._sockets = {sock: every[sock] for sock in called if sock in every}
         try:
-            return bool(original_incoming(listener))
+            # One that hung up before it was looked at leaves those behind it where they are.
+            return bool(original_incoming(listener)) or bool(listener._accepted)
         finally:
             listener._sockets = every
 

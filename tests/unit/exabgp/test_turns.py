@@ -223,6 +223,45 @@ def test_listening_sockets_and_helpers_wake_the_loop(pair: tuple[socket.socket, 
     assert select.select([ours], [], [], 0)[0]
 
 
+def test_a_caller_that_hangs_up_at_once_leaves_no_other_waiting() -> None:
+    """ExaBGP forgets who was accepted beside it, and theirs is asked for nobody else. In its own process."""
+    program = """
+import socket, struct
+from types import SimpleNamespace
+from bgpsvc.exabgp import launcher
+launcher.install()
+from exabgp.environment import getenv
+from exabgp.logger import log
+log.init(getenv())
+log.critical = log.warning = lambda *_, **__: None
+from exabgp.reactor.listener import Listener
+from bgpsvc.exabgp.turns import Turns
+turns = Turns()
+listener = Listener(SimpleNamespace(
+    turns=turns, peers=lambda: [], asynchronous=SimpleNamespace(schedule=lambda *_: None)))
+servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+listener._sockets = {server: ("127.0.0.1", 179, "", None) for server in servers}
+listener.serving = True
+callers = [socket.create_connection(server.getsockname()) for server in servers]
+callers[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+turns.listen(servers)
+turns.sleep(5)
+callers[0].close()
+print(listener.incoming(), end=" ")
+try:
+    list(listener.new_connections())
+except OSError:
+    print(len(listener._accepted), end=" ")
+print(listener.incoming(), end=" ")
+list(listener.new_connections())
+print(len(listener._accepted), listener.incoming())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "True 1 True 0 False\n", ended.stderr
+
+
 NAMES = [
     f"neighbor 10.0.0.{n} local-ip 10.0.1.{local} local-as 1 peer-as 2 router-id 1.1.1.1"
     for n in range(1, 20)
