@@ -7,9 +7,10 @@ the speed of C, and only what is mixed is told apart one by one.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from math import gcd
 from typing import Any, TypeVar
 
@@ -58,12 +59,15 @@ class Backlog:
     takes insertions in address order half again as slowly as spread out, and deletions ten times.
     """
 
-    __slots__ = ("_added", "_current", "_large", "_left", "_portions", "_run", "_waiting")
+    __slots__ = ("_added", "_current", "_ends", "_large", "_left", "_portions", "_run", "_waiting")
 
     def __init__(self) -> None:
         self._added: dict[Prefix, object] = {}
         self._large: list[list[Prefix]] = []
-        self._current: list[Prefix] = []
+        self._current: list[list[Prefix]] = []
+        """Not made one: to touch a million prefixes takes 100 ms if they are all over the memory."""
+        self._ends: list[int] = []
+        """Where each of these ends in all of them."""
         self._run = 1
         self._portions = 0
         self._left = 0
@@ -86,7 +90,7 @@ class Backlog:
         """Prefixes to be looked at. A dictionary, of whatever values, is the cheapest way to give them."""
         found = prefixes if isinstance(prefixes, dict | list) else list(prefixes)
         if len(found) >= LARGE:
-            self._set_aside(list(found))
+            self._set_aside(found if isinstance(found, list) and found is not prefixes else list(found))
             return
         self._added.update(found if isinstance(found, dict) else dict.fromkeys(found))
         if len(self._added) >= LARGE:
@@ -119,15 +123,31 @@ class Backlog:
     def _begin(self, budget: int) -> None:
         if not self:
             return
-        self._current = [*chain.from_iterable(self._large), *self._added]
-        self._waiting = len(self._current)
-        self._large, self._added = [], {}
+        if self._added:
+            self._large.append(list(self._added))
+        self._current, self._large, self._added = self._large, [], {}
+        self._ends = list(accumulate(map(len, self._current)))
+        self._waiting = self._ends[-1]
         self._run = min(RUN, budget)
-        self._portions = self._left = -(-len(self._current) // budget)
+        self._portions = self._left = -(-self._waiting // budget)
 
     def _portion(self, number: int) -> list[Prefix]:
         """A portion from a place that is far from the last one's."""
-        return spread(self._current, _place(number, self._portions), self._portions, self._run)
+        place = _place(number, self._portions)
+        if len(self._current) == 1:
+            return spread(self._current[0], place, self._portions, self._run)
+        starts = range(place * self._run, self._ends[-1], self._portions * self._run)
+        return list(chain.from_iterable(map(self._run_at, starts)))
+
+    def _run_at(self, start: int) -> list[Prefix]:
+        """A run of the current lists, which count as one."""
+        number = bisect_right(self._ends, start)
+        offset = start - (self._ends[number - 1] if number else 0)
+        found = self._current[number][offset : offset + self._run]
+        while len(found) < self._run and number + 1 < len(self._current):
+            number += 1
+            found += self._current[number][: self._run - len(found)]
+        return found
 
 
 def _place(number: int, portions: int) -> int:

@@ -46,8 +46,10 @@ from bgpsvc.model import Family, Prefix, Role, SessionId
 
 OnEvents = Callable[[Sequence[BgpEvent]], Awaitable[None] | None]
 
-TURN = 0.01
-PIECE = 1 << 15
+TURN = 0.004
+TURNS_OF_OTHERS = 8
+"""Turns of the loop between two of a speaker's: a REST request needs dozens from its socket to its answer."""
+PIECE = 1 << 14
 REPLACE_PATIENCE = 6.0
 """How long a speaker of another version is left its sessions while the other role's come up."""
 BACKOFF_FIRST = 0.1
@@ -361,11 +363,11 @@ class Speaker:
             if time.perf_counter() > deadline:
                 await self._deliver(events)
                 events = []
-                await asyncio.sleep(0)
+                await _let_others_run()
                 deadline = time.perf_counter() + TURN
         await self._deliver(events)
         # A socket that always has data would otherwise never let anybody else run.
-        await asyncio.sleep(0)
+        await _let_others_run()
         if self._decoder.unknown > self._unknown_logged:
             self._log_unknown()
 
@@ -396,6 +398,11 @@ class Speaker:
         waiting = self._on_events(events)
         if waiting is not None:
             await waiting
+
+
+async def _let_others_run() -> None:
+    for _ in range(TURNS_OF_OTHERS):
+        await asyncio.sleep(0)
 
 
 def _pieces(lines: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from errno import ENOENT
 
+from bgpsvc.bulk import discard
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
     METRIC_PRIMARY,
@@ -285,7 +286,9 @@ class Fib:
         self._dirty_ids.update(dict.fromkeys(gone))
         if self._in_doubt is not None:
             self._in_doubt |= gone
-        return sum(self._routes_gone(table, gone) for table in self.tables.values())
+        # Most ids that go had no routes (any more), and to look for some takes a fifth of a second.
+        used = {ident for ident in gone if self._uses[ident] > 0}
+        return sum(self._routes_gone(table, used) for table in self.tables.values()) if used else 0
 
     def _routes_gone(self, table: RouteTable, idents: set[int]) -> int:
         lost = 0
@@ -293,8 +296,8 @@ class Fib:
         for metric in (METRIC_PRIMARY, METRIC_BACKUP):
             mirror = table.installed(metric)
             prefixes = [prefix for prefix, ident in mirror.items() if ident in idents]
-            for prefix in prefixes:
-                self._uses[mirror.pop(prefix)] -= 1
+            self._uses.subtract(Counter(map(mirror.__getitem__, prefixes)))
+            discard(mirror, prefixes)
             table.mark(prefixes)
             lost += len(prefixes)
         table.look_again(idents)
