@@ -40,7 +40,7 @@ from bgpsvc.resources import Intent
 from bgpsvc.resources.interfaces import interface_of
 from bgpsvc.resources.models import BgpSettings, VpnConnection
 from bgpsvc.switch_plan import SwitchPlans
-from bgpsvc.tunnels import Tunnel, TunnelState
+from bgpsvc.tunnels import Tunnel
 
 FIRST_WORDS_SECONDS = 2.0
 """How long a start waits for what the guard has seen while no daemon ran."""
@@ -80,8 +80,8 @@ class Guardian:
         self._followed: tuple[Intent, int] | None = None
         self._bfd: dict[SessionId, BfdStatus] = {}
         self._probes: dict[SessionId, ProbeStatus] = {}
-        self._told: dict[SessionId, tuple[tuple[int, int], ...]] = {}
-        """What was said of the groups that left a tunnel, until it is alive again."""
+        self._told: dict[SessionId, tuple[Method, frozenset[tuple[int, int]]]] = {}
+        """Who had which groups leave a tunnel, until the same method takes that back."""
         self._unheard: set[SessionId] = set()
         """Tunnels of which the guard has not said a word since the start."""
         self._heard_all = asyncio.Event()
@@ -189,8 +189,8 @@ class Guardian:
             self._act(heard)
         if detection.moved:
             self._switched(detection)
-        elif tunnel.state is TunnelState.LIVE:
-            self._told.pop(detection.tunnel, None)
+        elif detection.up is not False and self._told.get(detection.tunnel, (None,))[0] is detection.method:
+            del self._told[detection.tunnel]
         self._hear_of(detection)
 
     def _hear_of(self, detection: Detection) -> None:
@@ -203,9 +203,9 @@ class Guardian:
 
     def _switched(self, detection: Detection) -> None:
         """Told once, however often the guard repeats where it moved the groups."""
-        before = self._told.get(detection.tunnel, ())
+        _, before = self._told.get(detection.tunnel, (None, frozenset[tuple[int, int]]()))
         new = [move for move in detection.moved if move not in before]
-        self._told[detection.tunnel] = tuple({*before, *detection.moved})
+        self._told[detection.tunnel] = (detection.method, before | set(detection.moved))
         if not new:
             return
         self._moved += len(new)

@@ -98,6 +98,16 @@ def test_a_move_of_the_guards_is_told_once_after_the_engine_knows_why(bench: Ben
     assert bench.guardian.figures.moved == 2
 
 
+def test_the_same_move_after_the_tunnel_was_back_is_another_one(bench: Bench) -> None:
+    for failures in (1, 2, 3):
+        bench.hear(dead(moved=((5, 6),)))
+        bench.hear(dead(moved=((5, 6),)))
+        assert bench.guardian.figures.moved == len(bench.notes) == failures
+        # It is told that BFD is up long before the hold-down is over, and then nothing more.
+        bench.hear(Detection(T1, Method.BFD, True, "up", 9.0, 150.0))
+        bench.node.engine.tick(1000.0)
+
+
 def test_what_is_known_already_is_no_news(bench: Bench) -> None:
     bench.hear(dead())
     bench.hear(dead())
