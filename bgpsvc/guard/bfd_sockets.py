@@ -187,6 +187,16 @@ class Demultiplexer(Generic[T]):
         self._by_path: dict[tuple[bool, bytes, bytes, str | None], T] = {}
         self._paths: dict[int, tuple[bool, bytes, bytes, str | None]] = {}
 
+    def unused(self) -> int:
+        """A discriminator that no session here has (RFC 5880 6.8.1).
+
+        Not guessable: who can't see our packets shall not be able to make one that we take.
+        """
+        while True:
+            number = int.from_bytes(os.urandom(4), "big")
+            if number and number not in self._paths:
+                return number
+
     def add(self, discriminator: int, settings: BfdSettings, interface: str, item: T) -> None:
         """Take in a session. Discriminators are unique; the later of two on one path gets its packets."""
         path = (

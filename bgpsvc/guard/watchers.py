@@ -7,7 +7,6 @@ needs to go on with it.
 from __future__ import annotations
 
 import math
-import os
 import random
 from typing import Any, Protocol
 
@@ -40,11 +39,6 @@ class Sink(Protocol):
         """Something is impossible, or (None) it is possible now."""
 
 
-def new_discriminator() -> int:
-    """Not zero, and not guessable: who can't see our packets shall not be able to make one that we take."""
-    return int.from_bytes(os.urandom(4), "big") or 1
-
-
 class BfdWatcher:
     """A BFD session and its sender."""
 
@@ -69,10 +63,16 @@ class BfdWatcher:
 
     @classmethod
     def begin(
-        cls, tunnel: SessionId, interface: str, settings: BfdSettings, sink: Sink, now: float
+        cls,
+        tunnel: SessionId,
+        interface: str,
+        settings: BfdSettings,
+        sink: Sink,
+        now: float,
+        discriminator: int,
     ) -> BfdWatcher:
         """A new session. ValueError for settings that BFD does not know."""
-        session = BfdSession(settings, new_discriminator(), now, random.random)
+        session = BfdSession(settings, discriminator, now, random.random)
         return cls(tunnel, interface, session, sink, now)
 
     @classmethod

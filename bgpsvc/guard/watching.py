@@ -156,7 +156,8 @@ class Watching:
             if kept is not None:
                 bfd = BfdWatcher.go_on(ident, interface, settings, self, now, kept)
             else:
-                bfd = BfdWatcher.begin(ident, interface, settings, self, now)
+                discriminator = self._demultiplexer.unused()
+                bfd = BfdWatcher.begin(ident, interface, settings, self, now, discriminator)
             self._demultiplexer.add(bfd.session.discriminator, settings, interface, tunnel)
         except ValueError as error:
             self.complain(f"{ident} bfd", str(error))

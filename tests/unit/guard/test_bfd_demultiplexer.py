@@ -20,6 +20,14 @@ def arrived(yours: int, interface: int = 5, local: str = V4.local, peer: str = V
     return Datagram(data, True, socket.inet_pton(socket.AF_INET, local), peer, interface)
 
 
+def test_a_discriminator_is_unique_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    table: Demultiplexer[str] = Demultiplexer()
+    table.add(7, V4, "t1", "one hop")
+    drawn = iter((0, 7, 8))
+    monkeypatch.setattr("os.urandom", lambda size: next(drawn).to_bytes(size, "big"))
+    assert table.unused() == 8
+
+
 @pytest.mark.parametrize(
     ("section", "datagram", "multihop", "found"),
     [
