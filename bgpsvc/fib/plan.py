@@ -248,7 +248,9 @@ class Fib:
             table.look_again(idents or ())
 
     def _end_reading(self) -> None:
-        idents, routes = self._in_doubt or (), self._routes_in_doubt or ()
+        # Routes were read before nexthops: those over one that is missing went with it meanwhile.
+        missing = {i for i in self._uses if i in NEXTHOP_IDS and not (i in self.nexthops or i in self.groups)}
+        idents, routes = missing.union(self._in_doubt or ()), self._routes_in_doubt or ()
         self._in_doubt = self._routes_in_doubt = None
         for table in self.tables.values():
             for metric in (METRIC_PRIMARY, METRIC_BACKUP):

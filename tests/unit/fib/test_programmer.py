@@ -387,3 +387,27 @@ async def test_what_goes_while_the_state_is_read_is_in_doubt(
         await world.until_settled()
         assert world.leads_to() == (HOP1,)
         assert [entry.message for entry in world.log] == ["notifications were lost"]
+
+
+@scenario
+async def test_what_went_before_the_nexthops_were_read_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that goes between the two dumps takes routes of the first with it, and nothing tells of it."""
+    async with running() as world:
+        world.kernel.let_go()
+        world.want(TEN, ELEVEN)
+        await world.until_settled()
+
+        def dumped() -> dict[int, TableRoutes]:
+            found = FakeKernel.all_routes(world.kernel)
+            world.kernel.carrier_lost(2)
+            world.kernel.carrier_found(2)
+            return found
+
+        monkeypatch.setattr(world.kernel, "all_routes", dumped)
+        world.programmer.reload("notifications were lost")
+        await until(lambda: world.log)
+        monkeypatch.undo()
+        world.fib.verify(world.kernel.nexthops())
+        world.programmer.wake()
+        await world.until_settled()
+        assert world.leads_to() == (HOP1,)
