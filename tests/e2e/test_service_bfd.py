@@ -121,7 +121,8 @@ def outage(site: Site) -> Iterator[Pings]:
         yield pings
         before = len(pings.answered)
         wait_until(lambda: len(pings.answered) > before + 20, "traffic flows again")
-    assert 0 < pings.lost * INTERVAL < HOLD_TIME / 4, f"{pings.lost} of {pings.sent} were lost"
+    # None where the machine stood still for so long that BFD failed just before.
+    assert pings.lost * INTERVAL < HOLD_TIME / 4, f"{pings.lost} of {pings.sent} were lost"
 
 
 def test_a_silent_path_costs_its_detection_time_and_the_way_back_nothing(site: Site) -> None:
