@@ -327,7 +327,7 @@ class Guarding:
             return
         first, self._hello = self._hello is None, hello
         if not first:
-            return  # it has another keeper, nothing else
+            return  # another keeper or another priority, nothing else
         self._since = time.time() - (time.monotonic() - hello.since)
         if hello.takeovers:
             self._last_exit = launch.takeover(self._state_dir) or self._last_exit

@@ -100,11 +100,11 @@ class GroupPlan:
 class Hello:
     """The guard's first message on each connection. Then a `Detection` for every method of every tunnel.
 
-    Again when it has another keeper.
+    Again when it has another keeper, or gave its real-time priority back or has it again.
 
     `netlink_ports`: whose notifications are the guard's own doing. `realtime`: the scheduling priority it
-    got, None if it may not have one. `takeovers`: how often its keeper had to go on for a worker that ended
-    or hung.
+    has, None if it may not have one, or is too busy for it. `takeovers`: how often its keeper had to go on
+    for a worker that ended or hung.
     """
 
     protocol: int
