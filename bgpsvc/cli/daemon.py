@@ -107,14 +107,27 @@ class Daemon:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises what keeps it from starting, or what ended a part of it."""
         tune()
+        stop = asyncio.Event()
+        # From the first moment: a second SIGINT would break into what asyncio ends after the first.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stopped = asyncio.create_task(stop.wait())
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._watched.notifier.beating())
-            store = await Store.open(self._database, self._state_dir)
-            stack.push_async_callback(_in_time, "the database was left as it was", store.close)
-            await self._compose(store)
+            opening = asyncio.create_task(self._open(stack))
+            await _first(opening, stopped)
+            if not opening.done():
+                await _cancel(opening)
+                log.info("stopped; nothing was started yet")
+                return
             self._service.start()
             stack.callback(self._service.stop)
-            await self._run(store)
+            await self._run(stopped)
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        store = await Store.open(self._database, self._state_dir)
+        stack.push_async_callback(_in_time, "the database was left as it was", store.close)
+        await self._compose(store)
 
     async def _compose(self, store: Store) -> None:
         rows = await store.load()
@@ -142,7 +155,7 @@ class Daemon:
         self._control = Controller(self._runtime, store, self._choices, catalog, file)
         self._service = BgpService(self._runtime, self._choices, self._history)
 
-    async def _run(self, store: Store) -> None:
+    async def _run(self, stopped: asyncio.Task[Any]) -> None:
         app = create_app(
             self._service,
             self._control,
@@ -151,12 +164,7 @@ class Daemon:
             limits=self._limits,
         )
         servers = self._servers = self._door.servers(app)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_in_turn)
-        stopped = asyncio.create_task(stop.wait())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_in_turn)
         if (restarted := self._watched.event()) is not None:
             self._runtime.note(restarted)
         starting = asyncio.create_task(self._in_turn(self._runtime.start()))

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,6 +143,21 @@ def test_sigterm_while_it_starts(site: Site) -> None:
     assert site.stop() < SOON
     assert site.daemon.returncode == 0
     assert site.processes() == {}
+
+
+def test_ctrl_c_twice_while_it_opens_the_database(site: Site) -> None:
+    """As from a terminal under a watchdog: one SIGINT is for all, another one is passed on."""
+    for apart in (0.01, 0.03):
+        site.daemon = site.spawn(site.gateway.command(*site.argv()))
+        wait_until((site.state_dir / "bgpsvc.db.lock").exists, "it opens the database", LONG)
+        site.daemon.send_signal(signal.SIGINT)
+        time.sleep(apart)  # two at the same moment are one
+        site.daemon.send_signal(signal.SIGINT)
+        # The second one may come when all is over but the interpreter.
+        assert site.daemon.wait(LONG) in (0, -signal.SIGINT), site.log()
+        assert site.processes() == {}
+        for path in site.state_dir.glob("bgpsvc.db*"):
+            path.unlink()
 
 
 def test_sigterm_while_a_speaker_does_not_answer(site: Site) -> None:
