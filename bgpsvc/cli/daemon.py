@@ -15,7 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.app import create_app
+from api.app import create_app, warm_up
 from api.limits import Limits
 from api.server import ApiServer, ApiServers, Listen
 from api.tls import Tls
@@ -168,12 +168,14 @@ class Daemon:
         if (restarted := self._watched.event()) is not None:
             self._runtime.note(restarted)
         starting = asyncio.create_task(self._in_turn(self._runtime.start()))
+        warming = asyncio.create_task(asyncio.to_thread(warm_up, app))
         history = asyncio.create_task(self._history.run())
         running = [history]
         try:
             # Adopting speakers may take longer than a stop may: whichever comes first.
             await _first(starting, stopped)
             if starting.done():
+                await warming
                 serving = asyncio.create_task(servers.serve())
                 running += [serving, asyncio.create_task(self._runtime.failed())]
                 log.info("REST at %s", " and ".join(servers.addresses))
@@ -182,7 +184,7 @@ class Daemon:
         finally:
             self._watched.notifier.say(STOPPING)
             servers.stop()
-            await _cancel(starting, *self._reloads)
+            await _cancel(starting, warming, *self._reloads)
             stopping = asyncio.create_task(self._runtime.stop(self._keep))
             await asyncio.wait([stopping, *running[1:2]])
             await _cancel(stopped, *running)

@@ -17,7 +17,7 @@ import bgpsvc.store.migrations.versions
 from bgpsvc.store import backend, connection, schema
 from bgpsvc.store.database import Store, _backend
 from bgpsvc.store.errors import StoreError
-from bgpsvc.store.migrate import VERSION_TABLE, migrate, version
+from bgpsvc.store.migrate import NEWEST, VERSION_TABLE, migrate, version
 from bgpsvc.store.records import Batch, StoredToken
 from bgpsvc.store.secrets import KeyRing, Sealed
 from tests.store.support import entry, in_loop, opened, resource
@@ -95,6 +95,10 @@ async def seal(database: AsyncConnection, ring: KeyRing) -> None:
         text("INSERT INTO secrets VALUES ('vpcs', 'old', '/s', :key_id, :nonce, :ciphertext)"),
         {"key_id": sealed.key_id, "nonce": sealed.nonce, "ciphertext": sealed.ciphertext},
     )
+
+
+def test_the_newest_version_is_the_last_one() -> None:
+    assert VERSIONS[-1] == NEWEST, "a database of it is taken as it is"
 
 
 async def make_old(url: str | None, state_dir: Path, target: str) -> None:
