@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Layer = Literal["address", "udp", "phase1", "phase2", "interface", "bgp", "routes", "data_path", "mtu", "detection"]
+Layer = Literal[
+    "address", "udp", "phase1", "phase2", "interface", "bgp", "routes", "data_path", "mtu", "detection"
+]
 LAYERS: tuple[Layer, ...] = (
     "address",
     "udp",
