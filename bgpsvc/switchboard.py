@@ -68,8 +68,9 @@ class Switchboard:
         for _ in range(2):
             deadlines = []
             for tunnel in tunnels:
-                others = (o.state for o in tunnels if o is not tunnel)
-                assessment = assess(tunnel, max(others, default=TunnelState.DOWN), now)
+                others = [o for o in tunnels if o is not tunnel]
+                best = max((o.state for o in others), default=TunnelState.DOWN)
+                assessment = assess(tunnel, best, now, not any(o.answering for o in others))
                 if assessment.deadline is not None:
                     deadlines.append(assessment.deadline)
                 self._enter(tunnel, assessment, now)
@@ -81,7 +82,9 @@ class Switchboard:
         for tunnel in changed:
             kind, severity = _KINDS[tunnel.state]
             self._outbox.append(Log(kind, severity, tunnel.session, tunnel.reason))
-            if tunnel.state is TunnelState.DOWN and before[tunnel.session] is TunnelState.LIVE:
+            was = before[tunnel.session]
+            last = was is TunnelState.STALE and tunnel.failing(now) is not None
+            if tunnel.state is TunnelState.DOWN and (was is TunnelState.LIVE or last):
                 self._failed(tunnel, now)
         if changed:
             self.carry(connection, now, "; ".join(f"{t.session}: {t.reason}" for t in changed))

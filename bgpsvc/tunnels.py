@@ -9,7 +9,8 @@ A tunnel is assessed from levels, never from a history of edges:
     DOWN     the link or the IPsec SA is down, or BFD or the probe of the peer is (detecting.py), or the
              session is and forwarding state may not be kept, or the health check fails and revokes the routes
     SYNCING  the session is back, its table is not complete yet, and another tunnel can carry traffic
-    STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2)
+    STALE    the session is down, the peer keeps forwarding over its restart (RFC 4724 4.2); or BFD has just
+             failed on the last tunnel left
     WARMING  in sync again after a failure; another tunnel is live until the failback hold-down is over
     LIVE     usable; the first choice
 
@@ -41,6 +42,8 @@ SELECTION_DEFERRAL_TIME = 30.0
 """Seconds after Established at which a missing End-of-RIB is no longer waited for (RFC 4724 4.1)."""
 DEFERRAL_WITHOUT_END_OF_RIB = 6.0
 """The same for a peer without graceful restart, which need not send End-of-RIB at all."""
+LAST_ONE_STAYS = 2.0
+"""Seconds that the last tunnel of a connection keeps its routes when only BFD or a probe says it is dead."""
 
 
 class TunnelState(IntEnum):
@@ -260,6 +263,12 @@ class Tunnel:
         return [not_believed(self.session, method, self.why_disbelieved) for method in new]
 
     @property
+    def answering(self) -> bool:
+        """The peer answers over it, and nothing says that it is dead: the guard's last resort."""
+        said = [one.up for method, one in self.detections.items() if method not in self.disbelieved]
+        return self.link_up and True in said and False not in said
+
+    @property
     def why_disbelieved(self) -> str:
         """Why a method that says that the tunnel is dead is not believed, if it is not."""
         return (
@@ -310,15 +319,18 @@ class Assessment:
     deadline: float | None = None
 
 
-def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
-    """Assess a tunnel at `now`; `best_other` is the best state of the connection's other tunnels."""
+def assess(tunnel: Tunnel, best_other: TunnelState, now: float, alone: bool = True) -> Assessment:
+    """Assess a tunnel at `now`; `best_other` is the best state of the connection's other tunnels.
+
+    `alone`: the peer answers over none of these.
+    """
     if not tunnel.link_up:
         return Assessment(TunnelState.DOWN, f"the interface {tunnel.interface} is down or missing")
     if tunnel.ipsec_up is False:
         return Assessment(TunnelState.DOWN, f"IPsec is down: {tunnel.ipsec_reason}")
     dead = tunnel.failing(now)
     if dead is not None:
-        return _dead(tunnel, dead, now)
+        return _dead(tunnel, dead, alone and best_other < TunnelState.STALE, now)
     if not tunnel.settings.bgp:
         return _without_bgp(tunnel, best_other, now)
     if tunnel.established_at is None:
@@ -339,10 +351,19 @@ def assess(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:
     )
 
 
-def _dead(tunnel: Tunnel, method: str, now: float) -> Assessment:
+def _dead(tunnel: Tunnel, method: str, last: bool, now: float) -> Assessment:
+    """Down, unless it is the last one left, of which the session still speaks well.
+
+    Machines stall, and then BFD of all tunnels fails at once. To withdraw a table for that, and to set it
+    again, takes far longer than the stall: so the last tunnel keeps its routes for a moment.
+    """
     said = tunnel.detections[method]
-    until = disbelieved_from(said, tunnel.standing)
-    return Assessment(TunnelState.DOWN, f"{NAMES[method]} is down: {said.reason}", until)
+    reason = f"{NAMES[method]} is down: {said.reason}"
+    ends = said.since + LAST_ONE_STAYS
+    stands = tunnel.established_at is not None or not tunnel.settings.bgp
+    if last and stands and tunnel.state >= TunnelState.STALE and now < ends:
+        return Assessment(TunnelState.STALE, f"{reason}; no other tunnel is left, so its routes stay", ends)
+    return Assessment(TunnelState.DOWN, reason, disbelieved_from(said, tunnel.standing))
 
 
 def _without_bgp(tunnel: Tunnel, best_other: TunnelState, now: float) -> Assessment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,6 +246,9 @@ POLICIES = [
 class History(RuleBasedStateMachine):
     """Random events; after each one the kernel is brought up to date and everything must fit together."""
 
+    watched: ClassVar[dict[str, Any]] = {}
+    """Of each session: BFD and a probe, or nothing."""
+
     @initialize(propagate=st.integers(0, 3), first=SOME, second=SOME)
     def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
@@ -267,7 +271,7 @@ class History(RuleBasedStateMachine):
     def intent(self) -> Intent:
         """As configured now."""
         propagate = self.engine.gateways["gw1"].propagate
-        made = policed(self.policy, propagate=propagate, max_prefixes=2)
+        made = policed(self.policy, propagate=propagate, max_prefixes=2, **self.watched)
         customers = (c.model_copy(update={"asn": self.asns[c.name]}) for c in made.customer_gateways)
         return made.model_copy(update={"customer_gateways": tuple(customers)})
 
@@ -338,6 +342,10 @@ class History(RuleBasedStateMachine):
                 self.handle(SessionDown(session, "test"))
                 self.announced[session] = {}
             self.nothing_leads_over_what_is_gone()
+        self.tell_again()
+
+    def tell_again(self) -> None:
+        """What others tell an engine whose records are new: here there are no others."""
 
     def work(self, pieces: int) -> None:
         for _ in range(pieces):

@@ -17,13 +17,11 @@ from bgpsvc.events import DetectionChanged
 from bgpsvc.fib.ops import SetGroup
 from bgpsvc.guard.switch import Switch
 from bgpsvc.model import Attributes, Prefix, SessionId
-from bgpsvc.resources import Intent
 from bgpsvc.resources.models import BfdSettings, ProbeSettings, RoutingPolicy
 from bgpsvc.switch_plan import SwitchPlans
-from bgpsvc.tunnels import TunnelState
+from bgpsvc.tunnels import LAST_ONE_STAYS, TunnelState
 from tests.property.test_core import SESSIONS, SOME, History
 from tests.unit.core.harness import Node
-from tests.unit.core.policies import policed
 from tests.unit.support import T1, T2, engine, run
 
 WATCHED = {"bfd": BfdSettings(), "probe": ProbeSettings()}
@@ -35,10 +33,13 @@ INTERFACES = {T1: "t1", T2: "t2"}
 class Guarded(History):
     """Random events, and the guard's own moves."""
 
+    watched = WATCHED
+
     @initialize(propagate=st.integers(0, 3), first=SOME, second=SOME)
     def begin(self, propagate: int, first: tuple[Prefix, ...], second: tuple[Prefix, ...]) -> None:
         self.now = 0.0
         self.policy: RoutingPolicy | None = None
+        self.asns = {"c1": 65500, "c2": 65500}
         self.said: dict[tuple[SessionId, Method], bool | None] = {}
         self.plans, self.switch = SwitchPlans(), Switch()
         self.node = Node(engine(propagate=propagate > 0, max_prefixes=2, **WATCHED))
@@ -47,10 +48,6 @@ class Guarded(History):
             self.session_up(session, False)
             self.announce(session, prefixes, False)
             self.end_of_rib(session)
-
-    def intent(self) -> Intent:
-        propagate = self.engine.gateways["gw1"].propagate
-        return policed(self.policy, propagate=propagate, max_prefixes=2, **WATCHED)
 
     @step(session=SESSIONS, method=METHODS, up=st.sampled_from([True, False, False, None]))
     def the_engine_hears(self, session: SessionId, method: Method, up: bool | None) -> None:
@@ -111,6 +108,10 @@ class Guarded(History):
         self.plans = SwitchPlans()
         self.plans.changes(self.engine)
         self.switch.plan(self.plans.whole)
+        self.tell_again()
+
+    def tell_again(self) -> None:
+        """The guard tells everything whenever it is told what to watch."""
         for (session, method), up in self.said.items():
             self.handle(DetectionChanged(session, method, up, "test"))
         run(self.engine)
@@ -163,8 +164,12 @@ class Guarded(History):
             return
         for (session, method), up in self.said.items():
             tunnel = self.engine.tunnels[session]
-            if up is False and method not in tunnel.disbelieved:
-                assert tunnel.state is TunnelState.DOWN
+            if up is False and method not in tunnel.disbelieved and tunnel.state is not TunnelState.DOWN:
+                # The last one left keeps its routes for a moment.
+                assert tunnel.state is TunnelState.STALE
+                assert self.now < tunnel.detections[method].since + LAST_ONE_STAYS
+                others = [t for t in self.engine.tunnels.values() if t is not tunnel]
+                assert all(t.state < TunnelState.STALE and not t.answering for t in others)
         for tunnel in self.engine.tunnels.values():
             if tunnel.disbelieved:
                 assert tunnel.established_at is not None or tunnel.restarts

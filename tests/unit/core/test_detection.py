@@ -26,7 +26,7 @@ from bgpsvc.model import SessionId, SwitchMode
 from bgpsvc.report import Beside, tunnel_view
 from bgpsvc.resources import DpdSettings, Tunnel
 from bgpsvc.resources.models import BfdSettings, HealthCheck, ProbeSettings
-from bgpsvc.tunnels import TunnelState
+from bgpsvc.tunnels import LAST_ONE_STAYS, TunnelState
 from tests.unit.core.harness import Node
 from tests.unit.core.made import made_intent, made_node
 from tests.unit.core.test_ipsec import logged
@@ -92,6 +92,36 @@ def test_a_failure_moves_traffic_with_one_group_and_resets_no_session(method: st
     assert not any(isinstance(effect, Reset) for effect in node.engine.outbox)
     assert logged(node, f"{method}.down") == [(T1, "nothing heard for 150 ms")]
     assert "is down: nothing heard" in node.engine.tunnels[T1].reason
+
+
+def test_the_last_tunnel_keeps_its_routes_for_a_moment() -> None:
+    """A stall of the machine fails BFD of both tunnels at once: that rewrites no table."""
+    node = both_up()
+    say(node, T1, False, 5)
+    say(node, T2, False, 5.001)
+    assert (state(node, T1), state(node, T2)) == (TunnelState.DOWN, TunnelState.STALE)
+    assert [type(op) for op in node.settle()] == [SetGroup]
+    assert node.routes() == {A: "t2"}
+    say(node, T2, True, 5.2)
+    assert state(node, T2) is TunnelState.LIVE
+    say(node, T1, True, 5.2)
+    assert node.settle() == []
+    assert node.routes() == {A: "t2"}
+
+
+def test_the_last_tunnel_goes_when_it_stays_silent_or_more_than_bfd_says_so() -> None:
+    node = both_up()
+    say(node, T1, False, 5)
+    say(node, T2, False, 6)
+    assert node.engine.deadline() == pytest.approx(6 + LAST_ONE_STAYS)
+    node.engine.tick(6 + LAST_ONE_STAYS)
+    node.settle()
+    assert (state(node, T2), node.routes()) == (TunnelState.DOWN, {})
+    node = both_up()
+    say(node, T1, False, 5)
+    say(node, T2, False, 5)
+    node.engine.handle(LinkChanged("t2", 12, False), 5.5)
+    assert state(node, T2) is TunnelState.DOWN
 
 
 def test_what_says_nothing_is_not_in_force() -> None:
@@ -191,6 +221,7 @@ def test_a_restarted_daemon_hears_of_an_old_failure(told_at: float, expected: Tu
         if not told_first:
             assert state(node) is TunnelState.LIVE
             say(node, T1, False, 100, at=told_at)
+        node.engine.tick(100 + LAST_ONE_STAYS)
         assert state(node) is expected
         assert len(node.engine.tunnels[T1].failures) == (not told_first and expected is TunnelState.DOWN)
 

@@ -30,7 +30,9 @@ def test_missing_programs_are_named_with_their_packages(bin_directory: Path) -> 
     programs_in(bin_directory, "unshare", "nsenter", "mount")
     with pytest.raises(launch.CannotStart, match=r"ip, bird not found: apt-get install bird2 iproute2"):
         launch.find_programs(Peer.BIRD)
-    with pytest.raises(launch.CannotStart, match=r"ip, zebra, bfdd, bgpd not found: apt-get install frr iproute2"):
+    with pytest.raises(
+        launch.CannotStart, match=r"ip, zebra, bfdd, bgpd not found: apt-get install frr iproute2"
+    ):
         launch.find_programs(Peer.FRR)
 
 
