@@ -29,6 +29,7 @@ class FakeRuntime:
         self.engine = Engine(intent, 0.0)
         self.wall = 0.0
         self.custom_problems: dict[str, str] = {}
+        self.guardian = None  # asked by diagnoses alone, and nobody makes one here
         self.settling = Settling(1.0)
         self.adopted: list[Intent] = []
         self.forgotten: list[str] = []
