@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from bgpsvc.events import Advertisement
 from bgpsvc.model import Prefix, SessionId
-from bgpsvc.views import EventKind
+from bgpsvc.views import EventKind, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Log:
     """An entry for the event log."""
 
     kind: EventKind
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     subject: str
     message: str
     data: Mapping[str, Any] = field(default_factory=dict)

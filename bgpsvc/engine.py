@@ -18,7 +18,7 @@ Session loss and return, the heart of it:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 from bgpsvc.detecting import told
 from bgpsvc.effects import Advertise, Effect, Log, Refresh
@@ -72,7 +72,7 @@ from bgpsvc.tunnels import (
     TunnelState,
     tunnel_settings,
 )
-from bgpsvc.views import EventKind
+from bgpsvc.views import EventKind, Severity
 
 
 class Engine:
@@ -424,7 +424,7 @@ class Engine:
                         self._refresh(session, now)  # the request may have been lost with the connection
                     self._resets.again(session, now)
             return
-        severity: Literal["info", "error"] = "info" if event.planned else "error"
+        severity: Severity = "info" if event.planned else "error"
         self._log("speaker.down", severity, event.role.value, f"the speaker ended: {event.reason}")
         for session in list(self.sessions.values()):
             if session.settings.role is event.role and session.state is not SessionState.IDLE:
@@ -643,7 +643,7 @@ class Engine:
     def _log(
         self,
         kind: EventKind,
-        severity: Literal["info", "warning", "error"],
+        severity: Severity,
         subject: str,
         message: str,
         **data: Any,

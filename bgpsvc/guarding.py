@@ -25,6 +25,7 @@ from bgpsvc.guard.line import Line
 from bgpsvc.guard.messages import PROTOCOL, NotUnderstood, pack, unpack
 from bgpsvc.guard.model import GroupPlan, Hello, Plan, Quit, ToDaemon, Watch
 from bgpsvc.processes import Process
+from bgpsvc.views import EventKind, Severity
 
 CONNECT_INTERVAL = 0.01
 START_PATIENCE = 15.0
@@ -368,8 +369,8 @@ class Guarding:
         if self._due and line.clear:
             self._flush_soon()
 
-    def _tell(self, kind: str, severity: str, text: str) -> None:
-        self._note(Log(kind, severity, "guard", text))  # type: ignore[arg-type]
+    def _tell(self, kind: EventKind, severity: Severity, text: str) -> None:
+        self._note(Log(kind, severity, "guard", text))
 
 
 async def _closed(sock: socket.socket) -> None:

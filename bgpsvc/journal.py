@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
-from bgpsvc.views import EventKind, EventView
+from bgpsvc.views import EventKind, EventView, Severity
 
 KEPT = 10_000
 
@@ -30,7 +30,7 @@ class Journal:
         self,
         time: float,
         kind: EventKind,
-        severity: Literal["info", "warning", "error"],
+        severity: Severity,
         subject: str,
         message: str,
         data: Mapping[str, Any] | None = None,

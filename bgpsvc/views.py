@@ -338,6 +338,8 @@ class Page:
     next_cursor: str | None
 
 
+Severity = Literal["info", "warning", "error"]
+"""How bad an event is."""
 EventKind = Literal[
     "session.up",
     "session.down",
@@ -390,7 +392,7 @@ class EventView:
     id: int
     time: float
     kind: EventKind
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     subject: str
     """Name of the resource it is about."""
     message: str

@@ -15,7 +15,8 @@ from bgpsvc.diagnosing.codes import check, ok
 from bgpsvc.diagnosing.evidence import Bgp, BgpError, Evidence
 from bgpsvc.diagnosis import Check, Fact
 
-OPEN_ERROR, HOLD_TIMER, FSM_ERROR, CEASE = 2, 4, 5, 6
+HEADER_ERROR, OPEN_ERROR, HOLD_TIMER, FSM_ERROR, CEASE = 1, 2, 4, 5, 6
+NOT_SYNCHRONIZED = 1
 BAD_PEER_AS = 2
 MAXIMUM_PREFIXES = 1
 LASTING = 600.0
@@ -34,6 +35,9 @@ CEASES = {
     10: "BFD down",
 }
 """RFC 4486 4, RFC 8538 3, RFC 9384 3."""
+_NO_OPEN = "waited for open too long"
+"""ExaBGP's words to a peer that took its connection and sent no OPEN. They go out as the header error
+"connection not synchronized", which alone would mean a broken marker (RFC 4271 6.1)."""
 _RECEIVED_ASN = re.compile(r"ASN in OPEN \((\d+)\)")
 
 
@@ -253,8 +257,7 @@ def _conversation(e: Evidence, session: Bgp) -> Check:
             _cease_remedy(note.subcode),
             *_facts(e, session),
         )
-    silent = note is not None and note.code == FSM_ERROR
-    if note is not None and not silent:
+    if note is not None and not _about_silence(note):
         return check(
             "bgp",
             "failed",
@@ -264,6 +267,14 @@ def _conversation(e: Evidence, session: Bgp) -> Check:
             *_facts(e, session),
         )
     return _without_a_word(e, session)
+
+
+def _about_silence(note: BgpError) -> bool:
+    """It only says that the peer said nothing: what a probe finds now tells more."""
+    if note.code == FSM_ERROR:
+        return True
+    unsynchronized = (note.code, note.subcode) == (HEADER_ERROR, NOT_SYNCHRONIZED)
+    return unsynchronized and note.sent is True and _NO_OPEN in note.text
 
 
 def _without_a_word(e: Evidence, session: Bgp) -> Check:

@@ -75,7 +75,7 @@ def _bfd(
     owner: str | None,
 ) -> BfdSeen:
     said, status = tunnel.detections.get("bfd"), guardian.seen.bfd.get(tunnel.session)
-    compared = before is not None and status is not None
+    compared = None if before is None or status is None else (before, status)
     return BfdSeen(
         local=str(resource.local_ip),
         peer=str(resource.peer_ip),
@@ -86,8 +86,8 @@ def _bfd(
         detection_ms=None if said is None else said.detection_ms,
         disbelieved=_disbelieved(tunnel, "bfd"),
         status=status,
-        heard_lately=compared and status.received > before.received,  # type: ignore[union-attr]
-        refused_lately=compared and status.rejected > before.rejected,  # type: ignore[union-attr]
+        heard_lately=compared is not None and compared[1].received > compared[0].received,
+        refused_lately=compared is not None and compared[1].rejected > compared[0].rejected,
         port_taken_by=owner,
     )
 

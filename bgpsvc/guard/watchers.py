@@ -6,6 +6,7 @@ needs to go on with it.
 
 from __future__ import annotations
 
+import abc
 import math
 import random
 from typing import Any, Protocol
@@ -158,7 +159,7 @@ class BfdWatcher:
             self._sink.kept(self._tunnel)
 
 
-class _EchoWatcher:
+class _EchoWatcher(abc.ABC):
     """A probe or a check: a request every interval, replies as they come."""
 
     def __init__(
@@ -191,8 +192,9 @@ class _EchoWatcher:
         for sequence in sequences:
             self._replied(sequence, now)
 
+    @abc.abstractmethod
     def _replied(self, sequence: int, now: float) -> None:
-        raise NotImplementedError
+        """An answer to a request of this watcher."""
 
     def close(self) -> None:
         """Close the socket."""

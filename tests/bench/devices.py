@@ -6,6 +6,7 @@ the namespace are the device's.
 
 from __future__ import annotations
 
+import abc
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from tests.bench.namespace import Namespace, wait_for
 from tests.bench.usage import Usage, cpu_seconds, usage
 
 
-class Device:
+class Device(abc.ABC):
     """Processes of one daemon, their log and what they use."""
 
     name = ""
@@ -34,9 +35,9 @@ class Device:
         self.processes: list[subprocess.Popen[bytes]] = []
         self._output = directory / "output"
 
+    @abc.abstractmethod
     def start(self) -> None:
         """Starts it. Returns before sessions are up."""
-        raise NotImplementedError
 
     def spawn(self, *words: str) -> None:
         """Starts a process inside, its output in `directory`/output."""

@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TABLE = 201
 PEER_ASN, LOCAL_ASN = 65500, 65530
 FIRST_PREFIX = 20 << 24
-LONG = 40.0
+LONG = 90.0
 """Deadline for what takes a few seconds: the tests share two processors with each other."""
 
 CONFIGURATION: dict[str, Any] = {

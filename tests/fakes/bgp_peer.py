@@ -23,6 +23,9 @@ from tests.fakes import bgp_wire as wire
 TCP_MD5SIG = 14
 IP_FREEBIND = 15
 CLONE_NEWNET = 0x40000000
+PATIENCE = 90.0
+"""Seconds until a test gives up: the machine may be busy with others, and a test that holds never waits so
+long."""
 
 
 @dataclass
@@ -99,7 +102,7 @@ class BgpPeer:
 
     # What tests call -----------------------------------------------------------------------
 
-    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
         """Until the condition holds; AssertionError with `what` when the time is over."""
         deadline = time.monotonic() + timeout
         with self._lock:
@@ -111,7 +114,7 @@ class BgpPeer:
                     raise AssertionError(f"{self.config.local}: not within {timeout} s: {what}")
                 self._lock.wait(min(left, 0.05))
 
-    def wait_established(self, times: int = 1, timeout: float = 20) -> None:
+    def wait_established(self, times: int = 1, timeout: float = PATIENCE) -> None:
         self.wait(lambda: self._up and self.log.established >= times, f"Established {times} times", timeout)
 
     def send(self, data: bytes) -> None:

@@ -165,6 +165,7 @@ def routes(**changes: Any) -> Evidence:
     return replace(WORKS, routes=replace(LEARNED, **changes))
 
 
+NO_OPEN = "notification sent (1,1): waited for open too long, we do not like stuck in active"
 REFUSED = Refusal(2, "10.9.0.0/16", "rejected by rule 3 of import policy strict", True, False)
 LOOPS = Refusal(1, "10.0.0.0/16", "the AS path contains the local ASN", False, True)
 SIGNED = {"password": True, "signed": QUIET, "plain": QUIET}
@@ -369,7 +370,11 @@ CASES = (
     Case("bgp_peer_silent", "bgp", session(min_ttl=64)),
     Case("bgp_peer_silent", "bgp", session(notification=said(5, 1))),
     Case("bgp_peer_silent", "bgp", session()),
+    Case("bgp_peer_silent", "bgp", session(notification=said(1, 1, NO_OPEN))),
+    Case("bgp_notification", "bgp", session(notification=said(1, 1))),
+    Case("bgp_notification", "bgp", session(notification=said(1, 1, NO_OPEN, sent=False))),
     Case("bgp_passive", "bgp", session(passive=True)),
+    Case("bgp_passive", "bgp", session(passive=True, notification=said(1, 1, NO_OPEN, age=90))),
     Case("bgp_passive", "bgp", session(passive=True, notification=said(6, 3))),
     Case("bgp_notification", "bgp", session(notification=said(6, 1)), words="(6,1)"),
     Case("bgp_passive", "bgp", session(passive=True, notification=said(6, 2, sent=False))),
