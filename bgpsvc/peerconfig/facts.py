@@ -63,13 +63,28 @@ class BgpFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class InsideFacts:
+    """Addresses inside a tunnel, which it may have without BGP too: for static routes and BFD over it."""
+
+    gateway: IPv4Address
+    device: IPv4Address
+    prefix_length: int
+    bfd: BfdFacts | None
+    ipv6: Ipv6Facts | None
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelFacts:
     """One tunnel. `number` 1 is the active one, 2 the standby. `id` as `conn1-tunnel1`.
 
     `gateway` and `device` are the public addresses, `*_id` the IKE identities. `selectors` are pairs of
     networks, the device's and the gateway's (RFC 7296 2.9). `mtu` in bytes is that of packets inside the
     tunnel, `mss` what TCP may then use over IPv4 (RFC 879). `pre_shared_key` is a placeholder unless secrets
-    were asked for. `ike.local_id` and the secrets in `ike` are the gateway's: templates use the fields here.
+    were asked for; `ike` has none. `ike.local_id` is the gateway's: templates use the fields here.
+
+    `inside` has the addresses on the tunnel's interface, None for one without; with BGP they are those of
+    `bgp`. `external`: the gateway's end is an interface that somebody else makes and protects, so what stands
+    here of IKE and IPsec is what the settings say and nobody checks (`PeerFacts.warnings` says so).
     """
 
     number: int
@@ -88,14 +103,21 @@ class TunnelFacts:
     mss: int
     selectors: tuple[tuple[IPNetwork, IPNetwork], ...]
     bgp: BgpFacts | None
+    inside: InsideFacts | None = None
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PeerFacts:
-    """A connection as its other side sees it. `gateway_networks` is what lies behind the gateway (the VPC's
-    CIDRs and what it advertises beside them), `device_networks` what is configured to lie behind the device:
-    empty with BGP, which learns it. `route_based`: any packet may pass, routing decides (`selectors` are
-    0.0.0.0/0). `secrets`: keys and passwords stand in clear."""
+    """A connection as its other side sees it.
+
+    `gateway_networks` is what lies behind the gateway (the VPC's CIDRs and what it advertises beside them),
+    `device_networks` what is known to lie behind the device: with BGP, which learns it, only what was named
+    when the configuration was asked for, often nothing. `route_based`: any packet may pass, routing decides
+    (`selectors` are 0.0.0.0/0). `secrets`: keys and passwords stand in clear. `gateway_initiates`: the
+    gateway negotiates by itself; else it waits for traffic. `warnings`: what the reader must know; `header`
+    in a template writes them down.
+    """
 
     connection: str
     gateway: str
@@ -105,3 +127,5 @@ class PeerFacts:
     device_networks: tuple[IPNetwork, ...]
     secrets: bool
     tunnels: tuple[TunnelFacts, ...]
+    gateway_initiates: bool = True
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,50 @@
+"""Words of a bgpsvc at the other side. Pure."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from bgpsvc.peerconfig.facts import PeerFacts
+from bgpsvc.peerconfig.words import Helpers, Unsupported
+from bgpsvc.resources.fields import DEFAULT_LOCAL_ASN
+
+_LONGEST = 63
+_SUFFIX = 8
+"""Characters that are kept free behind a name."""
+
+
+def text(value: object) -> str:
+    """A value in quotes, as YAML and JSON read it."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def network_of(address: IPv4Address | IPv6Address, length: int) -> str:
+    """The network that an address of a tunnel is in, as 169.254.10.0/30."""
+    return str(ip_network((address, length), strict=False))
+
+
+def named(name: str, suffix: str) -> str:
+    """A name of a resource that belongs to another one, within the length of names."""
+    return f"{name[: _LONGEST - _SUFFIX].rstrip('-')}-{suffix}"
+
+
+def possible(peer: PeerFacts) -> str:
+    """Nothing; Unsupported if a bgpsvc cannot be the other side of the connection."""
+    if len({tunnel.device for tunnel in peer.tunnels}) < len(peer.tunnels):
+        raise Unsupported(
+            f"one public address ({peer.tunnels[0].device}) for both tunnels",
+            f"VPN connection {peer.connection}",
+            "two customer gateways, each with an address of its own",
+        )
+    for tunnel in peer.tunnels:
+        if tunnel.bgp is not None and tunnel.bgp.gateway_asn == DEFAULT_LOCAL_ASN:
+            raise Unsupported(
+                f"local_asn {DEFAULT_LOCAL_ASN}, which is the other gateway's own default,",
+                f"VPN connection {peer.connection}",
+                "any other local_asn",
+            )
+    return ""
+
+
+HELPERS: Helpers = {"text": text, "network_of": network_of, "named": named, "possible": possible}
