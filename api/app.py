@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, FastAPI, Request
 from starlette.routing import BaseRoute
 
-from api import openapi, problems
+from api import dashboard, openapi, problems
 from api.access import Access, ScopedRoute, needs
 from api.deps import NO_QUERY
 from api.guards import Guards
@@ -24,6 +24,7 @@ from api.routes import (
     vpcs,
     vpn_connections,
     vpn_gateways,
+    whoami,
 )
 from bgpsvc.control import Control, Scope
 from bgpsvc.views import Service
@@ -138,11 +139,13 @@ def _routers() -> list[APIRouter]:
         bgp_sessions.sessions,
         bgp_sessions.tunnels,
         events.router,
+        whoami.router,
         accounts.tokens,
         accounts.audit,
         accounts.secrets,
         health.router,
         _document,
+        dashboard.router(),
     ]
 
 

@@ -59,7 +59,8 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
-                headers[name] = value
+                # The dashboard's pages have a policy of their own, under which they can do something.
+                headers.setdefault(name, value)
         await send(message)
 
     return guarded

@@ -43,6 +43,7 @@ OPERATIONS = {
     "getConfiguration",
     "applyConfiguration",
     "deleteConfiguration",
+    "getCaller",
     "listTokens",
     "createToken",
     "getToken",

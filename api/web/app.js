@@ -1,0 +1,88 @@
+// The dashboard: which page is at which route, and who may see it.
+import { html, render, useEffect, useErrorBoundary, useState } from './core/html.js';
+import { match, useRoute } from './core/router.js';
+import { follow, stop } from './core/live.js';
+import { session, start } from './core/session.js';
+import { useStore } from './core/store.js';
+import { Shell } from './ui/shell.js';
+import { SignIn } from './ui/signin.js';
+import { Away } from './ui/away.js';
+import { Empty, Page, ProblemNotice, Spinner } from './ui/index.js';
+
+// One line a route: pattern, module (loaded when it is first wanted), and its style sheet if it has one.
+// The first that fits is taken. What the navigation shows is in ui/shell.js.
+const ROUTES = [
+  ['/', () => import('./pages/topology.js'), 'topology'],
+];
+
+const loadedStyles = new Map();
+
+/** Adds a page's style sheet, and waits for it so that nothing jumps. */
+function style(name) {
+  if (!name) return Promise.resolve();
+  if (!loadedStyles.has(name)) {
+    loadedStyles.set(name, new Promise((done) => {
+      const href = new URL(`style/pages/${name}.css`, import.meta.url).href;
+      const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done, onerror: done });
+      document.head.append(sheet);
+    }));
+  }
+  return loadedStyles.get(name);
+}
+
+function find(segments) {
+  for (const [pattern, load, sheet] of ROUTES) {
+    const params = match(pattern, segments);
+    if (params) return { pattern, load, sheet, params };
+  }
+  return null;
+}
+
+/** The page of a route. Another route of the same page keeps its state; another page begins anew. */
+function Current({ route }) {
+  const found = find(route.segments);
+  const [loaded, setLoaded] = useState({});
+  useEffect(() => {
+    if (!found) return undefined;
+    let wanted = true;
+    Promise.all([found.load(), style(found.sheet)]).then(
+      ([module]) => wanted && setLoaded({ pattern: found.pattern, View: module.default }),
+      (error) => wanted && setLoaded({ pattern: found.pattern, error }),
+    );
+    return () => { wanted = false; };
+  }, [found?.pattern]);
+  if (!found) return html`<${Missing} path=${route.path} />`;
+  if (loaded.pattern !== found.pattern) return html`<${Spinner} />`;
+  if (loaded.error) return html`<${Broken} error=${loaded.error} />`;
+  return html`<${Guarded} key=${found.pattern} View=${loaded.View} params=${found.params} query=${route.query} />`;
+}
+
+function Guarded({ View, params, query }) {
+  const [error] = useErrorBoundary((found) => console.error(found));
+  if (error) return html`<${Broken} error=${error} />`;
+  return html`<${View} params=${params} query=${query} />`;
+}
+
+const Missing = ({ path }) => html`<${Page} title="No such page">
+  <${Empty} title="There is nothing here"><p>No page is at <code>${path}</code>. <a href="#/">Go to the topology</a>.</p><//>
+<//>`;
+
+const Broken = ({ error }) => html`<${Page} title="This page does not work">
+  <${ProblemNotice} problem=${{ title: 'It could not be shown', detail: error.message }} onRetry=${() => location.reload()} />
+<//>`;
+
+function App() {
+  const { state, reason } = useStore(session);
+  const route = useRoute();
+  useEffect(() => {
+    if (state === 'in') follow();
+    else stop();
+  }, [state]);
+  if (state === 'starting') return html`<${Spinner} label="Connecting" />`;
+  if (state === 'away') return html`<${Away} reason=${reason} />`;
+  if (state === 'out') return html`<${SignIn} reason=${reason} />`;
+  return html`<${Shell} route=${route}><${Current} route=${route} /><//>`;
+}
+
+start();
+render(html`<${App} />`, document.getElementById('app'));

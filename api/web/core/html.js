@@ -1,0 +1,9 @@
+// Preact and htm as the pages use them: one import for markup and hooks.
+import { Fragment, cloneElement, createContext, createPortal, h, render } from '../vendor/preact.js';
+import htm from '../vendor/htm.js';
+
+export const html = htm.bind(h);
+export { Fragment, cloneElement, createContext, createPortal, h, render };
+export {
+  useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+} from '../vendor/preact-hooks.js';

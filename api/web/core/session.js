@@ -1,0 +1,61 @@
+// Who uses this page: the token of this tab, and what /v1/whoami says of it.
+import { api, configure, Problem } from './http.js';
+import { createStore, useStore } from './store.js';
+
+const KEY = 'bgpsvc.token';
+const ORDER = ['read', 'operate', 'admin'];
+const RETRY = 2000;
+
+/** `state`: starting, in, out, away (the daemon does not answer); `actor`: answer of /v1/whoami; `reason`: why out. */
+export const session = createStore({ state: 'starting', actor: null, reason: null });
+let token = sessionStorage.getItem(KEY);
+
+configure({
+  token: () => token,
+  // A request that began before another token was given says nothing about that one.
+  onRefused: (problem, used) => used === token && signOut(token ? problem.detail : null),
+});
+
+/** Asks who we are, with the token of this tab or without one; waits for a daemon that is away. */
+export async function start() {
+  try {
+    const { data } = await api.get('/v1/whoami');
+    session.set({ state: 'in', actor: data, reason: null });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (error.status === 401) return;
+    session.set({ state: 'away', actor: null, reason: error.message });
+    setTimeout(start, RETRY);
+  }
+}
+
+/** Takes a token for this tab. Throws a Problem if it is refused; `remember`: keep it over a reload. */
+export async function signIn(given, remember = true) {
+  const before = token;
+  token = given;
+  try {
+    const { data } = await api.get('/v1/whoami');
+    if (remember) sessionStorage.setItem(KEY, given);
+    session.set({ state: 'in', actor: data, reason: null });
+  } catch (error) {
+    token = before;
+    throw error;
+  }
+}
+
+/** Forgets the token of this tab. */
+export function signOut(reason = null) {
+  token = null;
+  sessionStorage.removeItem(KEY);
+  session.set({ state: 'out', actor: null, reason });
+}
+
+/** True if whoever uses the page has this scope: read, operate or admin. */
+export function can(scope, actor = session.get().actor) {
+  return actor !== null && ORDER.indexOf(actor.scope) >= ORDER.indexOf(scope);
+}
+
+/** The actor (answer of /v1/whoami), or null. */
+export function useActor() {
+  return useStore(session).actor;
+}

@@ -1,0 +1,54 @@
+// Dialogs: the native element, which keeps the focus inside and closes by Escape.
+import { html, useEffect, useId, useRef, useState } from '../core/html.js';
+import { ProblemNotice } from './page.js';
+import { toast } from './toasts.js';
+
+/** Modal while it is rendered. `onClose()` when it is left. */
+export function Dialog({ title, onClose, children, wide }) {
+  const element = useRef();
+  const label = useId();
+  useEffect(() => { if (!element.current.open) element.current.showModal(); }, []);
+  return html`<dialog ref=${element} class=${wide ? 'wide' : ''} aria-labelledby=${label}
+    onClose=${onClose} onClick=${(event) => event.target === element.current && element.current.close()}>
+    <div class="dialog-body">
+      <header><h2 id=${label}>${title}</h2>
+        <button type="button" class="quiet" aria-label="Close" onClick=${() => element.current.close()}>✕</button>
+      </header>
+      ${children}
+    </div>
+  </dialog>`;
+}
+
+/**
+ * Asks before something is done. `plan`: what will happen (a node, from a dry run), null while it is found out;
+ * `error`: the dry run's Problem; `confirm`: {label, run()} with a promise; `danger`: it takes something away;
+ * `done`: what is said afterwards; `onDone(result)`; `onClose()`.
+ */
+export function ConfirmDialog({ title, plan, error, danger, confirm, done, onDone, onClose, children }) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const run = async () => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      const result = await confirm.run();
+      if (done) toast('good', done);
+      onDone?.(result);
+      onClose();
+    } catch (found) {
+      setProblem(found);
+      setBusy(false);
+    }
+  };
+  const waiting = plan === null && !error;
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    ${children}
+    ${waiting ? html`<p role="status">Finding out what would happen…</p>` : plan}
+    <${ProblemNotice} problem=${problem ?? error} />
+    <footer class="actions">
+      <button type="button" onClick=${onClose}>Cancel</button>
+      <button type="button" class=${danger ? 'danger' : 'primary'} disabled=${busy || waiting || Boolean(error)}
+        onClick=${run}>${busy ? 'Working…' : confirm.label}</button>
+    </footer>
+  <//>`;
+}

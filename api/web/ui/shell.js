@@ -1,0 +1,86 @@
+// The frame around every page: navigation, state of the connection to the daemon, who is signed in.
+import { html, useEffect, useRef } from '../core/html.js';
+import { useActor, signOut } from '../core/session.js';
+import { useStream } from '../core/live.js';
+import { useStore } from '../core/store.js';
+import { apply, setTheme, theme, THEMES } from '../core/theme.js';
+import { Announcer, Toasts } from './toasts.js';
+import { Status } from './status.js';
+import { Ago } from './time.js';
+
+// One line an entry: where, what it is called, first part of the routes that belong to it, scope that it needs.
+const NAVIGATION = [
+  ['#/', 'Topology', ['', 'tunnels', 'connections']],
+  ['#/sessions', 'Sessions', ['sessions']],
+  ['#/routes', 'Routes', ['routes']],
+  ['#/traffic', 'Traffic', ['traffic']],
+  ['#/events', 'Events', ['events']],
+  ['#/resources', 'Resources', ['resources']],
+  ['#/tokens', 'Tokens', ['tokens'], 'admin'],
+];
+
+apply();
+
+export function Shell({ route, children }) {
+  const actor = useActor();
+  const main = useRef();
+  useEffect(() => { scrollTo(0, 0); }, [route.path]);
+  const skip = (event) => { event.preventDefault(); main.current.focus(); };
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <header class="top">
+      <a class="brand" href="#/" aria-label="bgpsvc, topology"><${Mark} />bgpsvc</a>
+      <nav aria-label="Pages"><ul>
+        ${NAVIGATION.filter(([,,, scope]) => !scope || actor?.scope === scope).map(([href, label, parts]) => html`<li key=${href}>
+          <a href=${href} aria-current=${parts.includes(route.segments[0] ?? '') ? 'page' : undefined}>${label}</a>
+        </li>`)}
+      </ul></nav>
+      <div class="top-end"><${Connection} /><${Account} actor=${actor} /></div>
+    </header>
+    <${Lost} />
+    <main id="main" tabindex="-1" ref=${main}>${children}</main>
+    <${Toasts} /><${Announcer} />`;
+}
+
+const Mark = () => html`<svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true" class="mark">
+  <path d="M3 7h14M3 13h14" /><circle cx="3" cy="10" r="1.6" /><circle cx="17" cy="10" r="1.6" />
+</svg>`;
+
+function Connection() {
+  const { connected } = useStream();
+  if (connected === null) return html`<${Status} kind="off">Connecting<//>`;
+  return connected
+    ? html`<${Status} kind="good" title="What is shown follows the daemon's events">Live<//>`
+    : html`<${Status} kind="bad">Disconnected<//>`;
+}
+
+/** What is shown may be old: said above everything, and to screen readers. */
+function Lost() {
+  const { connected, since, reason } = useStream();
+  return html`<div role="alert">${connected === false && html`<p class="banner">
+    <strong>The daemon does not answer.</strong> What is shown is as it was <${Ago} at=${new Date(since).toISOString()} /> ago
+    (${reason}). It is tried again all the time.
+  </p>`}</div>`;
+}
+
+function Account({ actor }) {
+  const chosen = useStore(theme);
+  if (!actor) return null;
+  return html`<details class="menu">
+    <summary><span class="visually-hidden">Account: </span>${actor.kind === 'token' ? shortName(actor.name) : actor.name}
+      <span class="scope">${actor.scope}</span></summary>
+    <div class="menu-body">
+      <p>${actor.name}<br />Scope: <strong>${actor.scope}</strong></p>
+      ${actor.read_only && html`<p>Resources cannot be changed here: ${actor.read_only_reason}.</p>`}
+      <label>Colours <select value=${chosen} onInput=${(event) => setTheme(event.target.value)}>
+        ${THEMES.map(([name, label]) => html`<option value=${name} selected=${name === chosen}>${label}</option>`)}
+      </select></label>
+      ${actor.kind === 'token'
+        ? html`<button type="button" onClick=${() => signOut()}>Sign out</button>`
+        : html`<button type="button" onClick=${() => signOut('give a token to be somebody else')}>Use a token</button>`}
+    </div>
+  </details>`;
+}
+
+/** `token 4f7c2a (dashboard)` to `dashboard`. */
+const shortName = (name) => /\((.*)\)$/.exec(name)?.[1] ?? name;

@@ -1,0 +1,30 @@
+// Short notices at the edge, and a voice for screen readers.
+import { html } from '../core/html.js';
+import { createStore, useStore } from '../core/store.js';
+import { Status } from './status.js';
+
+const SHOWN = 8000;
+const toasts = createStore([]);
+const spoken = createStore('');
+let next = 1;
+
+/** kind: good, warn, bad. Bad ones stay until they are closed. */
+export function toast(kind, text) {
+  const id = next++;
+  toasts.set([...toasts.get(), { id, kind, text }].slice(-4));
+  if (kind !== 'bad') setTimeout(() => drop(id), SHOWN);
+}
+
+const drop = (id) => toasts.set(toasts.get().filter((one) => one.id !== id));
+
+/** Says something to who does not see the page; it does not interrupt. */
+export const announce = (text) => spoken.set(text);
+
+export const Toasts = () => html`<div class="toasts" role="status">
+  ${useStore(toasts).map(({ id, kind, text }) => html`<div class="toast" key=${id}>
+    <${Status} kind=${kind}>${text}<//>
+    <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => drop(id)}>✕</button>
+  </div>`)}
+</div>`;
+
+export const Announcer = () => html`<div class="visually-hidden" aria-live="polite" id="announcer">${useStore(spoken)}</div>`;
