@@ -107,6 +107,7 @@ CONNECTION: Json = COMMON | {
     "gateway": "gw1",
     "local_asn": 65530,
     "mode": "auto",
+    "choice": None,
     "carrying": "conn1-tunnel1",
     "switchovers": 2,
     "last_switchover": "2025-10-09T08:41:22.011Z",
@@ -195,7 +196,12 @@ EVENT: Json = {
     "message": "traffic moved from conn1-tunnel1 to conn1-tunnel2: Hold Timer Expired",
     "data": {"from": "conn1-tunnel1", "to": "conn1-tunnel2", "prefixes": 3},
 }
-SWITCH_REQUEST: Json = {"mode": "standby"}
+CHOICE: Json = {
+    "by": "token 4f7c2a (ann)",
+    "at": "2025-10-09T08:41:22.010Z",
+    "reason": "provider replaces the router of tunnel 1",
+}
+SWITCH_REQUEST: Json = {"mode": "standby", "reason": "provider replaces the router of tunnel 1"}
 SWITCH_PLAN: Json = {
     "connection": "conn1",
     "mode": "standby",
@@ -205,6 +211,16 @@ SWITCH_PLAN: Json = {
     "groups_replaced": 1,
     "changed": True,
     "note": "traffic moves from conn1-tunnel1 to conn1-tunnel2",
+    "drained": "conn1-tunnel1",
+}
+RESTART_PLAN: Json = {
+    "tunnel": "conn1-tunnel1",
+    "connection": "conn1",
+    "carrying": True,
+    "to_tunnel": "conn1-tunnel2",
+    "prefixes_moved": 3,
+    "prefixes_lost": 0,
+    "note": "traffic moves to conn1-tunnel2, and back when conn1-tunnel1 is live again",
 }
 HEALTH: Json = {"status": "ok", "version": "0.1.0"}
 CHECK: Json = {"ok": True, "detail": "running for 512 s"}

@@ -192,4 +192,4 @@ AUDIT: Json = {
     "new": {"auto_propagate": True},
 }
 SECRETS: Json = {"secrets": {"/tunnels/0/ike/pre_shared_key": "Jb2kR9vXw7Lq4TzN"}}
-ROTATED: Json = {"rotated": 4}
+ROTATED: Json = {"rotated": 4, "dry_run": False}

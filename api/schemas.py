@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from api import examples
 from api.render import rfc3339
@@ -26,6 +26,8 @@ def _time(value: object) -> object:
     return rfc3339(value) if isinstance(value, int | float) else value
 
 
+REASON = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""Text of one line: no control characters, which a terminal or a log would obey."""
 Timestamp = Annotated[str, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
@@ -194,6 +196,16 @@ class TunnelList(Listing[Tunnel]):
     model_config = described(examples.listing(examples.TUNNEL))
 
 
+class Choice(BaseModel):
+    """Who chose the tunnel of a connection, when, and what for."""
+
+    model_config = described(examples.CHOICE)
+
+    by: str | None = Field(description="Who did; null: an older release did not note it.")
+    at: Timestamp | None = Field(description="When (RFC 3339, UTC); null likewise.")
+    reason: str | None = Field(description="What for, in their words; null: none was given.")
+
+
 class VpnConnection(Resource):
     """One VPN connection and its switch between two tunnels."""
 
@@ -203,6 +215,10 @@ class VpnConnection(Resource):
     local_asn: int = Field(description="Our AS number on both tunnels.")
     mode: SwitchMode = Field(
         description="The tunnel that the operator chose; `auto` leaves it to role and health."
+    )
+    choice: Choice | None = Field(
+        description="Who chose it, while it is in force: the other tunnel is out of use, as for maintenance, "
+        "until the choice is given back; null in mode `auto`."
     )
     carrying: str | None = Field(description="Id of the tunnel that carries traffic; null if none is live.")
     switchovers: int = Field(description="How often traffic changed its tunnel since the service started.")
@@ -217,7 +233,13 @@ class SwitchRequest(BaseModel):
     model_config = described(examples.SWITCH_REQUEST, extra="forbid")
 
     mode: SwitchMode = Field(
-        description="`active` or `standby` pins that tunnel while it is live; `auto` gives the choice back."
+        description="`active` or `standby` pins that tunnel while it is live and takes the other one out of "
+        "use; `auto` gives the choice back."
+    )
+    reason: Annotated[str, StringConstraints(max_length=200, pattern=REASON)] | None = Field(
+        default=None,
+        description="What for: shown while the choice is in force, and kept in events and audit log. Up to "
+        "200 characters without line breaks.",
     )
 
 
@@ -242,6 +264,24 @@ class SwitchPlan(BaseModel):
     groups_replaced: int = Field(description="Kernel nexthop groups replaced for it (one operation each).")
     changed: bool = Field(description="False if the connection was in that mode already.")
     note: str = Field(description="The outcome in a sentence; says so if the wish cannot be followed now.")
+    drained: str | None = Field(
+        description="Tunnel that the peer is asked to avoid too, by a worse MED and GRACEFUL_SHUTDOWN (RFC "
+        "8326) in what it is announced; null: none."
+    )
+
+
+class RestartPlan(BaseModel):
+    """What negotiating a tunnel anew would move."""
+
+    model_config = described(examples.RESTART_PLAN)
+
+    tunnel: str = Field(description="Id of the tunnel.")
+    connection: str = Field(description="Name of its connection.")
+    carrying: bool = Field(description="It carries the connection's traffic now.")
+    to_tunnel: str | None = Field(description="Tunnel that would carry it meanwhile; null: none can.")
+    prefixes_moved: int = Field(description="Prefixes whose traffic would take another tunnel meanwhile.")
+    prefixes_lost: int = Field(description="Prefixes whose traffic would lead nowhere meanwhile.")
+    note: str = Field(description="The outcome in a sentence.")
 
 
 class VpnGateway(Resource):

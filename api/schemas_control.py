@@ -110,7 +110,8 @@ class Rotated(BaseModel):
 
     model_config = shown(examples.ROTATED)
 
-    rotated: int = Field(description="How many secrets were encrypted anew.")
+    rotated: int = Field(description="How many secrets were encrypted anew, or would be.")
+    dry_run: bool = Field(description="True: nothing was changed.")
 
 
 class Token(BaseModel):

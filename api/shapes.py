@@ -69,6 +69,7 @@ def _connection(service: Service, view: ResourceView) -> Json:
             gateway=config["vpn_gateway"],
             local_asn=config["local_asn"],
             mode=SwitchMode.AUTO,
+            choice=None,
             carrying=None,
             switchovers=0,
             last_switchover=None,

@@ -15,6 +15,7 @@ from bgpsvc.control import Actor
 from bgpsvc.model import SwitchMode
 from bgpsvc.resources import Intent
 from bgpsvc.store.records import AuditEntry
+from bgpsvc.views import ChoiceView
 
 PROPAGATE, SWITCH = "auto_propagate", "switch"
 Stored = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -63,13 +64,34 @@ class Choices:
         file_value = self._file.gateway(gateway).auto_propagate
         value = None if chosen == file_value else {"chosen": chosen, "file": file_value}
         old = self._values.get((PROPAGATE, gateway), {"chosen": file_value})["chosen"]
-        await self._set(PROPAGATE, gateway, value, _entry(actor, "propagate", gateway, old, chosen))
+        audit = _entry(actor, "propagate", "vpn_gateways", gateway, {PROPAGATE: old}, {PROPAGATE: chosen})
+        await self._set(PROPAGATE, gateway, value, audit)
 
-    async def set_mode(self, connection: str, mode: SwitchMode, actor: Actor) -> None:
+    def choice(self, connection: str) -> ChoiceView | None:
+        """Who switched a connection, when and what for; None if nobody did, or gave the choice back."""
+        value = self._values.get((SWITCH, connection))
+        if value is None:
+            return None
+        return ChoiceView(value.get("by"), value.get("at"), value.get("reason"))
+
+    async def set_mode(
+        self, connection: str, mode: SwitchMode, actor: Actor, reason: str | None = None
+    ) -> None:
         """Remember a switch; stored when this returns."""
-        old = self.modes().get(connection, SwitchMode.AUTO).value
-        value = None if mode is SwitchMode.AUTO else {"mode": mode.value}
-        await self._set(SWITCH, connection, value, _entry(actor, "switch", connection, old, mode.value))
+        now = time.time()
+        chosen = {"mode": mode.value, "by": actor.name, "at": now, "reason": reason}
+        value = None if mode is SwitchMode.AUTO else chosen
+        await self._set(SWITCH, connection, value, self._switched(actor, connection, mode, reason))
+
+    def _switched(
+        self, actor: Actor, connection: str, mode: SwitchMode, reason: str | None = None
+    ) -> AuditEntry:
+        before = self._values.get((SWITCH, connection), {})
+        old = {"mode": before.get("mode", SwitchMode.AUTO.value)}
+        if before.get("reason") is not None:
+            old["reason"] = before["reason"]
+        new = {"mode": mode.value} if reason is None else {"mode": mode.value, "reason": reason}
+        return _entry(actor, "switch", "vpn_connections", connection, old, new)
 
     def of_connections(self, names: Collection[str], actor: Actor) -> tuple[Keys, tuple[AuditEntry, ...]]:
         """What ends with connections that are deleted: keys, and audit entries of the choices that were made.
@@ -77,9 +99,7 @@ class Choices:
         For the transaction that deletes them: another one of that name begins without a choice.
         """
         audit = tuple(
-            _entry(actor, "switch", name, self._values[SWITCH, name]["mode"], SwitchMode.AUTO.value)
-            for name in names
-            if (SWITCH, name) in self._values
+            self._switched(actor, name, SwitchMode.AUTO) for name in names if (SWITCH, name) in self._values
         )
         return tuple((SWITCH, name) for name in names), audit
 
@@ -90,8 +110,7 @@ class Choices:
 
     async def forget_switch(self, connection: str, actor: Actor) -> None:
         """The connection is gone; stored when this returns."""
-        old = self.modes().get(connection, SwitchMode.AUTO).value
-        audit = _entry(actor, "switch", connection, old, SwitchMode.AUTO.value)
+        audit = self._switched(actor, connection, SwitchMode.AUTO)
         await self._set(SWITCH, connection, None, audit)
 
     async def _set(self, kind: str, name: str, value: dict[str, Any] | None, audit: AuditEntry) -> None:
@@ -102,6 +121,7 @@ class Choices:
             self._values[kind, name] = value
 
 
-def _entry(actor: Actor, action: str, name: str, old: Any, new: Any) -> AuditEntry:
-    kind, key = ("vpn_gateways", "auto_propagate") if action == "propagate" else ("vpn_connections", "mode")
-    return AuditEntry(time.time(), actor.name, actor.source, action, kind, name, {key: old}, {key: new})
+def _entry(
+    actor: Actor, action: str, kind: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> AuditEntry:
+    return AuditEntry(time.time(), actor.name, actor.source, action, kind, name, old, new)

@@ -319,6 +319,9 @@ class Control(Protocol):
     async def rotate_key(self, actor: Actor) -> int:
         """Make a new key for secrets at rest and encrypt all anew; returns how many there are."""
 
+    def secret_count(self) -> int:
+        """How many secrets `rotate_key` would encrypt anew."""
+
     # Questions ------------------------------------------------------------------------------------------
 
     async def explain(self, gateway: str, prefix: str) -> Any:

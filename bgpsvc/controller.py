@@ -384,6 +384,12 @@ class Controller:
         await self._store.add_audit([entry])
         return found
 
+    def secret_count(self) -> int:
+        """Secrets in the store; those of a configuration file are none of ours."""
+        if self._file is not None:
+            return 0
+        return sum(len(secrets_of(record.resource)) for record in self._catalog.all())
+
     async def rotate_key(self, actor: Actor) -> int:
         """Encrypt all secrets with a new key."""
         async with self._writing:

@@ -504,11 +504,22 @@ class Engine:
 
     def _operator_switch(self, event: OperatorSwitch, now: float) -> None:
         self.modes[event.connection] = event.mode
-        text = f"the operator chose: {event.mode.value}"
-        self._log("connection.operator_switch", "info", event.connection, text, mode=event.mode.value)
+        why = "" if event.reason is None else f": {event.reason}"
+        said = {"reason": event.reason, "by": event.by}
+        self._log(
+            "connection.operator_switch",
+            "info",
+            event.connection,
+            f"{event.by or 'the operator'} chose {event.mode.value}{why}",
+            mode=event.mode.value,
+            **{key: text for key, text in said.items() if text is not None},
+        )
         self._reassess(event.connection, now)
         self._repoint(t.session for t in self.tunnels.values() if t.connection == event.connection)
-        self.switchboard.carry(event.connection, now, "operator")
+        self.switchboard.carry(event.connection, now, f"operator{why}")
+        for session in self.sessions.values():
+            if session.settings.connection == event.connection:
+                self._advertise(session)  # the tunnel out of use is announced as the last choice
 
     def _link_changed(self, event: LinkChanged, now: float) -> None:
         if event.ifindex is None:

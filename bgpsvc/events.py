@@ -208,6 +208,9 @@ class OperatorSwitch:
 
     connection: str
     mode: SwitchMode
+    reason: str | None = None
+    by: str | None = None
+    """What for and who, for the event log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,18 @@ class Forwarding:
                 prefixes += forwarding.count
         return prefixes, groups
 
+    def moved_without(self, session: SessionId) -> dict[SessionId | None, int]:
+        """Prefixes that lead over this tunnel, by where they would lead without it (None: nowhere)."""
+        fates: dict[SessionId | None, int] = {}
+        for forwarding in self._classes_of.get(session, ()):
+            if forwarding.chosen is None or forwarding.chosen.session != session:
+                continue
+            left = tuple(hop for hop in self._allowed(forwarding) if hop.session != session)
+            hop = self._first(left, self._modes)
+            fate = None if hop is None else hop.session
+            fates[fate] = fates.get(fate, 0) + forwarding.count
+        return fates
+
     def backup_hop(self, forwarding: ForwardingClass) -> Hop | None:
         """The hop of the floating backup route, None if all hops share one interface."""
         first = self._tunnels[forwarding.hops[0].session].interface

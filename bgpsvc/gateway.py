@@ -11,7 +11,17 @@ from bgpsvc.fib.plan import Fib
 from bgpsvc.fib.table import NOTHING, Target
 from bgpsvc.forwarding import Forwarding, Links
 from bgpsvc.ids import Ids, TableNumbers
-from bgpsvc.model import Attributes, Family, Prefix, Role, SessionId, SwitchMode, pack_prefix, session_id
+from bgpsvc.model import (
+    GRACEFUL_SHUTDOWN,
+    Attributes,
+    Family,
+    Prefix,
+    Role,
+    SessionId,
+    SwitchMode,
+    pack_prefix,
+    session_id,
+)
 from bgpsvc.policy import PrefixFilter, denied_networks
 from bgpsvc.resources import Intent
 from bgpsvc.rib import LocRib
@@ -23,6 +33,10 @@ from bgpsvc.tunnels import Tunnel
 MED = {Role.ACTIVE: 100, Role.STANDBY: 200}
 """Outbound: the standby's announcements are worse, so that return traffic takes the same tunnel."""
 LOCAL_PREF = {Role.ACTIVE: 200, Role.STANDBY: 100}
+MED_DRAINED = 300
+LOCAL_PREF_DRAINED = 0
+"""On a tunnel that the operator took out of use: with GRACEFUL_SHUTDOWN (RFC 8326), so that return traffic
+leaves it too, whether the peer knows that community or compares MED."""
 
 
 class Gateway:
@@ -44,6 +58,7 @@ class Gateway:
         self.name = name
         self._sessions = sessions
         self._tunnels = tunnels
+        self._modes = modes
         self.forwarding = Forwarding(name, fib, ids, links, tunnels, modes)
         classes = self.forwarding
         self.rib = LocRib(self._candidate, classes.learned_class, classes.part, classes.drop)
@@ -139,15 +154,19 @@ class Gateway:
             return {}
         policy = session.export_policy
         told_apart = session.id if policy is not None and policy.names_sessions else None
-        kind = (session.role, session.ebgp, session.families, policy, told_apart)
+        drained = self._modes.get(session.connection, SwitchMode.AUTO).avoids(session.role)
+        kind = (session.role, session.ebgp, session.families, policy, told_apart, drained)
         found = self._advertised.get(kind)
         if found is None:
-            found = self._advertised[kind] = self._advertise(session)
+            found = self._advertised[kind] = self._advertise(session, drained)
         return found
 
-    def _advertise(self, session: SessionSettings) -> dict[Prefix, Advertisement]:
+    def _advertise(self, session: SessionSettings, drained: bool) -> dict[Prefix, Advertisement]:
+        local_pref = LOCAL_PREF_DRAINED if drained else LOCAL_PREF[session.role]
         plain = Advertisement(
-            med=MED[session.role], local_pref=None if session.ebgp else LOCAL_PREF[session.role]
+            med=MED_DRAINED if drained else MED[session.role],
+            local_pref=None if session.ebgp else local_pref,
+            communities=(GRACEFUL_SHUTDOWN,) if drained else (),
         )
         sizes = {5 if family is Family.IPV4 else 17 for family in session.families}
         prefixes = [p for p in self.local_prefixes if len(p) in sizes]

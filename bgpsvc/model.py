@@ -46,6 +46,10 @@ class SwitchMode(StrEnum):
     ACTIVE = "active"
     STANDBY = "standby"
 
+    def avoids(self, role: Role) -> bool:
+        """True if the operator wants tunnels of this role out of use: the other one was chosen."""
+        return self is not SwitchMode.AUTO and self.value != role.value
+
 
 class Origin(IntEnum):
     """ORIGIN (RFC 4271 5.1.1); lower is preferred."""
@@ -190,8 +194,10 @@ class Attributes:
         return any(asn in segment.asns for segment in self.as_path)
 
 
+GRACEFUL_SHUTDOWN = 0xFFFF0000
+"""Community (RFC 8326) of paths over a link that is about to be taken down: use others, if there are any."""
 WELL_KNOWN_COMMUNITIES = {
-    0xFFFF0000: "graceful-shutdown",
+    GRACEFUL_SHUTDOWN: "graceful-shutdown",
     0xFFFFFF01: "no-export",
     0xFFFFFF02: "no-advertise",
     0xFFFFFF03: "no-export-subconfed",

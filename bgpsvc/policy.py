@@ -16,11 +16,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from bgpsvc.model import Attributes, Prefix, Reason, Role, SessionId, covers, parse_prefix
+from bgpsvc.model import GRACEFUL_SHUTDOWN, Attributes, Prefix, Reason, Role, SessionId, covers, parse_prefix
 from bgpsvc.routing_policy import CompiledPolicy, PrefixList, Rule
 
 LOCAL_PREF_DEFAULT = 100
 LOCAL_PREF_ACTIVE = 200
+LOCAL_PREF_LEAVING = 0
 """What the import policy gives to paths of the active tunnel, so that it wins as in the cloud."""
 
 # Never valid on a VPN (RFC 6890): this network, loopback, link-local, multicast, reserved and
@@ -153,10 +154,13 @@ class AttributePolicy:
     def local_pref(self, attributes: Attributes) -> int:
         """The local preference for the decision: a routing policy's, else that of the tunnel's role.
 
-        LOCAL_PREF of an eBGP peer is ignored (RFC 4271 5.1.5).
+        LOCAL_PREF of an eBGP peer is ignored (RFC 4271 5.1.5). A path that its peer is about to take down is
+        the last choice (RFC 8326 4.2), unless a routing policy says otherwise.
         """
         if attributes.preference is not None:
             return attributes.preference
+        if GRACEFUL_SHUTDOWN in attributes.communities:
+            return LOCAL_PREF_LEAVING
         if self.prefer_active:
             return LOCAL_PREF_ACTIVE if self.role is Role.ACTIVE else LOCAL_PREF_DEFAULT
         if self.ebgp or attributes.local_pref is None:

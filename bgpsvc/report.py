@@ -193,6 +193,7 @@ def connection_view(engine: Engine, name: str, beside: Beside) -> ConnectionView
         gateway=connection.vpn_gateway,
         local_asn=connection.local_asn,
         mode=engine.modes.get(name, SwitchMode.AUTO),
+        choice=None,  # who made it is known beside the engine
         carrying=switch.carrying,
         switchovers=switch.switchovers,
         last_switchover=None if switch.last_at is None else switch.last_at + beside.wall,

@@ -286,10 +286,12 @@ class Runtime:
                 self._note(Log("tunnel.down", "warning", tunnel.session, text))
         self._named_missing = {t.session for t in self.engine.tunnels.values() if not t.link_up}
 
-    def set_mode(self, connection: str, mode: SwitchMode) -> None:
+    def set_mode(
+        self, connection: str, mode: SwitchMode, reason: str | None = None, by: str | None = None
+    ) -> None:
         """The operator chose a tunnel; it is remembered for a connection that comes back."""
         self._modes[connection] = mode
-        self.operator(OperatorSwitch(connection, mode))
+        self.operator(OperatorSwitch(connection, mode, reason, by))
 
     def forget_mode(self, connection: str) -> None:
         """The connection is deleted, and the operator's choice with it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from bgpsvc.choices import Choices
 from bgpsvc.control import SYSTEM, Actor
@@ -20,6 +21,7 @@ from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec_metrics import IpsecCollector
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import Role, SessionId, SwitchMode, session_id
+from bgpsvc.operator_plan import restart_plan, switch_plan
 from bgpsvc.queries import RouteQueries
 from bgpsvc.report import Beside, connection_view, gateway_view, session_view, tunnel_view, vpc_view
 from bgpsvc.resources import Intent
@@ -33,6 +35,7 @@ from bgpsvc.views import (
     Page,
     PreconditionFailed,
     ReadyView,
+    RestartPlan,
     RouteFilter,
     SessionView,
     SwitchPlan,
@@ -127,7 +130,7 @@ class BgpService:
         return self._connection(name)
 
     def _connection(self, name: str) -> ConnectionView:
-        return connection_view(self.engine, name, self._beside())
+        return replace(connection_view(self.engine, name, self._beside()), choice=self._choices.choice(name))
 
     def _connections(self) -> tuple[str, ...]:
         return tuple(self.engine.switchboard.switches)
@@ -186,58 +189,48 @@ class BgpService:
         return self.gateway(gateway)
 
     async def switch(
-        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+        self,
+        connection: str,
+        mode: SwitchMode,
+        dry_run: bool,
+        actor: Actor = SYSTEM,
+        reason: str | None = None,
     ) -> SwitchPlan:
         """Choose the tunnel of a connection, or say what that would move."""
         self._check_connection(connection)
-        plan = self._switch_plan(connection, mode)
+        plan = switch_plan(self.engine, connection, mode, self._chosen_before(connection, mode, reason))
         if plan.changed and not dry_run:
-            await self._choices.set_mode(connection, mode, actor)
+            await self._choices.set_mode(connection, mode, actor, reason)
             if connection not in self.engine.switchboard.switches:
                 # Deleted meanwhile: another one of that name is to begin without a choice.
                 await self._choices.forget_switch(connection, actor)
                 self._check_connection(connection)
-            self._runtime.set_mode(connection, mode)
+            self._runtime.set_mode(connection, mode, reason, actor.name)
         return plan
 
-    def _switch_plan(self, connection: str, mode: SwitchMode) -> SwitchPlan:
-        engine = self.engine
-        board = engine.switchboard
-        wished = {**engine.modes, connection: mode}
-        before = board.switches[connection].carrying
-        after = board.carrying(connection, wished)
-        gateway = self._gateway(engine.intent.connection(connection).vpn_gateway)
-        prefixes, groups = gateway.moved_by(connection, wished)
-        return SwitchPlan(
-            connection=connection,
-            mode=mode,
-            from_tunnel=before,
-            to_tunnel=after,
-            prefixes_moved=prefixes,
-            groups_replaced=groups,
-            changed=engine.modes.get(connection, SwitchMode.AUTO) is not mode,
-            note=self._switch_note(connection, mode, before, after),
-        )
+    def _chosen_before(self, connection: str, mode: SwitchMode, reason: str | None) -> bool:
+        """The same is in force already: the mode, and the reason if one is given for it."""
+        if self.engine.modes.get(connection, SwitchMode.AUTO) is not mode:
+            return False
+        choice = self._choices.choice(connection)
+        return reason is None or choice is None or choice.reason == reason
 
-    def _switch_note(
-        self, connection: str, mode: SwitchMode, before: SessionId | None, after: SessionId | None
-    ) -> str:
-        if after is None:
-            return "no tunnel is live: the choice takes effect when one comes back"
-        role = self.engine.tunnels[after].role
-        if mode is not SwitchMode.AUTO and role.value != mode.value:
-            return f"the {mode.value} tunnel is not usable: traffic stays on {after} until it is"
-        if before == after:
-            return f"traffic stays on {after}"
-        return f"traffic moves from {before or 'no tunnel'} to {after}"
-
-    async def restart_tunnel(self, tunnel: str) -> TunnelView:
-        """Negotiate a tunnel anew."""
+    def _made(self, tunnel: str) -> SessionId:
+        """The id of a tunnel that the service makes. NotFound, NotMade."""
         view = self.tunnel(tunnel)
         if view.ipsec is None:
             raise NotMade(f"the tunnel {tunnel} is external: somebody else makes {view.interface}")
+        return SessionId(tunnel)
+
+    def restart_plan(self, tunnel: str) -> RestartPlan:
+        """What negotiating a tunnel anew would move now."""
+        return restart_plan(self.engine, self._made(tunnel))
+
+    async def restart_tunnel(self, tunnel: str) -> TunnelView:
+        """Negotiate a tunnel anew."""
+        ident = self._made(tunnel)
         try:
-            await self._runtime.tunnelling.restart(SessionId(tunnel))
+            await self._runtime.tunnelling.restart(ident)
         except KeyError:
             raise NotMade(f"the tunnel {tunnel} is not made yet") from None
         except DriverError as error:

@@ -190,6 +190,17 @@ class TunnelView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceView:
+    """Who chose the tunnel of a connection, when (Unix seconds), and what for, in their words.
+
+    `by` and `at` are None for a choice that an older release stored."""
+
+    by: str | None
+    at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionView:
     """One VPN connection and its switch."""
 
@@ -198,6 +209,8 @@ class ConnectionView:
     local_asn: int
     mode: SwitchMode
     """What the operator asked for."""
+    choice: ChoiceView | None
+    """Who asked for it; None in mode `auto`."""
     carrying: str | None
     """Id of the tunnel that carries traffic, None if none is live."""
     switchovers: int
@@ -412,6 +425,25 @@ class SwitchPlan:
     changed: bool
     note: str
     """One sentence; says so if the wish cannot be followed (the tunnel is down)."""
+    drained: str | None = None
+    """Tunnel that the peer is asked to avoid as well, so that it may be taken down without loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPlan:
+    """What negotiating a tunnel anew moves, or would move."""
+
+    tunnel: str
+    connection: str
+    carrying: bool
+    """It carries the connection's traffic now."""
+    to_tunnel: str | None
+    """Tunnel that carries it meanwhile, None if none can."""
+    prefixes_moved: int
+    """Prefixes whose traffic leads over another tunnel meanwhile."""
+    prefixes_lost: int
+    """Prefixes whose traffic leads nowhere meanwhile."""
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,9 +529,20 @@ class Service(Protocol):
         """
 
     async def switch(
-        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+        self,
+        connection: str,
+        mode: SwitchMode,
+        dry_run: bool,
+        actor: Actor = SYSTEM,
+        reason: str | None = None,
     ) -> SwitchPlan:
-        """Chooses the tunnel of a connection, or says what that would move. Raises NotFound."""
+        """Chooses the tunnel of a connection, or says what that would move. Raises NotFound.
+
+        `reason` says what for: it is shown as long as the choice is in force. The same choice without one
+        leaves it as it is."""
+
+    def restart_plan(self, tunnel: str) -> RestartPlan:
+        """What `restart_tunnel` would move now. NotFound, NotMade."""
 
     async def restart_tunnel(self, tunnel: str) -> TunnelView:
         """Ends the SAs of a tunnel and negotiates anew; returns when they are ended. NotFound, NotMade."""

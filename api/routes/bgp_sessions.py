@@ -10,7 +10,8 @@ from api.access import ActorDep, ScopedRoute, needs
 from api.deps import NO_QUERY, ControlDep, PageDep, ServiceDep, decode_cursor, encode_cursor
 from api.problems import documented, documented_not_made, documented_write
 from api.render import Json, plain
-from api.schemas import BgpSession, BgpSessionList, Tunnel, TunnelList
+from api.schemas import BgpSession, BgpSessionList, RestartPlan, Tunnel, TunnelList
+from api.writes import WriteParameters
 from bgpsvc.control import Scope
 from bgpsvc.views import Page
 
@@ -88,13 +89,18 @@ async def get_tunnel(service: ServiceDep, id: TunnelId) -> Json:
     "/{id}/restart",
     operation_id="restartTunnel",
     summary="Negotiate a tunnel anew",
-    response_model=Tunnel,
+    response_model=Tunnel | RestartPlan,
     responses={**documented(401, 403, 404, 422), **documented_not_made(), **documented_write()},
-    dependencies=[NO_QUERY],
     openapi_extra=needs(Scope.OPERATE),
 )
-async def restart_tunnel(service: ServiceDep, control: ControlDep, actor: ActorDep, id: TunnelId) -> Json:
-    """Ends the IKE and IPsec SAs of a tunnel and negotiates new ones; its traffic moves away meanwhile."""
+async def restart_tunnel(
+    service: ServiceDep, control: ControlDep, actor: ActorDep, id: TunnelId, query: WriteParameters
+) -> Json:
+    """Ends the IKE and IPsec SAs of a tunnel and negotiates new ones; its traffic moves away meanwhile.
+
+    A dry run answers what would move (`RestartPlan`)."""
+    if query.dry_run:
+        return Json(plain(service.restart_plan(id)))
     if service.tunnel(id).ipsec is not None:
         await control.record("restart", "tunnels", id, None, None, actor)
     return Json(plain(await service.restart_tunnel(id)))

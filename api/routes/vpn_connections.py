@@ -39,9 +39,13 @@ async def switch_vpn_connection(
     name: ConnectionName,
     query: Annotated[SwitchQuery, Query()],
 ) -> Json:
-    """Pins a connection to a tunnel, or gives the choice back. The same request again changes nothing."""
+    """Pins a connection to a tunnel, or gives the choice back. The same request again changes nothing.
+
+    The way to take a tunnel out of use for maintenance: traffic moves to the other one without loss, the peer
+    is asked to send there too, and it stays so, over restarts, until the choice is given back."""
     wish = await read_model(request, SwitchRequest)
-    return Json(plain(await stored(service.switch(name, wish.mode, query.dry_run, actor))))
+    reason = (wish.reason or "").strip() or None
+    return Json(plain(await stored(service.switch(name, wish.mode, query.dry_run, actor, reason))))
 
 
 @router.post(

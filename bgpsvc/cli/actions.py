@@ -26,11 +26,16 @@ class OnOff(StrEnum):
 
 
 class Mode(StrEnum):
-    """Choice of a tunnel."""
+    """Choice of a tunnel, by role or by number."""
 
     AUTO = "auto"
     ACTIVE = "active"
     STANDBY = "standby"
+    ONE = "1"
+    TWO = "2"
+
+
+ROLES = {Mode.ONE: Mode.ACTIVE, Mode.TWO: Mode.STANDBY}
 
 
 PLAN = tuple(
@@ -44,6 +49,7 @@ PLAN = tuple(
         "groups_replaced",
         "changed",
         "note",
+        "drained",
     )
 )
 
@@ -104,32 +110,57 @@ def switch(
     ctx: typer.Context,
     connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Name of the VPN connection.")],
     mode: Annotated[
-        Mode,
+        Mode | None,
         typer.Argument(
             metavar="auto|active|standby", help="The tunnel to use; auto leaves it to role and health."
         ),
-    ],
+    ] = None,
+    to: Annotated[
+        Mode | None,
+        typer.Option("--to", metavar="auto|1|2", help="The same, by the tunnel's number."),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="What for: shown as long as the choice is in force."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would move.")] = False,
     output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:
     """Choose the tunnel of a VPN connection, for maintenance of the other one.
 
+    Traffic moves without loss, also that of the peer if it heeds MED or GRACEFUL_SHUTDOWN (RFC 8326), and
+    stays there, over restarts too, until the choice is given back (auto).
+
     Examples:
 
       bgpsvc switch conn1 standby --dry-run
 
+      bgpsvc switch conn1 --to 2 --reason "provider works on tunnel 1"
+
       bgpsvc switch conn1 auto
     """
+    wanted = _wanted(mode, to)
     client = make_client(ctx, server)
     params = {"dry_run": "true"} if dry_run else {}
-    plan = client.send("POST", path_to("vpn-connections", connection, "switch"), {"mode": mode.value}, params)
+    body = {"mode": wanted.value} if reason is None else {"mode": wanted.value, "reason": reason}
+    plan = client.send("POST", path_to("vpn-connections", connection, "switch"), body, params)
     if output in (Format.JSON, Format.YAML):
         write_object(plan, output, sys.stdout)
     elif output is Format.CSV:
         write_list([[plan]], PLAN, output, sys.stdout)
     else:
         typer.echo(_plan(plan, dry_run))
+
+
+def _wanted(mode: Mode | None, to: Mode | None) -> Mode:
+    """The choice, said in one of two ways."""
+    given = mode or to
+    if given is None:
+        raise typer.BadParameter("Missing argument: auto, active or standby, or --to auto, 1 or 2")
+    if mode is not None and to is not None:
+        raise typer.BadParameter(f"{mode.value} and --to {to.value} say it twice: give one")
+    return ROLES.get(given, given)
 
 
 def _plan(plan: Json, dry_run: bool) -> str:
@@ -139,7 +170,25 @@ def _plan(plan: Json, dry_run: bool) -> str:
     size = f" ({moved} prefix{'' if moved == 1 else 'es'} {verb})" if moved else ""
     head = "dry run: " if dry_run else ""
     same = "" if plan["changed"] else " already"
-    return f"{head}{plan['connection']}: mode {plan['mode']}{same}: {plan['note']}{size}"
+    drained = plan["drained"]
+    asked = f"; the peer {'would be' if dry_run else 'is'} asked to leave {drained} too" if drained else ""
+    return f"{head}{plan['connection']}: mode {plan['mode']}{same}: {plan['note']}{size}{asked}"
+
+
+RESTART = tuple(
+    Column(key.replace("_", " ").upper(), key)
+    for key in ("tunnel", "connection", "carrying", "to_tunnel", "prefixes_moved", "prefixes_lost", "note")
+)
+
+
+def _size(plan: Json) -> str:
+    """How many prefixes it is about; nothing for none."""
+    parts = [
+        f"{plan[key]} prefix{'' if plan[key] == 1 else 'es'} {what}"
+        for key, what in (("prefixes_moved", "would move"), ("prefixes_lost", "would lead nowhere"))
+        if plan[key]
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 class Restartable(StrEnum):
@@ -152,6 +201,7 @@ def restart(
     ctx: typer.Context,
     kind: Annotated[Restartable, typer.Argument(metavar="tunnel", help="What to restart: a tunnel.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of the tunnel, as conn1-tunnel1.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would move.")] = False,
     output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:
@@ -159,10 +209,13 @@ def restart(
 
     Example: bgpsvc restart tunnel conn1-tunnel1
     """
-    found = make_client(ctx, server).send("POST", path_to("tunnels", id, "restart"), None)
+    params = {"dry_run": "true"} if dry_run else {}
+    found = make_client(ctx, server).send("POST", path_to("tunnels", id, "restart"), None, params)
     if output in (Format.JSON, Format.YAML):
         write_object(found, output, sys.stdout)
     elif output is Format.CSV:
-        write_list([[found]], TUNNELS, output, sys.stdout)
+        write_list([[found]], RESTART if dry_run else TUNNELS, output, sys.stdout)
+    elif dry_run:
+        typer.echo(f"dry run: {id}: {found['note']}{_size(found)}")
     else:
         typer.echo(f"{id}: negotiated anew; `bgpsvc show tunnel {id}` says how far it is")

@@ -162,6 +162,8 @@ CONNECTIONS = (
     Column("LAST SWITCHOVER", "last_switchover", to_seconds),
     Column("LOCAL AS", "local_asn", wide=True, right=True),
     Column("WHY", "last_switchover_reason", wide=True),
+    Column("CHOSEN BY", "choice.by", wide=True),
+    Column("CHOSEN FOR", "choice.reason", wide=True),
     Column("STATUS", "status", good=("active",), wide=True),
     Column("WARNINGS", "warnings", of=lambda item: "; ".join(item["warnings"]), wide=True),
 )

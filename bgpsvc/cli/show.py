@@ -128,6 +128,7 @@ def _summary(gateway: Json, connections: list[Json], sessions: list[Json], wide:
             f"Connection {connection['name']}: local AS number {connection['local_asn']}, "
             f"mode {connection['mode']}, {over}\n"
         )
+        out.write(_choice(connection))
     out.write("\n")
     colour = may_colour(sys.stdout)
     Table([column for column in NEIGHBOURS if wide or not column.wide], out, colour).write(sessions)
@@ -138,6 +139,16 @@ def _summary(gateway: Json, connections: list[Json], sessions: list[Json], wide:
         out.write(f"{session['peer_address']} last failed: {_error(session['last_error'])}\n")
     up = len(sessions) - len(down)
     out.write(f"\nTotal number of neighbors {len(sessions)}, established {up}\n")
+
+
+def _choice(connection: Json) -> str:
+    """Who took a tunnel out of use and what for; nothing in mode auto."""
+    choice = connection["choice"]
+    if choice is None:
+        return ""
+    said = "" if choice["by"] is None else f" by {choice['by']} {duration(choice['at'])} ago"
+    reason = "" if choice["reason"] is None else f": {choice['reason']}"
+    return f"  Chosen{said}{reason}; until `bgpsvc switch {connection['name']} auto`\n"
 
 
 @app.command()

@@ -284,10 +284,13 @@ class FakeControl:
         self._note("reveal", kind, name, None, {"pointers": sorted(found)}, actor)
         return found
 
+    def secret_count(self) -> int:
+        return sum(len(secrets_of(record.resource)) for record in self._catalog.all())
+
     async def rotate_key(self, actor: Actor) -> int:
         self._check_store()
         self._note("key.rotate", None, None, None, None, actor)
-        return sum(len(secrets_of(record.resource)) for record in self._catalog.all())
+        return self.secret_count()
 
     async def authenticate(self, token: str, source: str) -> Actor | None:
         parts = parse_token(token)

@@ -34,6 +34,7 @@ from bgpsvc.views import (
     BfdView,
     CandidateView,
     ChildSa,
+    ChoiceView,
     ConnectionView,
     DetectionView,
     EventKind,
@@ -52,6 +53,7 @@ from bgpsvc.views import (
     PreconditionFailed,
     PrefixCounts,
     ReadyView,
+    RestartPlan,
     RouteFilter,
     RouteView,
     SessionError,
@@ -112,6 +114,7 @@ class FakeService:
     auto_propagate: bool = True
     generation: int = 1
     mode: SwitchMode = SwitchMode.AUTO
+    choice: ChoiceView | None = None
     switchovers: int = 0
     last_switchover: float | None = None
     last_switchover_reason: str | None = None
@@ -241,6 +244,7 @@ class FakeService:
             gateway=GATEWAY,
             local_asn=65530,
             mode=self.mode,
+            choice=self.choice,
             carrying=self._carrying(),
             switchovers=self.switchovers,
             last_switchover=self.last_switchover,
@@ -300,10 +304,17 @@ class FakeService:
         return self.gateway(gateway)
 
     async def switch(
-        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+        self,
+        connection: str,
+        mode: SwitchMode,
+        dry_run: bool,
+        actor: Actor = SYSTEM,
+        reason: str | None = None,
     ) -> SwitchPlan:
         self.connection(connection)
         before, old = self._carrying(), self.mode
+        known = None if self.choice is None else self.choice.reason
+        changed = mode is not old or (mode is not SwitchMode.AUTO and reason not in (None, known))
         self.mode = mode
         after = self._carrying()
         wanted = {SwitchMode.ACTIVE: ACTIVE, SwitchMode.STANDBY: STANDBY}.get(mode)
@@ -313,11 +324,13 @@ class FakeService:
             note = f"{wanted} is down, so {note}"
         if dry_run:
             self.mode = old
-        elif mode is not old:
+        elif changed:
+            self.choice = None if mode is SwitchMode.AUTO else ChoiceView(actor.name, self.now, reason)
             self.emit("connection.operator_switch", connection, f"switched to {mode}", {"mode": mode.value})
             self._note_move(before, "operator")
             await self.wake()
-        return SwitchPlan(connection, mode, before, after, moved, int(moved > 0), mode is not old, note)
+        drained = {SwitchMode.ACTIVE: STANDBY, SwitchMode.STANDBY: ACTIVE}.get(mode)
+        return SwitchPlan(connection, mode, before, after, moved, int(moved > 0), changed, note, drained)
 
     async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
         """The active tunnel's peer has another ASN; the standby works."""
@@ -349,6 +362,15 @@ class FakeService:
                         await self._changed.wait()
         finally:
             self.subscribers -= 1
+
+    def restart_plan(self, tunnel: str) -> RestartPlan:
+        if self.tunnel(tunnel).ipsec is None:
+            raise NotMade(f"the tunnel {tunnel} is external: somebody else makes {tunnel}")
+        carrying = self._carrying() == tunnel
+        other = next((ident for ident in self._live() if ident != tunnel), None)
+        moved = self._installed() if carrying and other else 0
+        lost = self._installed() if carrying and not other else 0
+        return RestartPlan(tunnel, CONNECTION, carrying, other, moved, lost, f"traffic moves to {other}")
 
     async def restart_tunnel(self, tunnel: str) -> TunnelView:
         if self.tunnel(tunnel).ipsec is None:

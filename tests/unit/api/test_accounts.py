@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bgpsvc.control import Scope
 from tests.fakes.control import FakeControl
 from tests.unit.api.conftest import Client
 from tests.unit.api.contract import Json
@@ -52,6 +53,27 @@ def test_a_token_that_cannot_be_made(
     assert client.get("/v1/tokens")["items"] == []
 
 
+def test_dry_runs_of_tokens_say_what_is_worth_a_look(client: Client, control: FakeControl) -> None:
+    made = client("POST", "/v1/tokens?dry_run=true", json={"name": "ops", "scope": "admin"})
+    assert made.status_code == 200
+    plan = made.json()["plan"]
+    assert [(r["action"], r["kind"], r["name"]) for r in plan["resources"]] == [("create", "tokens", "ops")]
+    assert len(plan["warnings"]) == 2, "it never expires, and may do everything"
+    ends = {"name": "ops", "scope": "read", "expires_at": "2126-01-01T00:00:00Z"}
+    assert client("POST", "/v1/tokens?dry_run=true", json=ends).json()["plan"]["warnings"] == []
+    assert client("POST", "/v1/tokens?dry_run=true", json={"name": "ops"}).status_code == 422
+    assert client.get("/v1/tokens")["items"] == []
+    mine = control.add_token("mine", Scope.ADMIN)
+    path = f"/v1/tokens/{mine.view.id}?dry_run=true"
+    headers = {"Authorization": f"Bearer {mine.text}"}
+    own = client("DELETE", path, base="http://far.example:443", headers=headers).json()["plan"]
+    assert own["warnings"] == ["this is the token of this request: nothing more can be asked with it"]
+    assert client("DELETE", path).json()["plan"]["warnings"] == []
+    assert client.get("/v1/tokens")["items"][0]["revoked_at"] is None
+    client("DELETE", path.partition("?")[0])
+    assert client("DELETE", path).json()["plan"]["resources"] == []
+
+
 def test_tokens_are_pages(client: Client) -> None:
     for name in ("a", "b", "c"):
         client("POST", "/v1/tokens", json={"name": name, "scope": "read"})
@@ -87,5 +109,7 @@ def test_the_audit_log_in_pages_and_by_what_it_is_about(client: Client) -> None:
 
 
 def test_secrets_get_another_key(client: Client, control: FakeControl) -> None:
-    assert client("POST", "/v1/secrets/rotate-key").json() == {"rotated": 2}
+    dry = client("POST", "/v1/secrets/rotate-key?dry_run=true")
+    assert (dry.json(), control.log) == ({"rotated": 2, "dry_run": True}, [])
+    assert client("POST", "/v1/secrets/rotate-key").json() == {"rotated": 2, "dry_run": False}
     assert control.log[-1].action == "key.rotate"

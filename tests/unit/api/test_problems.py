@@ -30,7 +30,12 @@ class Broken(FakeService):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
 
     async def switch(
-        self, connection: str, mode: SwitchMode, dry_run: bool, actor: Actor = SYSTEM
+        self,
+        connection: str,
+        mode: SwitchMode,
+        dry_run: bool,
+        actor: Actor = SYSTEM,
+        reason: str | None = None,
     ) -> SwitchPlan:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
 

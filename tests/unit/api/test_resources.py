@@ -131,6 +131,24 @@ def test_switch_again_changes_nothing(client: Client) -> None:
     assert (again["changed"], again["prefixes_moved"]) == (False, 0)
 
 
+def test_a_switch_keeps_its_reason_until_the_choice_is_given_back(client: Client) -> None:
+    asked = client("POST", SWITCH, json={"mode": "standby", "reason": "  Provider: L\u00f6schung "})
+    assert asked.json()["drained"] == ACTIVE
+    choice = client.get("/v1/vpn-connections/conn1")["choice"]
+    assert choice == {
+        "by": "unix socket",
+        "at": "2025-10-09T09:53:20.000Z",
+        "reason": "Provider: L\u00f6schung",
+    }
+    assert client("POST", SWITCH, json={"mode": "standby"}).json()["changed"] is False
+    assert client("POST", SWITCH, json={"mode": "standby", "reason": "other"}).json()["changed"] is True
+    client("POST", SWITCH, json={"mode": "auto", "reason": "done"})
+    assert client.get("/v1/vpn-connections/conn1")["choice"] is None
+    for reason in ("x" * 201, "a\nb", "\x1b[2J"):
+        refused = client("POST", SWITCH, json={"mode": "standby", "reason": reason})
+        assert refused.json()["errors"][0]["pointer"] == "#/reason"
+
+
 @pytest.mark.parametrize(
     ("content", "pointer", "detail"),
     [
@@ -192,6 +210,16 @@ def test_a_tunnel_shows_its_sas_and_its_last_error(client: Client, service: Fake
     assert down["retry_at"] == "2025-10-09T09:53:24.000Z"
     service.external = frozenset({ACTIVE})
     assert client.get(f"/v1/tunnels/{ACTIVE}")["ipsec"] is None
+
+
+def test_a_dry_run_of_a_restart_says_what_would_move(client: Client, service: FakeService) -> None:
+    service.external = frozenset({STANDBY})
+    plan = client("POST", f"/v1/tunnels/{ACTIVE}/restart?dry_run=true").json()
+    assert (plan["carrying"], plan["to_tunnel"], plan["prefixes_moved"]) == (True, STANDBY, 4)
+    assert service.restarts == []
+    assert client.get("/v1/audit")["items"] == []
+    assert client("POST", f"/v1/tunnels/{STANDBY}/restart?dry_run=true").status_code == 409
+    assert client("POST", f"/v1/tunnels/{ACTIVE}/restart?dryrun=true").status_code == 422
 
 
 def test_a_restart_is_audited_and_refused_where_somebody_else_makes_the_tunnel(

@@ -122,19 +122,44 @@ def test_switch(bgpsvc: Run, running: RunningApi) -> None:
     dry = bgpsvc("switch", "conn1", "standby", "--dry-run")
     assert dry.out == (
         "dry run: conn1: mode standby: traffic moves from conn1-tunnel1 to conn1-tunnel2 "
-        "(4 prefixes would move)\n"
+        "(4 prefixes would move); the peer would be asked to leave conn1-tunnel1 too\n"
     )
     assert running.service.mode == "auto"
     wet = bgpsvc("switch", "conn1", "standby")
-    assert wet.out.endswith("from conn1-tunnel1 to conn1-tunnel2 (4 prefixes moved)\n")
+    assert wet.out.endswith(
+        "to conn1-tunnel2 (4 prefixes moved); the peer is asked to leave conn1-tunnel1 too\n"
+    )
     assert running.service.mode == "standby"
     again = json.loads(bgpsvc("switch", "conn1", "standby", "-o", "json").out)
     assert (again["changed"], again["prefixes_moved"]) == (False, 0)
 
 
+def test_a_tunnel_is_taken_out_of_use_with_a_reason(bgpsvc: Run, running: RunningApi) -> None:
+    bgpsvc("switch", "conn1", "--to", "2", "--reason", "new router")
+    assert running.service.mode == "standby"
+    shown = bgpsvc("show", "bgp", "summary").out
+    assert (
+        "  Chosen by unix socket " in shown
+        or "  Chosen by anonymous " in shown
+        or "  Chosen by token" in shown
+    )
+    assert ": new router; until `bgpsvc switch conn1 auto`\n" in shown
+    assert "new router" in bgpsvc("get", "connections", "-o", "wide").out
+    bgpsvc("switch", "conn1", "--to", "auto")
+    assert "Chosen" not in bgpsvc("show", "bgp", "summary").out
+
+
+def test_a_restart_says_before_what_it_moves(bgpsvc: Run, running: RunningApi) -> None:
+    dry = bgpsvc("restart", "tunnel", "conn1-tunnel1", "--dry-run")
+    assert dry.out == ("dry run: conn1-tunnel1: traffic moves to conn1-tunnel2 (4 prefixes would move)\n")
+    assert bgpsvc("restart", "tunnel", "conn1-tunnel1", "--dry-run", "-o", "csv").status == 0
+    assert running.service.restarts == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (["switch", "conn1", "auto", "--to", "2"], 2, "auto and --to 2 say it twice"),
         (["propagate", "on", "gw2"], 1, "there is no VPN gateway 'gw2'; there is gw1"),
         (["propagate", "up", "gw1"], 2, "'up' is not one of 'on', 'off'"),
         (["switch", "conn2", "auto"], 1, "there is no VPN connection 'conn2'; there is conn1"),

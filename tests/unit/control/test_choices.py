@@ -13,6 +13,7 @@ from bgpsvc.control import Actor, Scope, StoreUnavailable
 from bgpsvc.model import SwitchMode
 from bgpsvc.resources import Intent, load
 from bgpsvc.store.records import AuditEntry
+from bgpsvc.views import ChoiceView
 
 OPERATOR = Actor("token t1 (night shift)", Scope.OPERATE, "127.0.0.1")
 
@@ -91,6 +92,29 @@ def test_switches_are_kept_and_go_with_their_connection() -> None:
     assert choices.modes() == {"conn1": SwitchMode.STANDBY}, "not yet"
     choices.forgotten(keys)
     assert choices.modes() == {}
+
+
+def test_a_choice_says_who_when_and_what_for() -> None:
+    rows = Rows()
+    choices = Choices(rows, {}, intent(True))
+    assert choices.choice("conn1") is None
+    asyncio.run(choices.set_mode("conn1", SwitchMode.STANDBY, OPERATOR, "new router"))
+    later = Choices(rows, rows.values, intent(True)).choice("conn1")
+    assert later == choices.choice("conn1")
+    assert later is not None
+    assert (later.by, later.reason) == ("token t1 (night shift)", "new router")
+    assert later.at is not None
+    assert rows.audit[-1].new == {"mode": "standby", "reason": "new router"}
+    asyncio.run(choices.set_mode("conn1", SwitchMode.AUTO, OPERATOR, "router is in"))
+    assert choices.choice("conn1") is None
+    assert rows.audit[-1].old == {"mode": "standby", "reason": "new router"}
+    assert rows.audit[-1].new == {"mode": "auto", "reason": "router is in"}
+
+
+def test_a_choice_that_an_older_release_stored_says_less() -> None:
+    choices = Choices(Rows(), {(SWITCH, "conn1"): {"mode": "standby"}}, intent(True))
+    assert choices.modes() == {"conn1": SwitchMode.STANDBY}
+    assert choices.choice("conn1") == ChoiceView(None, None, None)
 
 
 def test_a_switch_of_a_connection_that_is_gone_is_taken_back() -> None:

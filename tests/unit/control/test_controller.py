@@ -292,9 +292,9 @@ def test_a_switch_that_comes_too_late_leaves_no_choice_behind(
         await place.build(*ALL)
         choose = place.choices.set_mode
 
-        async def deleted_first(connection: str, mode: SwitchMode, actor: Actor) -> None:
+        async def deleted_first(connection: str, mode: SwitchMode, actor: Actor, reason: str | None) -> None:
             await place.controller.delete("vpn_connections", connection, NOW, ADMIN)
-            await choose(connection, mode, actor)
+            await choose(connection, mode, actor, reason)
 
         monkeypatch.setattr(place.choices, "set_mode", deleted_first)
         service = BgpService(cast(Runtime, place.runtime), place.choices, cast(History, None))

@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bgpsvc.model import Attributes, Reason, Role, Segment, SegmentType, parse_address, parse_prefix
+from bgpsvc.model import (
+    GRACEFUL_SHUTDOWN,
+    Attributes,
+    Reason,
+    Role,
+    Segment,
+    SegmentType,
+    parse_address,
+    parse_prefix,
+)
 from bgpsvc.policy import (
     LOCAL_PREF_ACTIVE,
     LOCAL_PREF_DEFAULT,
@@ -108,3 +119,11 @@ def test_loop_in_an_as_set_is_a_loop() -> None:
 )
 def test_local_preference(more: dict[str, object], received: int | None, expected: int) -> None:
     assert policy(**more).local_pref(attributes(local_pref=received)) == expected
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_path_that_is_about_to_go_is_the_last_choice_unless_a_policy_prefers_it(role: Role) -> None:
+    leaving = replace(attributes(local_pref=500), communities=(1, GRACEFUL_SHUTDOWN))
+    for more in ({}, {"prefer_active": False}, {"prefer_active": False, "ebgp": False}):
+        assert policy(role=role, **more).local_pref(leaving) == 0
+    assert policy(role=role).local_pref(replace(leaving, preference=70)) == 70
