@@ -19,6 +19,7 @@ from bgpsvc.guard_metrics import GuardCollector
 from bgpsvc.history import History
 from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec_metrics import IpsecCollector
+from bgpsvc.measuring.sampler import Sampler
 from bgpsvc.metrics import EngineCollector, exposition
 from bgpsvc.model import Role, SessionId, SwitchMode, session_id
 from bgpsvc.operator_plan import restart_plan, switch_plan
@@ -30,6 +31,8 @@ from bgpsvc.views import (
     ConnectionView,
     EventView,
     GatewayView,
+    HistoryView,
+    HistoryWindow,
     NotFound,
     NotMade,
     Page,
@@ -50,8 +53,9 @@ NAMED = 20
 class BgpService:
     """Questions, and the two choices that operators make at run time."""
 
-    def __init__(self, runtime: Runtime, choices: Choices, history: History) -> None:
+    def __init__(self, runtime: Runtime, choices: Choices, history: History, sampler: Sampler) -> None:
         self._history = history
+        self._sampler = sampler
         self._runtime = runtime
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
@@ -106,6 +110,11 @@ class BgpService:
         if found is None:
             raise NotFound("tunnel", tunnel, tuple(self.engine.tunnels)[:NAMED])
         return tunnel_view(self.engine, found, self._beside())
+
+    def tunnel_history(self, tunnel: str, window: HistoryWindow) -> HistoryView:
+        """What one tunnel carried lately."""
+        self.tunnel(tunnel)
+        return self._sampler.view(SessionId(tunnel), window)
 
     def _beside(self) -> Beside:
         runtime = self._runtime

@@ -200,6 +200,35 @@ class ChoiceView:
     reason: str | None
 
 
+HistoryWindow = Literal["15m", "1h", "24h"]
+"""How far back a history goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The recent past of a tunnel, in intervals of `interval` seconds from `start` on; one value for each.
+
+    None: not known, as before the daemon ran. bytes and packets per second, as the interface counts them: in
+    is what came out of the tunnel. `carrying` and `session_up`: the share of the interval (0 to 1) in which
+    the tunnel carried its connection's traffic, and its BGP session was established. Prefixes as they were
+    at the end of the interval.
+    """
+
+    tunnel: str
+    window: HistoryWindow
+    interval: int
+    start: float
+    bytes_in: tuple[float | None, ...]
+    bytes_out: tuple[float | None, ...]
+    packets_in: tuple[float | None, ...]
+    packets_out: tuple[float | None, ...]
+    carrying: tuple[float | None, ...]
+    session_up: tuple[float | None, ...]
+    prefixes_received: tuple[int | None, ...]
+    prefixes_accepted: tuple[int | None, ...]
+    prefixes_advertised: tuple[int | None, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
     """One VPN connection and its switch."""
@@ -498,6 +527,9 @@ class Service(Protocol):
 
     def tunnel(self, tunnel: str) -> TunnelView:
         """Raises NotFound."""
+
+    def tunnel_history(self, tunnel: str, window: HistoryWindow) -> HistoryView:
+        """What a tunnel carried lately, up to the last interval that is over. Raises NotFound."""
 
     def connections(self) -> tuple[ConnectionView, ...]: ...
 

@@ -32,6 +32,7 @@ from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.history import History
 from bgpsvc.ipsec.choose import Wish
 from bgpsvc.journal import KEPT, Journal
+from bgpsvc.measuring.sampler import Sampler
 from bgpsvc.notify import READY, STOPPING
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.runtime import Runtime
@@ -153,7 +154,8 @@ class Daemon:
         )
         file = None if self._config is None else str(self._config)
         self._control = Controller(self._runtime, store, self._choices, catalog, file)
-        self._service = BgpService(self._runtime, self._choices, self._history)
+        self._sampler = Sampler(self._runtime.engine, self._runtime.wall)
+        self._service = BgpService(self._runtime, self._choices, self._history, self._sampler)
 
     async def _run(self, stopped: asyncio.Task[Any]) -> None:
         app = create_app(
@@ -178,6 +180,7 @@ class Daemon:
                 await warming
                 serving = asyncio.create_task(servers.serve())
                 running += [serving, asyncio.create_task(self._runtime.failed())]
+                running.append(asyncio.create_task(self._sampler.run()))
                 log.info("REST at %s", " and ".join(servers.addresses))
                 running.append(asyncio.create_task(self._tell_ready()))
                 await _first(*running, stopped)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.diagnosis import Check, Diagnosis, Fact, Layer, TunnelDiagnosis
+from bgpsvc.measuring.recorder import Recorder
 from bgpsvc.model import (
     Family,
     Prefix,
@@ -40,6 +41,8 @@ from bgpsvc.views import (
     EventKind,
     EventView,
     GatewayView,
+    HistoryView,
+    HistoryWindow,
     IkeSa,
     InvalidQuery,
     IpsecError,
@@ -133,6 +136,8 @@ class FakeService:
     ipsec_errors: dict[str, IpsecError] = field(default_factory=dict)
     """Tunnels without SAs, and what is wrong with them."""
     restarts: list[str] = field(default_factory=list)
+    recorder: Recorder = field(default_factory=Recorder)
+    """What the tunnels carried; nothing until a test says so."""
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -232,6 +237,10 @@ class FakeService:
         if tunnel not in self._sessions:
             raise NotFound("tunnel", tunnel, tuple(self._sessions))
         return self._tunnel(tunnel)
+
+    def tunnel_history(self, tunnel: str, window: HistoryWindow) -> HistoryView:
+        self.tunnel(tunnel)
+        return self.recorder.view(SessionId(tunnel), window, self.now)
 
     def connections(self) -> tuple[ConnectionView, ...]:
         return (self.connection(CONNECTION),)

@@ -22,6 +22,7 @@ from bgpsvc.control import (
     WriteOptions,
 )
 from bgpsvc.history import History
+from bgpsvc.measuring.sampler import Sampler
 from bgpsvc.model import SwitchMode
 from bgpsvc.resources import load
 from bgpsvc.resources.fields import MASK
@@ -297,7 +298,9 @@ def test_a_switch_that_comes_too_late_leaves_no_choice_behind(
             await choose(connection, mode, actor, reason)
 
         monkeypatch.setattr(place.choices, "set_mode", deleted_first)
-        service = BgpService(cast(Runtime, place.runtime), place.choices, cast(History, None))
+        service = BgpService(
+            cast(Runtime, place.runtime), place.choices, cast(History, None), cast(Sampler, None)
+        )
         with pytest.raises(NotFound):
             await service.switch("conn1", SwitchMode.STANDBY, False, ADMIN)
         assert (place.choices.modes(), await place.store.choices()) == ({}, {})
