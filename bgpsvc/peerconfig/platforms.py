@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from bgpsvc.peerconfig import names_bgpsvc
+from bgpsvc.peerconfig import names_bgpsvc, names_strongswan
 from bgpsvc.peerconfig.words import Helpers
 
 TEXT = "text/plain"
@@ -46,6 +46,20 @@ PLATFORMS: Mapping[str, Platform] = _by_name(
         "yaml",
         "Resources for a bgpsvc at the other side: `bgpsvc apply -f`, or `serve --config`.",
         helpers=names_bgpsvc.HELPERS,
+    ),
+    Platform(
+        "strongswan-frr",
+        "Linux with strongSwan and FRR",
+        "txt",
+        "Several files; strongSwan 5.9 and FRR 8 or later, a kernel with XFRM interfaces (4.19).",
+        helpers=names_strongswan.HELPERS,
+    ),
+    Platform(
+        "strongswan-bird",
+        "Linux with strongSwan and BIRD",
+        "txt",
+        "Several files; strongSwan 5.9 and BIRD 2.0.8 or later, a kernel with XFRM interfaces (4.19).",
+        helpers=names_strongswan.HELPERS,
     ),
 )
 """All platforms by name, in the order in which they are listed."""
