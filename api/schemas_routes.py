@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from api import examples
 from api.deps import MAX_ID, PageQuery
 from api.schemas import Listing, Timestamp, described
 from bgpsvc.model import Reason, Role
-from bgpsvc.views import EventKind, MatchKind, RouteFilter, RouteSource, RouteState
+from bgpsvc.views import (
+    EventFilter,
+    EventKind,
+    MatchKind,
+    RouteFilter,
+    RouteSource,
+    RouteState,
+    Severity,
+)
 
 
 class Candidate(BaseModel):
@@ -100,7 +118,7 @@ class Event(BaseModel):
     id: int = Field(description="Rises with every event.")
     time: Timestamp = Field(description="When it happened (RFC 3339, UTC).")
     kind: EventKind = Field(description="What happened, for programs.")
-    severity: Literal["info", "warning", "error"] = Field(description="How bad it is.")
+    severity: Severity = Field(description="How bad it is.")
     subject: str = Field(description="Name of the resource that it is about.")
     message: str = Field(description="What happened, in a sentence.")
     data: dict[str, Any] = Field(description="Details; the members depend on `kind`.")
@@ -168,14 +186,34 @@ class RouteQuery(PageQuery):
         )
 
 
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+
+
+def _moment(given: Any) -> Any:
+    """What is no RFC 3339 is refused: a bare number would be taken for seconds, or for milliseconds."""
+    if isinstance(given, str) and _RFC3339.fullmatch(given) is None:
+        raise ValueError("is no time with its offset from UTC, as 2025-10-09T08:41:07Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Names = Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=100)]
+
+
 class EventQuery(PageQuery):
-    """Filters of the event list."""
+    """Filters of the event list; they combine with AND."""
 
     cursor: str | None = Field(
         default=None,
         max_length=20,
         pattern=r"^[0-9]+$",
-        description="`next_cursor` of the page before; for events it is an id, the same as `after`.",
+        description="`next_cursor` of the page before; for events it is the id that the page goes on behind.",
+    )
+    order: Literal["oldest", "newest"] = Field(
+        default="oldest",
+        description="`newest`: the newest first, and pages go back in time. `oldest`: the oldest first; with "
+        "neither `after` nor `cursor` that is one page, which ends with the newest event.",
+        examples=["newest"],
     )
     after: int | None = Field(
         default=None,
@@ -187,6 +225,24 @@ class EventQuery(PageQuery):
     kind: list[EventKind] | None = Field(
         default=None, description="Only events of these kinds; may be repeated.", examples=[["session.down"]]
     )
+    subject: Names | None = Field(
+        default=None,
+        description="Only events about these: names of connections, ids of tunnels; may be repeated.",
+        examples=[["conn1", "conn1-tunnel1"]],
+    )
+    severity: list[Severity] | None = Field(
+        default=None, description="Only events so bad; may be repeated.", examples=[["warning", "error"]]
+    )
+    since: Moment | None = Field(
+        default=None,
+        description="Only events at this time or later (RFC 3339 with an offset).",
+        examples=["2025-10-09T08:41:07Z"],
+    )
+    until: Moment | None = Field(
+        default=None,
+        description="Only events before this time (RFC 3339 with an offset).",
+        examples=["2025-10-09T08:42:00Z"],
+    )
 
     @field_validator("cursor")
     @classmethod
@@ -194,6 +250,26 @@ class EventQuery(PageQuery):
         if cursor is not None and int(cursor) > MAX_ID:
             raise ValueError("is not a cursor of this list")
         return cursor
+
+    @model_validator(mode="after")
+    def _times_have_something_between(self) -> Self:
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise ValueError("until must be later than since: nothing is between them")
+        return self
+
+    def filter(self) -> EventFilter:
+        """The filter as the service takes it."""
+        return EventFilter(
+            kinds=_set(self.kind),
+            subjects=_set(self.subject),
+            severities=_set(self.severity),
+            since=None if self.since is None else self.since.timestamp(),
+            until=None if self.until is None else self.until.timestamp(),
+        )
+
+
+def _set(given: Sequence[str] | None) -> frozenset[str] | None:
+    return frozenset(given) if given else None
 
 
 class StreamQuery(BaseModel):
@@ -209,3 +285,13 @@ class StreamQuery(BaseModel):
         examples=[41],
     )
     kind: list[EventKind] | None = Field(default=None, description="Only these kinds; may be repeated.")
+    subject: Names | None = Field(
+        default=None, description="Only events about these; may be repeated.", examples=[["conn1"]]
+    )
+    severity: list[Severity] | None = Field(
+        default=None, description="Only events so bad; may be repeated.", examples=[["warning", "error"]]
+    )
+
+    def filter(self) -> EventFilter:
+        """The filter as the service takes it."""
+        return EventFilter(kinds=_set(self.kind), subjects=_set(self.subject), severities=_set(self.severity))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import orjson
 
 from api.render import plain
-from bgpsvc.views import EventView, Service
+from bgpsvc.views import EventFilter, EventView, Service
 
 RECONNECT_MS = 2000
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -28,7 +28,7 @@ def frame(event: EventView) -> bytes:
 async def stream(
     service: Service,
     after: int | None,
-    kinds: frozenset[str] | None,
+    wanted: EventFilter,
     closing: asyncio.Event,
     keep_alive: float,
     allowed: Callable[[], Awaitable[bool]],
@@ -60,7 +60,7 @@ async def stream(
                 if event is None:
                     return
                 pending = asyncio.ensure_future(anext(source, None))
-                if kinds is None or event.kind in kinds:
+                if wanted.takes(event):
                     yield frame(event)
     finally:
         pending.cancel()

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.journal import Journal
-from bgpsvc.views import EventView
+from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
 
 PORTION = 500
 """Events in one transaction."""
@@ -37,9 +37,16 @@ class EventStore(Protocol):
         """Write events with their ids. Raises control.StoreUnavailable."""
 
     async def events(
-        self, after: int | None, limit: int, kinds: Collection[str] | None = None, before: int | None = None
+        self,
+        after: int,
+        limit: int,
+        wanted: EventFilter = EVERY_EVENT,
+        before: int | None = None,
+        latest: bool = False,
     ) -> tuple[EventView, ...]:
-        """Events between two ids, oldest first. Raises control.StoreUnavailable."""
+        """Events between two ids, oldest first: the first `limit` of them, or the last with `latest`.
+
+        Raises control.StoreUnavailable."""
 
     async def healthy(self) -> str | None:
         """Why it could take nothing now; None if it could."""
@@ -94,19 +101,37 @@ class History:
         if problem is not None:
             raise StoreUnavailable(problem)
 
-    async def page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+    async def page(self, after: int, limit: int, wanted: EventFilter = EVERY_EVENT) -> tuple[EventView, ...]:
         """Events behind an id, oldest first: from the database as far as the journal does not reach back."""
         while True:
             oldest = self._journal.oldest
             found: tuple[EventView, ...] = ()
             if oldest is None or after < oldest - 1:
-                found = await self._store.events(after, limit, kinds, oldest)
+                found = await self._store.events(after, limit, wanted, oldest)
             if self._journal.oldest == oldest:  # else the journal dropped some of them meanwhile
                 begin = max(after, (oldest or 1) - 1)
-                return (*found, *self._journal.entries(begin, limit - len(found), kinds))
+                return (*found, *self._journal.entries(begin, limit - len(found), wanted))
+
+    async def latest(
+        self, before: int | None, limit: int, wanted: EventFilter = EVERY_EVENT, after: int = 0
+    ) -> tuple[EventView, ...]:
+        """The last events with ids between, oldest first: from the database what the journal has no more."""
+        oldest = self._journal.first
+        found = self._journal.latest(before, limit, wanted, after)
+        missing = limit - len(found)
+        if not missing or (oldest is not None and not _reaches_beyond(oldest, wanted, after)):
+            return found
+        bounds = [ident for ident in (before, None if oldest is None else oldest.id) if ident is not None]
+        stored = await self._store.events(after, missing, wanted, min(bounds, default=None), latest=True)
+        return (*stored, *found)
 
     async def flush(self) -> None:
         """Write all there is. Raises StoreUnavailable."""
-        while portion := self._journal.entries(self.written, PORTION, None):
+        while portion := self._journal.entries(self.written, PORTION):
             await self._store.add_events(portion)
             self.written = portion[-1].id
+
+
+def _reaches_beyond(oldest: EventView, wanted: EventFilter, after: int) -> bool:
+    """There may be events of these before the oldest one."""
+    return after < oldest.id - 1 and (wanted.since is None or wanted.since < oldest.time)

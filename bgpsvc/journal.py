@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
-from itertools import islice
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from itertools import dropwhile, islice, takewhile
 from typing import Any
 
-from bgpsvc.views import EventKind, EventView, Severity
+from bgpsvc.views import EVERY_EVENT, EventFilter, EventKind, EventView, Severity
 
 KEPT = 10_000
 
@@ -44,16 +44,28 @@ class Journal:
         return event
 
     @property
+    def first(self) -> EventView | None:
+        """The oldest event that is held here."""
+        return self._entries[0] if self._entries else None
+
+    @property
     def oldest(self) -> int | None:
-        """Id of the oldest event that is held here."""
+        """Its id."""
         return self._entries[0].id if self._entries else None
 
-    def entries(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        """Events behind id `after`, oldest first; the latest `limit` ones if `after` is None."""
-        wanted = (e for e in self._behind(after or 0) if kinds is None or e.kind in kinds)
-        if after is None:
-            return tuple(deque(wanted, maxlen=limit))
-        return tuple(islice(wanted, limit))
+    def entries(self, after: int, limit: int, wanted: EventFilter = EVERY_EVENT) -> tuple[EventView, ...]:
+        """The first `limit` events behind id `after`, oldest first."""
+        return tuple(islice(filter(wanted.takes, self._behind(after)), limit))
+
+    def latest(
+        self, before: int | None, limit: int, wanted: EventFilter = EVERY_EVENT, after: int = 0
+    ) -> tuple[EventView, ...]:
+        """The last `limit` events with ids between `after` and `before` (None: of all), oldest first."""
+        behind: Iterator[EventView] = reversed(self._entries)
+        if before is not None:
+            behind = dropwhile(lambda event: event.id >= before, behind)
+        between = takewhile(lambda event: event.id > after, behind)
+        return tuple(islice(filter(wanted.takes, between), limit))[::-1]
 
     def _behind(self, after: int) -> list[EventView]:
         if not self._entries:

@@ -29,6 +29,7 @@ from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
 from bgpsvc.views import (
     ConnectionView,
+    EventFilter,
     EventView,
     GatewayView,
     HistoryView,
@@ -246,13 +247,15 @@ class BgpService:
             raise NotMade(str(error)) from error
         return self.tunnel(tunnel)
 
-    def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        """Entries of the event log."""
-        return self._runtime.journal.entries(after, limit, kinds)
-
-    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
+    async def event_page(self, after: int, limit: int, filter: EventFilter) -> tuple[EventView, ...]:
         """Entries of the event log, also those that only the database has."""
-        return await self._history.page(after, limit, kinds)
+        return await self._history.page(after, limit, filter)
+
+    async def latest_events(
+        self, before: int | None, limit: int, filter: EventFilter, after: int = 0
+    ) -> tuple[EventView, ...]:
+        """The same from the other end."""
+        return await self._history.latest(before, limit, filter, after)
 
     async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:
         """What fails first in the tunnels of a connection, or in one of them."""

@@ -442,6 +442,30 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Filters combine with AND; None leaves a choice open. Times are Unix seconds: `since` <= time < `until`."""
+
+    kinds: frozenset[str] | None = None
+    subjects: frozenset[str] | None = None
+    severities: frozenset[str] | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def takes(self, event: EventView) -> bool:
+        """The event is one of those."""
+        return (
+            (self.kinds is None or event.kind in self.kinds)
+            and (self.severities is None or event.severity in self.severities)
+            and (self.subjects is None or event.subject in self.subjects)
+            and (self.since is None or event.time >= self.since)
+            and (self.until is None or event.time < self.until)
+        )
+
+
+EVERY_EVENT = EventFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchPlan:
     """What an operator switch moves, or would move."""
 
@@ -579,13 +603,19 @@ class Service(Protocol):
     async def restart_tunnel(self, tunnel: str) -> TunnelView:
         """Ends the SAs of a tunnel and negotiates anew; returns when they are ended. NotFound, NotMade."""
 
-    def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        """Events with an id above `after`, oldest first; the latest `limit` ones if `after` is None."""
-
-    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        """Events with an id above `after`, oldest first, those that only the database has included.
+    async def event_page(self, after: int, limit: int, filter: EventFilter) -> tuple[EventView, ...]:
+        """The first `limit` events with an id above `after`, oldest first, those that only the database has
+        included.
 
         Raises control.StoreUnavailable if these are needed and it does not answer.
+        """
+
+    async def latest_events(
+        self, before: int | None, limit: int, filter: EventFilter, after: int = 0
+    ) -> tuple[EventView, ...]:
+        """The last `limit` events with an id below `before` (None: of all) and above `after`, oldest first.
+
+        Raises as `event_page`.
         """
 
     async def diagnose(self, connection: str, tunnel: int | None = None) -> Diagnosis:

@@ -14,6 +14,7 @@ from api.problems import documented
 from api.render import Json, plain
 from api.schemas_routes import Event, EventList, EventQuery, StreamQuery
 from bgpsvc.control import Scope
+from bgpsvc.views import EventView
 
 router = APIRouter(prefix="/v1/events", tags=["Events"], route_class=ScopedRoute)
 
@@ -29,18 +30,23 @@ STREAM_EXAMPLE = "retry: 2000\n\nid: 42\ndata: " + Event(**examples.EVENT).model
     openapi_extra=needs(Scope.READ),
 )
 async def list_events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> Json:
-    """What happened, oldest first: behind the event `after`, or the latest ones.
+    """What happened: behind the event `after`, or the latest, oldest first; all of it with `order=newest`.
 
     `after=0` begins with the oldest that is kept.
     """
-    after = int(query.cursor) if query.cursor is not None else query.after
-    kinds = frozenset(query.kind) if query.kind else None
+    behind = None if query.cursor is None else int(query.cursor)
+    if query.order == "newest":
+        found = await service.latest_events(behind, query.limit + 1, query.filter(), query.after or 0)
+        return _page(found[::-1], query.limit)
+    after = query.after if behind is None else behind
     if after is None:
-        return Json({"items": plain(service.events(None, query.limit, kinds)), "next_cursor": None})
-    found = await service.event_page(after, query.limit + 1, kinds)
-    page = found[: query.limit]
-    last = str(page[-1].id) if len(found) > len(page) else None
-    return Json({"items": plain(page), "next_cursor": last})
+        return _page(await service.latest_events(None, query.limit, query.filter()), query.limit)
+    return _page(await service.event_page(after, query.limit + 1, query.filter()), query.limit)
+
+
+def _page(found: tuple[EventView, ...], limit: int) -> Json:
+    page = found[:limit]
+    return Json({"items": plain(page), "next_cursor": str(page[-1].id) if len(found) > limit else None})
 
 
 @router.get(
@@ -77,11 +83,10 @@ async def stream_events(
     when the token expires or is revoked."""
     begin = last_event_id if last_event_id is not None else query.after
     state = request.app.state
-    kinds = frozenset(query.kind) if query.kind else None
 
     async def allowed() -> bool:
         may: bool = await state.access.still(request.scope, Scope.READ)
         return may
 
-    body = sse.stream(service, begin, kinds, state.closing, state.keep_alive, allowed)
+    body = sse.stream(service, begin, query.filter(), state.closing, state.keep_alive, allowed)
     return StreamingResponse(body, media_type="text/event-stream")

@@ -140,7 +140,7 @@ class Daemon:
             if rows:
                 log.warning("%d resources of the database are not used: --config is given", len(rows))
             catalog = Catalog(self._loaded.intent, of_intent(self._loaded.intent, time.time()))
-        former = await store.events(None, KEPT, None)
+        former = await store.events(0, KEPT, latest=True)
         written = await store.last_event_id() or 0
         self._choices = Choices(store, await store.choices(), catalog.intent)
         # Ids go on over a restart, and over the loss of what was not written yet.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from bgpsvc.store.records import (
 )
 from bgpsvc.store.secrets import KeyRing
 from bgpsvc.store.sqlite import Sqlite
-from bgpsvc.views import EventView
+from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
 
 DATABASE_FILE = "bgpsvc.db"
 KEY_FILE = "secret.key"
@@ -229,14 +229,15 @@ class Store:
 
     async def events(
         self,
-        after: int | None,
+        after: int,
         limit: int,
-        kinds: Collection[str] | None = None,
+        wanted: EventFilter = EVERY_EVENT,
         before: int | None = None,
+        latest: bool = False,
     ) -> tuple[EventView, ...]:
-        """Events with ids above `after` and below `before`, oldest first: the first `limit` behind `after`,
-        the last ones if it is None."""
-        return await self._database.read(lambda c: logs.read_events(c, after, limit, kinds, before))
+        """Events with ids above `after` and below `before`, oldest first: the first `limit` of them, or the
+        last with `latest`."""
+        return await self._database.read(lambda c: logs.read_events(c, after, limit, wanted, before, latest))
 
     async def last_event_id(self) -> int | None:
         """The largest id of an event; None before the first."""

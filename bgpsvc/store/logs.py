@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, func, insert, select, tuple_
@@ -12,7 +12,7 @@ from bgpsvc.control import AuditView
 from bgpsvc.store import schema
 from bgpsvc.store.records import AuditEntry
 from bgpsvc.store.statements import chunks, clean, rows, upsert
-from bgpsvc.views import EventView
+from bgpsvc.views import EventFilter, EventView
 
 LARGEST_ID = 2**63 - 1
 REFUSED = "authentication.failed"
@@ -85,27 +85,41 @@ async def append_events(connection: AsyncConnection, events: Iterable[EventView]
 
 async def read_events(
     connection: AsyncConnection,
-    after: int | None,
+    after: int,
     limit: int,
-    kinds: Collection[str] | None,
+    wanted: EventFilter,
     before: int | None,
+    latest: bool,
 ) -> tuple[EventView, ...]:
-    """Events with ids between, oldest first: the first `limit` behind `after`, without it the last ones."""
+    """Events with ids between, oldest first: the first `limit` of them, or the last with `latest`."""
     table = schema.events
-    statement = select(table).order_by(table.c.id.desc() if after is None else table.c.id).limit(limit)
-    if after is not None:
-        statement = statement.where(table.c.id > bounded(after))
+    statement = select(table).order_by(table.c.id.desc() if latest else table.c.id).limit(limit)
+    statement = statement.where(table.c.id > bounded(after), *_conditions(wanted))
     if before is not None:
         statement = statement.where(table.c.id < bounded(before))
-    if kinds is not None:
-        statement = statement.where(table.c.kind.in_(sorted(map(clean, kinds))))
     found: list[EventView] = []
     async for chunk in rows(connection, statement):
         found += (
             EventView(row.id, row.time, row.kind, row.severity, row.subject, row.message, row.data)
             for row in chunk
         )
-    return tuple(reversed(found) if after is None else found)
+    return tuple(reversed(found) if latest else found)
+
+
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    columns = schema.events.c
+    chosen = (
+        (columns.kind, wanted.kinds),
+        (columns.subject, wanted.subjects),
+        (columns.severity, wanted.severities),
+    )
+    made: list[ColumnElement[bool]] = []
+    made += [column.in_(sorted(map(clean, values))) for column, values in chosen if values is not None]
+    if wanted.since is not None:
+        made.append(columns.time >= wanted.since)
+    if wanted.until is not None:
+        made.append(columns.time < wanted.until)
+    return made
 
 
 async def last_event(connection: AsyncConnection) -> int | None:

@@ -32,12 +32,14 @@ from bgpsvc.model import (
     prefix_family,
 )
 from bgpsvc.views import (
+    EVERY_EVENT,
     BfdView,
     CandidateView,
     ChildSa,
     ChoiceView,
     ConnectionView,
     DetectionView,
+    EventFilter,
     EventKind,
     EventView,
     GatewayView,
@@ -349,21 +351,26 @@ class FakeService:
             self.tunnel(ident)
         return Diagnosis(connection, self.now, 1.25, "tunnel 1 (active): …", tuple(map(diagnosed, idents)))
 
-    def events(self, after: int | None, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        found = [e for e in self.log if kinds is None or e.kind in kinds]
-        if after is None:
-            return tuple(found[-limit:])
-        return tuple([e for e in found if e.id > after][:limit])
+    def _events(
+        self, after: int, before: int | None = None, wanted: EventFilter = EVERY_EVENT
+    ) -> tuple[EventView, ...]:
+        between = (e for e in self.log if e.id > after and (before is None or e.id < before))
+        return tuple(filter(wanted.takes, between))
 
-    async def event_page(self, after: int, limit: int, kinds: frozenset[str] | None) -> tuple[EventView, ...]:
-        return self.events(after, limit, kinds)
+    async def event_page(self, after: int, limit: int, filter: EventFilter) -> tuple[EventView, ...]:
+        return self._events(after, None, filter)[:limit]
+
+    async def latest_events(
+        self, before: int | None, limit: int, filter: EventFilter, after: int = 0
+    ) -> tuple[EventView, ...]:
+        return self._events(after, before, filter)[-limit:]
 
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         seen = (self.log[-1].id if self.log else 0) if after is None else after
         self.subscribers += 1
         try:
             while True:
-                for event in self.events(seen, 1000, None):
+                for event in self._events(seen):
                     seen = event.id
                     yield event
                 async with self._changed:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import StatementError
 
 from bgpsvc.control import AuditView
 from bgpsvc.store.errors import WriteConflict
-from bgpsvc.views import EventView
+from bgpsvc.views import EventFilter, EventView
 from tests.store.support import entry, in_loop, opened, token
 
 ODD = "a\x00b\ud800c"
@@ -98,21 +98,43 @@ async def test_events_are_read_from_both_ends(store_url: str | None, tmp_path: P
     events = [event(n, "tunnel.down" if n % 3 == 0 else "session.up") for n in range(10, 20)]
     async with opened(store_url, tmp_path) as store:
         assert await store.last_event_id() is None
-        assert await store.events(None, 5) == ()
+        assert await store.events(0, 5, latest=True) == ()
         await store.add_events(events[:6])
         # The same again, as after a connection lost in between.
         await store.add_events(events[4:])
         assert await store.last_event_id() == 19
         assert await store.events(0, 100) == tuple(events)
         assert await store.events(12, 3) == tuple(events[3:6])
-        assert await store.events(None, 3) == tuple(events[-3:])
-        assert await store.events(None, 3, before=15) == tuple(events[2:5])
+        assert await store.events(0, 3, latest=True) == tuple(events[-3:])
+        assert await store.events(0, 3, before=15, latest=True) == tuple(events[2:5])
         assert await store.events(12, 100, before=15) == tuple(events[3:5])
-        assert [e.id for e in await store.events(0, 2, {"tunnel.down"})] == [12, 15]
-        assert [e.id for e in await store.events(None, 2, {"tunnel.down"})] == [15, 18]
-        assert await store.events(None, 2, set()) == ()
+        down = EventFilter(kinds=frozenset({"tunnel.down"}))
+        assert [e.id for e in await store.events(0, 2, down)] == [12, 15]
+        assert [e.id for e in await store.events(0, 2, down, latest=True)] == [15, 18]
+        assert await store.events(0, 2, EventFilter(kinds=frozenset())) == ()
     async with opened(store_url, tmp_path) as store:
         assert await store.events(18, 10) == (events[-1],)
+
+
+@in_loop
+async def test_events_are_chosen_as_the_journal_chooses_them(store_url: str | None, tmp_path: Path) -> None:
+    severities, subjects = ("info", "warning", "error"), ("conn1", "conn1-tunnel1")
+    events = [
+        event(n, time=float(n), severity=severities[n % 3], subject=subjects[n % 2]) for n in range(1, 19)
+    ]
+    filters = [
+        EventFilter(severities=frozenset({"warning", "error"})),
+        EventFilter(subjects=frozenset({"conn1"})),
+        EventFilter(since=5.0, until=9.0),
+        EventFilter(since=5.0, severities=frozenset({"error"}), subjects=frozenset(subjects)),
+        EventFilter(subjects=frozenset({"conn2"})),
+    ]
+    async with opened(store_url, tmp_path) as store:
+        await store.add_events(events)
+        for wanted in filters:
+            expected = tuple(filter(wanted.takes, events))
+            assert await store.events(0, 100, wanted) == expected
+            assert await store.events(0, 2, wanted, latest=True) == expected[-2:]
 
 
 @in_loop
@@ -148,7 +170,9 @@ async def test_text_from_outside_breaks_nothing(store_url: str | None, tmp_path:
         assert (await store.tokens(None, 10))[0].name == SPELLED
         assert await store.token(ODD) is None
         assert await store.remembered(ODD, ODD) is None
-        assert await store.events(None, 5, {ODD}) == ()
+        odd = frozenset({ODD})
+        assert await store.events(0, 5, EventFilter(kinds=odd)) == ()
+        assert await store.events(0, 5, EventFilter(subjects=odd)) == (stored,)
 
 
 @in_loop

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from api.render import rfc3339
 from bgpsvc.journal import Journal
 from tests.fakes.server import RunningApi, until
-from tests.fakes.service import ACTIVE, FakeService
+from tests.fakes.service import ACTIVE, CONNECTION, FakeService
 from tests.unit.api.conftest import Client
 from tests.unit.api.contract import Contract, Json
 
@@ -42,6 +43,60 @@ def test_events_of_some_kinds(client: Client, service: FakeService) -> None:
     wrong = client("GET", "/v1/events?kind=session.gone")
     assert wrong.status_code == 422
     assert wrong.json()["errors"][0]["pointer"] == "#/kind/0"
+
+
+def numbers(page: Json) -> list[int]:
+    return [event["id"] for event in page["items"]]
+
+
+def test_the_newest_first_and_back_in_time(client: Client, service: FakeService) -> None:
+    service.session_down(ACTIVE)
+    first = client.get("/v1/events?order=newest&limit=3")
+    assert numbers(first) == [4, 3, 2]
+    last = client.get(f"/v1/events?order=newest&limit=3&cursor={first['next_cursor']}")
+    assert (numbers(last), last["next_cursor"]) == ([1], None)
+    assert numbers(client.get("/v1/events?order=newest&after=2")) == [4, 3]
+
+
+def test_events_of_some_subjects_and_severities(client: Client, service: FakeService) -> None:
+    service.session_down(ACTIVE)
+    assert numbers(client.get(f"/v1/events?subject={ACTIVE}&subject={CONNECTION}")) == [1, 3, 4]
+    assert numbers(client.get("/v1/events?subject=nobody")) == []
+    bad = {event.id for event in service.log if event.severity != "info"}
+    assert bad
+    assert set(numbers(client.get("/v1/events?severity=warning&severity=error"))) == bad
+    wrong = client("GET", "/v1/events?severity=bad")
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "#/severity/0")
+
+
+def test_events_of_some_time(client: Client, service: FakeService) -> None:
+    begin = service.log[-1].time
+    service.now += 10
+    service.session_down(ACTIVE)
+    middle = rfc3339(begin + 5)
+    assert numbers(client.get(f"/v1/events?since={middle}")) == [3, 4]
+    assert numbers(client.get(f"/v1/events?until={middle}")) == [1, 2]
+    at = rfc3339(service.log[-1].time)
+    assert numbers(client.get(f"/v1/events?since={at}")) == [3, 4], "at that time or later"
+    assert numbers(client.get(f"/v1/events?until={at}&after=0")) == [1, 2], "before that time"
+    assert numbers(client.get("/v1/events?since=2025-10-09T10:53:30%2B02:00")) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("since=1760000000", "#/since"),
+        ("since=2025-10-09", "#/since"),
+        ("until=2025-10-09T08:41:07", "#/until"),
+        ("until=2025-13-09T08:41:07Z", "#/until"),
+        ("since=2025-10-09T08:41:07Z&until=2025-10-09T08:41:07Z", "#"),
+        ("order=latest", "#/order"),
+    ],
+)
+def test_times_and_orders_that_are_none(client: Client, query: str, pointer: str) -> None:
+    response = client("GET", f"/v1/events?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == pointer
 
 
 class Stream:
@@ -101,6 +156,8 @@ def test_the_stream_resumes_behind_the_last_event_seen(running: RunningApi, cont
         assert [events.next()[0] for _ in range(2)] == [3, 4]
     with stream(running, contract, "?after=1&kind=connection.switchover") as events:
         assert events.next()[0] == 4
+    with stream(running, contract, f"?after=0&severity=warning&subject={ACTIVE}") as events:
+        assert events.next()[0] == 3
 
 
 def test_an_idle_stream_sends_comments(running: RunningApi, contract: Contract) -> None:
@@ -142,7 +199,8 @@ def test_the_largest_id_finds_nothing() -> None:
     journal = Journal()
     journal.add(0.0, "session.up", "info", ACTIVE, "up")
     for after in (2**63 - 1, int(HUGE)):
-        assert journal.entries(after, 10, None) == ()
+        assert journal.entries(after, 10) == ()
+        assert journal.latest(None, 10, after=after) == ()
 
 
 @pytest.mark.parametrize("number", ["x", "-1", HUGE])

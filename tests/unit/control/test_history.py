@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +11,7 @@ from bgpsvc import history
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.history import History
 from bgpsvc.journal import Journal
-from bgpsvc.views import EventView
+from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
 
 
 class Rows:
@@ -33,10 +33,17 @@ class Rows:
         self.written.set()
 
     async def events(
-        self, after: int | None, limit: int, kinds: Collection[str] | None = None, before: int | None = None
+        self,
+        after: int,
+        limit: int,
+        wanted: EventFilter = EVERY_EVENT,
+        before: int | None = None,
+        latest: bool = False,
     ) -> tuple[EventView, ...]:
-        found = [i for i in self.ids if (after or 0) < i < (before or 10**9)]
-        return tuple(EventView(i, 0.0, "session.up", "info", "s", "up") for i in found[:limit])
+        self.asked.set()
+        between = [i for i in self.ids if after < i < (before or 10**9)]
+        found = [event for event in map(happened, between) if wanted.takes(event)]
+        return tuple(found[-limit:] if latest else found[:limit])
 
     async def healthy(self) -> str | None:
         self.asked.set()
@@ -48,8 +55,17 @@ class Rows:
         self.pruned.append(now)
 
 
+def happened(ident: int) -> EventView:
+    """As `happen` has it: the time is the id, every third one is a warning."""
+    return EventView(ident, float(ident), "session.up", "info" if ident % 3 else "warning", "s", "up")
+
+
 def happen(journal: Journal, count: int) -> list[int]:
-    return [journal.add(0.0, "session.up", "info", "s", "up").id for _ in range(count)]
+    begin = 1 if (first := journal.latest(None, 1)) == () else first[0].id + 1
+    return [
+        journal.add(float(i), "session.up", "info" if i % 3 else "warning", "s", "up").id
+        for i in range(begin, begin + count)
+    ]
 
 
 async def until(rows: Rows, ids: list[int]) -> None:
@@ -79,11 +95,11 @@ def test_what_was_written_in_a_former_life_is_not_written_again() -> None:
     async def run() -> None:
         former = Journal(first_id=1)
         happen(former, 4)
-        journal, rows = Journal(first_id=50, former=former.entries(0, 10, None)), Rows()
+        journal, rows = Journal(first_id=50, former=former.entries(0, 10)), Rows()
         task = asyncio.create_task(History(journal, rows, written=4).run())
         ids = happen(journal, 1)
         await until(rows, ids)
-        assert [event.id for event in journal.entries(2, 10, None)] == [3, 4, 50]
+        assert [event.id for event in journal.entries(2, 10)] == [3, 4, 50]
         task.cancel()
 
     asyncio.run(run())
@@ -125,7 +141,51 @@ def test_pages_go_on_from_the_database_into_the_journal(after: int, limit: int, 
         rows.ids = happen(journal, 10)  # all are written, and the journal holds the last four
         happen(journal, 2)  # these are not yet
         history = History(journal, rows, written=10)
-        assert [event.id for event in await history.page(after, limit, None)] == list(wanted)
+        assert [event.id for event in await history.page(after, limit)] == list(wanted)
+
+    asyncio.run(run())
+
+
+WARNINGS = EventFilter(severities=frozenset({"warning"}))
+
+
+@pytest.mark.parametrize(
+    ("before", "limit", "wanted", "after", "expected"),
+    [
+        (None, 100, EVERY_EVENT, 0, range(1, 13)),
+        (None, 3, EVERY_EVENT, 0, range(10, 13)),
+        (None, 6, EVERY_EVENT, 0, range(7, 13)),
+        (11, 3, EVERY_EVENT, 0, range(8, 11)),
+        (5, 2, EVERY_EVENT, 0, range(3, 5)),
+        (None, 100, EVERY_EVENT, 6, range(7, 13)),
+        (None, 3, WARNINGS, 0, (6, 9, 12)),
+        (9, 100, WARNINGS, 0, (3, 6)),
+        (None, 100, EventFilter(since=7.0, until=11.0), 0, range(7, 11)),
+        (None, 100, EventFilter(since=10.0), 0, range(10, 13)),
+        (None, 100, EventFilter(subjects=frozenset({"t"})), 0, ()),
+        (None, 100, EventFilter(kinds=frozenset({"session.down"})), 0, ()),
+    ],
+)
+def test_pages_go_back_from_the_journal_into_the_database(
+    before: int | None, limit: int, wanted: EventFilter, after: int, expected: Sequence[int]
+) -> None:
+    async def run() -> None:
+        journal, rows = Journal(first_id=1, kept=4), Rows()
+        rows.ids = happen(journal, 10)
+        happen(journal, 2)
+        found = await History(journal, rows, written=10).latest(before, limit, wanted, after)
+        assert [event.id for event in found] == list(expected)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("since", "asked"), [(9.0, False), (8.0, True)])
+def test_what_the_journal_has_all_of_is_not_asked_for(since: float, asked: bool) -> None:
+    async def run() -> None:
+        journal, rows = Journal(first_id=1, kept=4), Rows()
+        rows.ids = happen(journal, 12)
+        await History(journal, rows, written=12).latest(None, 100, EventFilter(since=since))
+        assert rows.asked.is_set() is asked
 
     asyncio.run(run())
 
@@ -134,7 +194,7 @@ def test_a_journal_without_entries_has_its_past_in_the_database() -> None:
     async def run() -> None:
         rows = Rows()
         rows.ids = [1, 2, 3]
-        assert [event.id for event in await History(Journal(), rows, 3).page(1, 10, None)] == [2, 3]
+        assert [event.id for event in await History(Journal(), rows, 3).page(1, 10)] == [2, 3]
 
     asyncio.run(run())
 
