@@ -13,6 +13,8 @@ import { Empty, Page, ProblemNotice, Spinner } from './ui/index.js';
 // The first that fits is taken. What the navigation shows is in ui/shell.js.
 const ROUTES = [
   ['/', () => import('./pages/topology.js'), 'topology'],
+  ['/sessions', () => import('./pages/sessions.js')],
+  ['/tunnels/:id', () => import('./pages/tunnel.js'), 'tunnel'],
 ];
 
 const loadedStyles = new Map();

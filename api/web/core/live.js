@@ -130,10 +130,12 @@ function jobOf(load, show) {
   let timer = null;
   let busy = false;
   let again = false;
+  let took = 0;
   async function now() {
     timer = null;
     if (busy) { again = true; return; }
     busy = true;
+    const begin = performance.now();
     show({ loading: true });
     try {
       const data = await load(control.signal);
@@ -142,11 +144,13 @@ function jobOf(load, show) {
       if (!control.signal.aborted) show({ error, loading: false });
     }
     busy = false;
+    took = performance.now() - begin;
     if (again && !control.signal.aborted) { again = false; soon(); }
   }
   function soon() {
     if (control.signal.aborted) return;
-    timer ??= setTimeout(now, COALESCE);
+    // Under a storm of events a large answer is loaded half of the time at most.
+    timer ??= setTimeout(now, Math.max(COALESCE, took));
   }
   return { now, soon, end: () => { clearTimeout(timer); control.abort(); } };
 }

@@ -1,47 +1,72 @@
-// What there is and how it does: gateways, connections, tunnels; live.
-import { html } from '../core/html.js';
-import { all } from '../core/http.js';
-import { duration, plural, words } from '../core/format.js';
+// What there is and how it does: VPCs, gateways, connections, tunnels, peers; live.
+import { html, useState } from '../core/html.js';
+import { all, api } from '../core/http.js';
+import { plural } from '../core/format.js';
 import { link } from '../core/router.js';
 import { useLive } from '../core/live.js';
-import { Empty, Loaded, Page, Role, Status } from '../ui/index.js';
+import { attention } from '../core/tunnels.js';
+import { Loaded, Page, Status } from '../ui/index.js';
+import { Latest } from './topology-latest.js';
+import { Gateway } from './topology-gateway.js';
+import { NothingYet } from './topology-empty.js';
 
-const load = async (signal) => {
-  const [vpcs, gateways, connections] = await Promise.all(
-    ['vpcs', 'vpn-gateways', 'vpn-connections'].map((kind) => all(`/v1/${kind}`, {}, { signal })),
-  );
-  return { vpcs, gateways, connections };
-};
+const KINDS = ['vpcs', 'vpn-gateways', 'customer-gateways', 'vpn-connections'];
+/** From so many connections on one wants to look for one by name. */
+const MANY = 6;
+/** What no event tells of (byte counters, a route count) is at most this old, in ms. */
+const EVERY = 10_000;
+
+async function load(signal) {
+  const [vpcs, gateways, customers, connections] = await Promise.all(KINDS.map((kind) => all(`/v1/${kind}`, {}, { signal })));
+  return { vpcs, gateways, customers, connections };
+}
 
 export default function Topology() {
-  const live = useLive(load, { every: 10_000 });
+  const live = useLive(load, { every: EVERY });
+  const latest = useLive(async (signal) => (await api.get('/v1/events', { limit: 6 }, { signal })).data.items.reverse());
   return html`<${Page} title="Topology">
-    <${Loaded} live=${live}>${({ gateways, connections }) => (gateways.length === 0
-      ? html`<${Nothing} />`
-      : gateways.map((gateway) => html`<${Gateway} key=${gateway.name} gateway=${gateway}
-          connections=${connections.filter((one) => one.gateway === gateway.name)} />`))}<//>
+    <${Loaded} live=${live}>${(found) => (empty(found)
+      ? html`<${NothingYet} found=${found} />`
+      : html`<${Picture} found=${found} />`)}<//>
+    <${Latest} live=${latest} />
   <//>`;
 }
 
-const Nothing = () => html`<${Empty} title="Nothing is configured yet">
-  <p>Make a VPC, a VPN gateway, a customer gateway and a connection: <a href="#/resources">Resources</a>.</p>
-<//>`;
+const empty = ({ gateways, connections }) => gateways.length === 0 || connections.length === 0;
 
-const Gateway = ({ gateway, connections }) => html`<section>
-  <h2>${gateway.name}</h2>
-  <p>VPC ${gateway.vpc} · ${gateway.addresses.join(', ')} · ${plural(gateway.routes_learned, 'route')} learned</p>
-  ${connections.map((connection) => html`<section key=${connection.name}>
-    <h3>${connection.name}</h3>
-    <ul>${connection.tunnels.map((tunnel) => html`<${Tunnel} key=${tunnel.id} tunnel=${tunnel} />`)}</ul>
-  </section>`)}
-</section>`;
+function Picture({ found }) {
+  const [text, setText] = useState('');
+  const { vpcs, gateways, customers, connections } = found;
+  const wanted = text.trim().toLowerCase();
+  const shown = wanted ? connections.filter((one) => mentions(one, wanted)) : connections;
+  return html`
+    <${Attention} connections=${connections} />
+    ${connections.length >= MANY && html`<p class="topology-filter"><label>Show <input type="search" value=${text}
+      placeholder="connection, gateway or address" onInput=${(event) => setText(event.target.value)} /></label>
+      <span class="muted">${shown.length} of ${plural(connections.length, 'connection')}</span></p>`}
+    ${gateways.map((gateway) => {
+      const own = shown.filter((one) => one.gateway === gateway.name);
+      if (wanted && own.length === 0) return null;
+      return html`<${Gateway} key=${gateway.name} gateway=${gateway} connections=${own} customers=${customers}
+        vpc=${vpcs.find((one) => one.name === gateway.vpc)} />`;
+    })}`;
+}
 
-function Tunnel({ tunnel }) {
-  const detection = tunnel.detection.find((one) => one.in_force);
-  return html`<li>
-    <a href=${link('/tunnels/:id', {}, { id: tunnel.id })}>${tunnel.id}</a> <${Role} role=${tunnel.role} />
-    <${Status} kind=${{ live: 'good', warming: 'warn', down: 'bad' }[tunnel.state]} title=${tunnel.state_reason}>${tunnel.state}<//>
-    ${tunnel.carrying && html`<strong> carries traffic</strong>`}
-    ${detection && html` <span>${words(detection.method)}, within ${duration(detection.worst_case_ms)}</span>`}
-  </li>`;
+const mentions = ({ name, gateway, tunnels }, text) => [name, gateway, ...tunnels.map((tunnel) => tunnel.remote_address)]
+  .some((word) => word.toLowerCase().includes(text));
+
+/** One line while all is well; else what is wrong, worst first. */
+function Attention({ connections }) {
+  const found = attention(connections);
+  if (found.length === 0) {
+    return html`<p class="topology-calm"><${Status} kind="good">
+      ${connections.length === 1 ? 'The connection is' : `All ${connections.length} connections are`} up and redundant<//></p>`;
+  }
+  return html`<section class="topology-attention" aria-labelledby="attention">
+    <h2 id="attention">Needs attention</h2>
+    <ul>${found.map(({ id, tunnel, kind, text }) => html`<li key=${id + text}>
+      <${Status} kind=${kind}><a href=${tunnel ? link('/tunnels/:id', {}, { id }) : link('/connections/:id', {}, { id })}>${id}</a><//>
+      <span>${text}</span>
+    </li>`)}</ul>
+  </section>`;
 }

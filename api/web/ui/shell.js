@@ -1,10 +1,10 @@
 // The frame around every page: navigation, state of the connection to the daemon, who is signed in.
 import { html, useEffect, useRef } from '../core/html.js';
 import { useActor, signOut } from '../core/session.js';
-import { useStream } from '../core/live.js';
+import { subscribe, useStream } from '../core/live.js';
 import { useStore } from '../core/store.js';
 import { apply, setTheme, theme, THEMES } from '../core/theme.js';
-import { Announcer, Toasts } from './toasts.js';
+import { Announcer, Toasts, toast } from './toasts.js';
 import { Status } from './status.js';
 import { Ago } from './time.js';
 
@@ -19,12 +19,20 @@ const NAVIGATION = [
   ['#/tokens', 'Tokens', ['tokens'], 'admin'],
 ];
 
+const SEVERITIES = { info: 'good', warning: 'warn', error: 'bad' };
+
 apply();
+
+/** Traffic that changed its tunnel is said on every page. */
+function tellOfTraffic(event) {
+  if (event?.kind.startsWith('connection.')) toast(SEVERITIES[event.severity], `${event.subject}: ${event.message}`);
+}
 
 export function Shell({ route, children }) {
   const actor = useActor();
   const main = useRef();
   useEffect(() => { scrollTo(0, 0); }, [route.path]);
+  useEffect(() => subscribe(tellOfTraffic), []);
   const skip = (event) => { event.preventDefault(); main.current.focus(); };
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>

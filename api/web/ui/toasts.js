@@ -5,26 +5,33 @@ import { Status } from './status.js';
 
 const SHOWN = 8000;
 const toasts = createStore([]);
-const spoken = createStore('');
+const spoken = createStore({ text: '', turn: 0 });
 let next = 1;
 
 /** kind: good, warn, bad. Bad ones stay until they are closed. */
 export function toast(kind, text) {
   const id = next++;
   toasts.set([...toasts.get(), { id, kind, text }].slice(-4));
+  announce(text);
   if (kind !== 'bad') setTimeout(() => drop(id), SHOWN);
 }
 
 const drop = (id) => toasts.set(toasts.get().filter((one) => one.id !== id));
 
 /** Says something to who does not see the page; it does not interrupt. */
-export const announce = (text) => spoken.set(text);
+export const announce = (text) => spoken.set({ text, turn: spoken.get().turn + 1 });
 
-export const Toasts = () => html`<div class="toasts" role="status">
+export const Toasts = () => html`<section class="toasts" aria-label="Notices">
   ${useStore(toasts).map(({ id, kind, text }) => html`<div class="toast" key=${id}>
     <${Status} kind=${kind}>${text}<//>
     <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => drop(id)}>✕</button>
   </div>`)}
-</div>`;
+</section>`;
 
-export const Announcer = () => html`<div class="visually-hidden" aria-live="polite" id="announcer">${useStore(spoken)}</div>`;
+/** The text changes place with each message: the same one twice is said twice. */
+export function Announcer() {
+  const { text, turn } = useStore(spoken);
+  return html`<div class="visually-hidden" aria-live="polite" id="announcer">
+    <span>${turn % 2 ? text : ''}</span><span>${turn % 2 ? '' : text}</span>
+  </div>`;
+}
