@@ -46,7 +46,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-NEED_ROOT = ("tests/netns", "tests/interop", "tests/e2e")
+NEED_ROOT = ("tests/netns", "tests/interop", "tests/e2e", "tests/browser")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

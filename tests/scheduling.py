@@ -1,8 +1,9 @@
 """Which tests run side by side, and in which order they begin.
 
 Most of the time goes into waiting: for timers, sessions, processes. So several workers (`-n`, see the
-Makefile) share the tests. A worker takes one unit after another: a whole file, or a single test where each
-test makes all that it needs. What takes longest begins first; the quick tests fill the rest.
+Makefile) share the tests. A worker takes one unit after another: a whole file, a single test where each test
+makes all that it needs, or a folder whose tests share what takes long to make. What takes longest begins
+first; the quick tests fill the rest.
 
 The machine of tests/vm does not wait, it calculates: its processors are emulated, and beside two busy workers
 its daemons miss their timers. As long as it runs only one worker goes on beside it; the rest begin after it.
@@ -21,11 +22,13 @@ from xdist.workermanage import WorkerController
 ROOT = Path(__file__).resolve().parents[1]
 ALONE = ("tests/e2e/", "tests/interop/", "tests/netns/", "tests/property/")
 """Folders whose tests take seconds each: a test is a unit of its own, unless its file shares something."""
+TOGETHER = "tests/browser/"
+"""Each folder in it is one unit: its tests share a lab and a browser."""
 DEMANDING = "tests/vm/"
 """While tests of this folder run ..."""
 BESIDE = 1
 """... so many other workers run tests."""
-FIRST = (DEMANDING, "tests/e2e/test_compose.py", *ALONE, "tests/store/")
+FIRST = (DEMANDING, "tests/e2e/test_compose.py", TOGETHER, *ALONE, "tests/store/")
 """What begins first, in this order; everything else comes after it."""
 
 
@@ -48,6 +51,8 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
+        if file.startswith(TOGETHER):
+            return file.rpartition("/")[0]
         return nodeid if file.startswith(ALONE) and not _shares(file) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:

@@ -1,0 +1,1 @@
+"""The dashboard of a daemon that lets in who has a token."""

@@ -1,0 +1,96 @@
+"""The pictures of docs/dashboard.md, made anew from a lab: `python -m tests.browser.gallery [DIRECTORY]`.
+
+A lab with some prefixes, a failover behind it and traffic in it, looked at by day and by night, on a desk and
+on a phone. It takes a minute or two: the charts need something to show.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import chromium
+from tests.browser.daemons import Lab
+from tests.browser.tab import Scheme, Tab
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+MOST_BYTES = 200_000
+PREFIXES = 40
+PACKETS, SIZES = 2500, (200, 1200, 700)
+"""What the charts show: so many packets of each size in bytes, 250 a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page as it stands in the docs: its name there, where it is, and how it is looked at."""
+
+    name: str
+    route: str
+    width: int = 1440
+    scheme: Scheme = "light"
+
+
+PICTURES = (
+    Picture("topology-light", "#/"),
+    Picture("topology-dark", "#/", scheme="dark"),
+    Picture("topology-phone-light", "#/", width=390),
+    Picture("topology-phone-dark", "#/", width=390, scheme="dark"),
+    Picture("routes-light", "#/routes?gateway=gw1"),
+    Picture("route-dark", "#/routes/gw1/192.168.0.0%2F16", scheme="dark"),
+    Picture("traffic-dark", "#/traffic", scheme="dark"),
+    Picture("events-light", "#/events"),
+    Picture("connection-light", "#/connections/conn1"),
+    Picture("form-phone-light", "#/resources/vpn-connections/conn1", width=390),
+)
+
+
+@contextmanager
+def prepared() -> Iterator[Lab]:
+    """A lab that has lived through a failover, with traffic between its hosts."""
+    lab = Lab("--prefixes", str(PREFIXES))
+    try:
+        lab.until_carrying(1)
+        lab("fail", "1")
+        lab.until_carrying(2)
+        lab("heal", "1")
+        lab.until_carrying(1)
+        yield lab
+    finally:
+        lab.close()
+
+
+def send_traffic(lab: Lab) -> None:
+    """Packets of several sizes from host to host, one after the other."""
+    for size in SIZES:
+        lab("exec", "ecs1", "--", *f"ping -q -i 0.004 -c {PACKETS} -s {size} 192.168.0.10".split())
+
+
+def take(browser: Browser, lab: Lab, picture: Picture, directory: Path) -> Path:
+    """Write one picture; AssertionError if anything goes wrong in the page, or the file is too large."""
+    tab = Tab(browser, lab.url, width=picture.width, scheme=picture.scheme)
+    tab.go(picture.route)
+    path = directory / f"dashboard-{picture.name}.png"
+    tab.page.screenshot(path=path, animations="disabled", caret="hide")
+    tab.close()
+    size = path.stat().st_size
+    assert size < MOST_BYTES, f"{path.name} has {size} bytes, more than {MOST_BYTES}"
+    return path
+
+
+def main(arguments: list[str]) -> None:
+    """Write all pictures to a directory, by default that of the docs."""
+    directory = Path(arguments[0]) if arguments else IMAGES
+    directory.mkdir(parents=True, exist_ok=True)
+    with prepared() as lab, chromium() as browser:
+        send_traffic(lab)
+        for picture in PICTURES:
+            print(take(browser, lab, picture, directory))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
