@@ -64,8 +64,10 @@ def hear(before: Said | None, event: DetectionChanged, now: float) -> Said:
     return Said(event.up, event.reason, since, event.detection_ms, recovered)
 
 
-def told(event: DetectionChanged, before: bool | None) -> Log | None:
-    """What the event log says of it; nothing of a method that has not been in force yet."""
+def told(event: DetectionChanged, before: Said | None) -> Log | None:
+    """What the event log says of it; nothing of a method that has not been in force yet.
+
+    `detection_ms` of a failure is the time within which it was noticed: that long packets were lost."""
     up, down = _KINDS[event.method]
     data = {"detection_ms": event.detection_ms}
     if event.up:
@@ -74,8 +76,9 @@ def told(event: DetectionChanged, before: bool | None) -> Log | None:
         )
         return Log(up, "info", event.tunnel, f"{NAMES[event.method]} is up{within}", data)
     if event.up is False:
+        data = {"detection_ms": None if before is None else before.detection_ms}
         return Log(down, "warning", event.tunnel, event.reason, data)
-    if before is None:
+    if before is None or before.up is None:
         return None
     return Log(down, "info", event.tunnel, f"{NAMES[event.method]} is not in force: {event.reason}", data)
 

@@ -561,7 +561,7 @@ class Engine:
         before = tunnel.detections.get(event.method)
         tunnel.detection_changed(event, now)
         if before is None or before.up is not event.up:
-            entry = told(event, None if before is None else before.up)
+            entry = told(event, before)
             if entry is not None:
                 self.outbox.append(entry)
         self._reassess(tunnel.connection, now)

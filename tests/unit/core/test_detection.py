@@ -90,7 +90,9 @@ def test_a_failure_moves_traffic_with_one_group_and_resets_no_session(method: st
     assert node.routes() == {A: "t2"}
     assert node.engine.sessions[T1].established
     assert not any(isinstance(effect, Reset) for effect in node.engine.outbox)
-    assert logged(node, f"{method}.down") == [(T1, "nothing heard for 150 ms")]
+    told = [e for e in node.engine.outbox if isinstance(e, Log) and e.kind == f"{method}.down"]
+    assert [(e.subject, e.message) for e in told] == [(T1, "nothing heard for 150 ms")]
+    assert told[0].data == {"detection_ms": 150.0}, "how long packets were lost"
     assert "is down: nothing heard" in node.engine.tunnels[T1].reason
 
 
