@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.routing import BaseRoute
@@ -21,6 +22,7 @@ from api.routes import (
     events,
     health,
     history,
+    peer_config,
     resources,
     vpcs,
     vpn_connections,
@@ -80,6 +82,7 @@ def create_app(
     version: str,
     anonymous: Scope | None = None,
     limits: Limits | None = None,
+    peer_config_dir: Path | None = None,
     keep_alive: float = KEEP_ALIVE,
 ) -> FastAPI:
     """The application around a running service.
@@ -87,7 +90,8 @@ def create_app(
     `anonymous` is what requests without a token may do over TCP (None: nothing); over a unix socket they may
     do everything. Run it with `api.server`, which ends the event streams at shutdown; another server has to
     set `app.state.closing` itself. `keep_alive`: seconds between the comments of an idle event stream, and
-    after which it looks whether its token is still good.
+    after which it looks whether its token is still good. `peer_config_dir` has templates of the operator's
+    own.
     """
     app = FastAPI(
         title="bgpsvc",
@@ -108,6 +112,7 @@ def create_app(
     app.state.access = Access(control, anonymous, limits or Limits())
     app.state.closing = asyncio.Event()
     app.state.keep_alive = keep_alive
+    app.state.peer_config_dir = peer_config_dir
     problems.install(app)
     app.add_middleware(Guards, anonymous=anonymous is not None)
     routers = _routers()
@@ -135,6 +140,7 @@ def _routers() -> list[APIRouter]:
         vpn_gateways.router,
         vpcs.router,
         vpn_connections.router,
+        peer_config.router,
         *resources.routers(),
         configuration.router,
         bgp_sessions.sessions,

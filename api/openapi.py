@@ -20,6 +20,7 @@ from api import (
     schemas_history,
     schemas_insight,
     schemas_ipsec,
+    schemas_peer_config,
     schemas_routes,
 )
 from api.access import PUBLIC, SCOPE
@@ -41,6 +42,7 @@ _MODULES = (
     schemas_history,
     schemas_insight,
     schemas_ipsec,
+    schemas_peer_config,
     schemas_routes,
     problems,
 )

@@ -280,6 +280,15 @@ class Control(Protocol):
     async def reveal(self, kind: str, name: str, actor: Actor) -> Mapping[str, str]:
         """The secrets of a resource by pointer. Audited before they are returned."""
 
+    async def peer_facts(
+        self, connection: str, platform: str, networks: Sequence[Any], secrets: bool, actor: Actor
+    ) -> Any:
+        """`peerconfig.facts.PeerFacts` of a VPN connection: what its other side must be told.
+
+        `networks` are prefixes that lie behind that side, beside those that the resources name. With
+        `secrets` keys and passwords stand in clear, and who asked, for which `platform`, is audited first
+        as `reveal`."""
+
     # Accounts -------------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str, source: str) -> Actor | None:

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -40,6 +40,8 @@ from bgpsvc.control import (
 from bgpsvc.documents import catalog_of, stored
 from bgpsvc.explaining import explain
 from bgpsvc.insight import Explanation, Outcome, Question
+from bgpsvc.peerconfig.facts import IPNetwork, PeerFacts
+from bgpsvc.peerconfig.select import peer_facts
 from bgpsvc.planning import plan
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import with_changes
@@ -383,6 +385,20 @@ class Controller:
         )
         await self._store.add_audit([entry])
         return found
+
+    async def peer_facts(
+        self, connection: str, platform: str, networks: Sequence[IPNetwork], secrets: bool, actor: Actor
+    ) -> PeerFacts:
+        """What the other side of a VPN connection must be told; with `secrets` audited first."""
+        kind = "vpn_connections"
+        found = secrets_of(self._catalog.record(kind, connection).resource)
+        if secrets:
+            told = {"pointers": sorted(found), "peer_config": platform}
+            entry = AuditEntry(
+                self._clock(), actor.name, actor.source, "reveal", kind, connection, None, told
+            )
+            await self._store.add_audit([entry])
+        return peer_facts(self._catalog.intent, connection, secrets=secrets, networks=networks)
 
     def secret_count(self) -> int:
         """Secrets in the store; those of a configuration file are none of ours."""

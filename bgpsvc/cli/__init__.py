@@ -24,6 +24,7 @@ COMMANDS = {
     "export": ("bgpsvc.cli.declare:export", "Print all resources as a file."),
     "delete": ("bgpsvc.cli.declare:delete", "Delete a resource, or all that files name."),
     "reveal": ("bgpsvc.cli.accounts:reveal", "Print the secrets of a resource."),
+    "peer-config": ("bgpsvc.cli.peer_config:peer_config", "Print the other side's configuration."),
     "propagate": ("bgpsvc.cli.actions:propagate", "Switch the automatic propagation of a VPN gateway."),
     "switch": ("bgpsvc.cli.actions:switch", "Choose the tunnel of a VPN connection."),
     "restart": ("bgpsvc.cli.actions:restart", "Negotiate a tunnel anew."),

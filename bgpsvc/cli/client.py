@@ -77,6 +77,18 @@ class Refused(CliError):
         )
 
 
+class Unreachable(CliError):
+    """No daemon answers there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer that is no JSON object of ours. `filename` as the daemon proposes it, None if it does not."""
+
+    text: str = field(repr=False)
+    filename: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     """One request. `body` is JSON, `timeout` in seconds; with `if_match` it is for that version only."""
@@ -142,6 +154,21 @@ class Client:
     def get(self, path: str, params: Params | None = None, timeout: float = TIMEOUT) -> Json:
         """A resource as a JSON object."""
         return self._json(_Request("GET", path, params, timeout=timeout))
+
+    def download(self, path: str, params: Params | None = None) -> Download:
+        """A file, as text."""
+        request = _Request("GET", path, params)
+        connection, response = self._answer(request)
+        try:
+            text = response.read().decode()
+        except UnicodeDecodeError:
+            raise CliError(f"{self.server} does not answer like bgpsvc: what it sent is no text") from None
+        except (OSError, HTTPException) as error:
+            raise self._lost(error, request) from None
+        finally:
+            connection.close()
+        named = re.search(r'filename="([A-Za-z0-9._-]+)"', response.headers.get("Content-Disposition", ""))
+        return Download(text, named[1] if named else None)
 
     def etag(self, path: str) -> str | None:
         """The version of a resource, without reading all of it."""
@@ -246,7 +273,7 @@ class Client:
                 f"{self.server} is not for this user: run it as root, or give --server and a token"
             )
         reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
-        return CliError(
+        return Unreachable(
             f"cannot reach {self.server}: {reason.lower()}; is `bgpsvc serve` running there? "
             "(--server or BGPSVC_SERVER name another address)"
         )

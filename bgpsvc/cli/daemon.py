@@ -90,6 +90,7 @@ class Daemon:
         tunnels: TunnelOptions,
         keep: bool,
         watched: Watched,
+        peer_config_dir: Path | None,
     ) -> None:
         self._config = config
         self._loaded = loaded
@@ -101,6 +102,7 @@ class Daemon:
         self._tunnels = tunnels
         self._keep = keep
         self._watched = watched
+        self._peer_config_dir = peer_config_dir
         self._one_at_a_time = asyncio.Lock()
         """The start, and then one reload after the other."""
         self._reloads: set[asyncio.Task[None]] = set()
@@ -164,6 +166,7 @@ class Daemon:
             version=__version__,
             anonymous=self._anonymous,
             limits=self._limits,
+            peer_config_dir=self._peer_config_dir,
         )
         servers = self._servers = self._door.servers(app)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_in_turn)

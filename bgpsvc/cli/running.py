@@ -28,6 +28,7 @@ from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError
 from bgpsvc.store.errors import StoreError
 
+PEER_CONFIG_DIR = "peer-config"
 NO_LIMIT = 10**9
 """Requests per second that no machine reaches."""
 
@@ -59,7 +60,7 @@ def run(options: Options) -> None:
         asyncio.run(
             Daemon(
                 *(config, loaded, state_dir, options.database, door, options.anonymous, limits),
-                *(tunnels, options.keep_speakers, watched),
+                *(tunnels, options.keep_speakers, watched, _peer_config_dir(options)),
             ).run()
         )
     except ConfigError as error:
@@ -104,6 +105,15 @@ def _limits(rate: int) -> Limits:
     if rate:
         return Limits(rate=rate, burst=5 * rate)
     return Limits(rate=NO_LIMIT, burst=NO_LIMIT, failure_rate=NO_LIMIT, failure_burst=NO_LIMIT)
+
+
+def _peer_config_dir(options: Options) -> Path | None:
+    """The operator's templates: where they were said to be, else where they usually are."""
+    if options.peer_config_dir is not None:
+        return options.peer_config_dir.absolute()
+    beside = options.state_dir if options.config is None else options.config.absolute().parent
+    usual = beside.absolute() / PEER_CONFIG_DIR
+    return usual if usual.is_dir() else None
 
 
 def _make_state_dir(path: Path) -> None:

@@ -81,6 +81,17 @@ def serve(
     charon_socket: Annotated[
         Path, typer.Option(help="vici socket of the strongSwan that makes the tunnels with --ipsec xfrm.")
     ] = Path("/run/charon.vici"),
+    peer_config_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            help="Directory with templates (NAME.j2) of your own for `peer-config`: in place of ours, or for "
+            "more platforms. Default: peer-config beside the configuration file (without one: in the state "
+            "directory), if it exists.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     keep_speakers: Annotated[
         bool,
         typer.Option(
@@ -118,6 +129,6 @@ def serve(
     run(
         Options(
             *(config, state_dir, database, listen, tls_cert, tls_key, anonymous, rate_limit, netns),
-            *(ipsec.value, charon_socket, keep_speakers, log_level),
+            *(ipsec.value, charon_socket, peer_config_dir, keep_speakers, log_level),
         )
     )

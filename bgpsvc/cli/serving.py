@@ -27,5 +27,6 @@ class Options:
     netns: str | None
     ipsec: Wish
     charon_socket: Path
+    peer_config_dir: Path | None
     keep_speakers: bool
     log_level: str

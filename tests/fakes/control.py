@@ -7,7 +7,7 @@ refuses: mistakes, what is in use, stale ETags, used keys, all while `down`, wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,6 +43,8 @@ from bgpsvc.insight import (
     Question,
     SampledRoute,
 )
+from bgpsvc.peerconfig.facts import IPNetwork, PeerFacts
+from bgpsvc.peerconfig.select import peer_facts
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import diff, intent_of, with_changes
 from bgpsvc.resources.kinds import KIND_OF, Kind
@@ -283,6 +285,16 @@ class FakeControl:
         found = secrets_of(self._catalog.record(kind, name).resource)
         self._note("reveal", kind, name, None, {"pointers": sorted(found)}, actor)
         return found
+
+    async def peer_facts(
+        self, connection: str, platform: str, networks: Sequence[IPNetwork], secrets: bool, actor: Actor
+    ) -> PeerFacts:
+        self._catalog.record("vpn_connections", connection)
+        if secrets:
+            self._check_store()
+            told = {"peer_config": platform}
+            self._note("reveal", "vpn_connections", connection, None, told, actor)
+        return peer_facts(self._catalog.intent, connection, secrets=secrets, networks=networks)
 
     def secret_count(self) -> int:
         return sum(len(secrets_of(record.resource)) for record in self._catalog.all())
