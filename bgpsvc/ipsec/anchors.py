@@ -10,8 +10,10 @@ source of a route has to be local.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
+import time
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -24,6 +26,8 @@ from bgpsvc.ipsec.model import IpsecTunnel
 _LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _LOCAL_TABLE, _LOCAL_TYPE, _HOST_SCOPE, _LINK_SCOPE = 255, 2, 254, 253
 _NO_DAD = 0x02  # IFA_F_NODAD
+_ROUTE_PATIENCE, _LOOK_AGAIN = 2.0, 0.01
+"""Seconds."""
 
 Address = IPv4Address | IPv6Address
 
@@ -55,7 +59,7 @@ async def keep(name: str, wanted: Collection[Address]) -> None:
             for address in wanted:
                 if address not in present:
                     await _add(route, link.index, address)
-                await _delete_route(route, link.index, address, _LOCAL_TABLE)
+                await _withdraw(route, link.index, address, new=address not in present)
 
 
 async def _present(route: AsyncIPRoute, index: int) -> set[Address]:
@@ -76,9 +80,23 @@ async def _add(route: AsyncIPRoute, index: int, address: Address) -> None:
             await route.route("add", **_route(index, address, TABLE), priority=index)
 
 
-async def _delete_route(route: AsyncIPRoute, index: int, address: Address, table: int) -> None:
+async def _withdraw(route: AsyncIPRoute, index: int, address: Address, new: bool) -> None:
+    """Take an address's route out of the table `local`."""
+    deadline = time.monotonic() + _ROUTE_PATIENCE
+    # The kernel makes the route of a new IPv6 address in a work queue, behind the answer that it has the
+    # address: what is deleted before that comes back. An interface that is down has no such route at all.
+    while not await _delete_route(route, index, address, _LOCAL_TABLE):
+        if not new or address.version == 4 or time.monotonic() > deadline:
+            return
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+async def _delete_route(route: AsyncIPRoute, index: int, address: Address, table: int) -> bool:
+    """False if there was none."""
     with suppress_code(errno.ESRCH, errno.ENOENT):
         await route.route("del", **_route(index, address, table))
+        return True
+    return False
 
 
 def _route(index: int, address: Address, table: int) -> dict[str, object]:
