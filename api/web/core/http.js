@@ -2,10 +2,10 @@
 
 /** An error of the API (RFC 9457), or, with status 0, a daemon that does not answer. */
 export class Problem extends Error {
-  constructor({ status, title, detail, errors, type, retryAfter }) {
+  constructor({ status, title, detail, errors, type, retryAfter, users }) {
     super(detail || title);
     this.name = 'Problem';
-    Object.assign(this, { status, title, detail, errors: errors ?? [], type, retryAfter });
+    Object.assign(this, { status, title, detail, errors: errors ?? [], type, retryAfter, users: users ?? [] });
   }
 }
 

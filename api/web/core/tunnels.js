@@ -62,9 +62,9 @@ function health({ health: verdict, health_reason: reason }) {
 export function detection(tunnel) {
   const found = tunnel.detection.find((one) => one.in_force);
   if (!found || found.method === 'link') {
-    return { method: null, ms: null, text: 'nothing watches the path: only a lost link is noticed' };
+    return { method: null, ms: null, text: 'Nothing watches the path: only a lost link is noticed' };
   }
-  return { method: found.method, ms: found.worst_case_ms, text: `noticed by ${methodName(found.method)} within ${exactly(found.worst_case_ms)}` };
+  return { method: found.method, ms: found.worst_case_ms, text: `Death noticed by ${methodName(found.method)} within ${exactly(found.worst_case_ms)}` };
 }
 
 /** Detection times are compared in milliseconds, so they are shown in them up to ten seconds. */

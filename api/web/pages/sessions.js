@@ -21,8 +21,7 @@ export default function Sessions() {
 }
 
 const None = () => html`<${Empty} title="No session yet">
-  <p>A connection has two when <code>enable_bgp</code> is on and its customer gateways have an AS number.
-    <a href="#/resources/vpn-connections">VPN connections</a></p>
+  <p>A connection has two when <code>enable_bgp</code> is on and its customer gateways have an AS number. <a href="#/resources/vpn-connections">VPN connections</a></p>
 <//>`;
 
 function List({ sessions }) {

@@ -3,7 +3,7 @@ import { html } from '../core/html.js';
 import { clock } from '../core/format.js';
 import { Status } from '../ui/index.js';
 
-const SEVERITIES = { info: 'off', warning: 'warn', error: 'bad' };
+const SEVERITIES = { warning: 'warn', error: 'bad' };
 
 export function Latest({ live }) {
   if (!live.data || live.data.length === 0) return null;
@@ -11,7 +11,9 @@ export function Latest({ live }) {
     <header><h2 id="latest">Latest events</h2><a href="#/events">All events</a></header>
     <ol>${live.data.map((event) => html`<li key=${event.id}>
       <time class="mono" datetime=${event.time} title=${event.time}>${clock(event.time, { ms: true })}</time>
-      <${Status} kind=${SEVERITIES[event.severity]}>${event.subject}<//>
+      ${SEVERITIES[event.severity]
+        ? html`<${Status} kind=${SEVERITIES[event.severity]}>${event.subject}<//>`
+        : html`<span>${event.subject}</span>`}
       <span>${event.message}</span>
     </li>`)}</ol>
   </section>`;

@@ -1,6 +1,6 @@
 // IKE and IPsec of a tunnel.
 import { html } from '../core/html.js';
-import { bytes, count, words } from '../core/format.js';
+import { bytes, count, plural, words } from '../core/format.js';
 import { mismatch } from '../core/tunnels.js';
 import { Ago, Facts, Notice, Status, Table, Time } from '../ui/index.js';
 
@@ -21,7 +21,7 @@ const Known = ({ ipsec }) => html`
     ['Next attempt', ipsec.retry_at && html`<${Time} at=${ipsec.retry_at} />`],
     ['Made by', ipsec.driver === 'xfrm' ? 'the kernel (XFRM)' : ipsec.driver === 'userspace' ? 'a charon of its own, in user space' : words(ipsec.driver)],
     ['MTU', ipsec.mtu && `${ipsec.mtu} bytes`],
-    ['Came up', `${count(ipsec.established_count)} times; rekeyed ${count(ipsec.rekey_count)} times`],
+    ['Came up', `${plural(ipsec.established_count, 'time')}; rekeyed ${plural(ipsec.rekey_count, 'time')}`],
     ['Read', html`<${Ago} at=${ipsec.seen_at} /> ago`],
   ]} />
   ${ipsec.last_error && html`<${LastError} error=${ipsec.last_error} over=${ipsec.status === 'ipsec_sa_established'} />`}

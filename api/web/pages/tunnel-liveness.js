@@ -1,6 +1,6 @@
 // State of a tunnel, and how its death would be noticed.
 import { html } from '../core/html.js';
-import { count, duration, words } from '../core/format.js';
+import { count, duration, plural, words } from '../core/format.js';
 import { methodName, stateKind } from '../core/tunnels.js';
 import { Ago, Facts, Role, Status, Table, Time } from '../ui/index.js';
 
@@ -35,7 +35,7 @@ const COLUMNS = [
   },
   { key: 'worst_case_ms', label: 'Within', align: 'end', render: (one) => (one.worst_case_ms === null ? '–' : `${count(one.worst_case_ms)} ms`) },
   { key: 'state', label: 'Sees', render: (one) => html`<${Status} kind=${{ up: 'good', down: 'bad', waiting: 'off' }[one.state]}>${one.state}<//>` },
-  { key: 'reason', label: 'Because' },
+  { key: 'reason', label: 'Because', text: true },
 ];
 
 const Bfd = ({ bfd }) => html`<details><summary>BFD session</summary><${Facts} facts=${[
@@ -47,6 +47,6 @@ const Bfd = ({ bfd }) => html`<details><summary>BFD session</summary><${Facts} f
   ['Detection time', duration(bfd.detection_ms)],
   ['Packets', `${count(bfd.sent)} sent, ${count(bfd.received)} received, ${count(bfd.rejected)} refused`],
   ['Last refused because', bfd.last_rejected],
-  ['Went down', `${count(bfd.flaps)} times`],
+  ['Went down', plural(bfd.flaps, 'time')],
   ['Discriminators', `${bfd.local_discriminator} here, ${bfd.remote_discriminator} there`],
 ]} /></details>`;

@@ -57,8 +57,7 @@ function Everything({ tunnel, session, connection, gateway, customers }) {
     <${Lane} plain tunnel=${tunnel} customer=${customers.find((one) => one.name === name) ?? null}
       address=${tunnel.ipsec?.ike?.local_address ?? gateway?.addresses[tunnel.tunnel - 1]} />
     ${why && html`<${Notice} kind=${tunnel.state === 'down' ? 'bad' : 'warn'} title=${`The tunnel is ${tunnel.state}`}>
-      <p>${tunnel.state_reason}${why === tunnel.state_reason ? '' : `: ${why}`}.
-        <a href=${link('/connections/:name/diagnosis', { tunnel: tunnel.tunnel }, { name: tunnel.connection })}>Find out why</a></p>
+      <p>${tunnel.state_reason}${why === tunnel.state_reason ? '' : `: ${why}`}. <a href=${link('/connections/:name/diagnosis', { tunnel: tunnel.tunnel }, { name: tunnel.connection })}>Find out why</a></p>
     <//>`}
     <${Liveness} tunnel=${tunnel} connection=${connection} />
     <${Ipsec} tunnel=${tunnel} />

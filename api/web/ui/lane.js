@@ -24,7 +24,7 @@ export function Lane({ tunnel, address, customer, plain }) {
         ${layers(tunnel).map((layer) => html`<li key=${layer.name}><span class="lane-layer">${layer.name}</span>
           <${Status} kind=${layer.kind} title=${layer.reason}>${layer.word}<//></li>`)}
       </ul>
-      ${why ? html`<p class="lane-why">${why}</p>` : html`<p class="lane-detection">Death ${detection(tunnel).text}</p>`}
+      ${why ? html`<p class="lane-why">${why}</p>` : html`<p class="lane-detection">${detection(tunnel).text}</p>`}
     </div>
     <${End} side="far" title=${customer?.name ?? 'Peer'} asn=${customer?.config.asn} address=${tunnel.remote_address}
       inside=${tunnel.peer_address} />

@@ -31,14 +31,18 @@ function tellOfTraffic(event) {
 export function Shell({ route, children }) {
   const actor = useActor();
   const main = useRef();
-  useEffect(() => { scrollTo(0, 0); }, [route.path]);
+  const navigation = useRef();
+  useEffect(() => {
+    scrollTo(0, 0);
+    navigation.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [route.path]);
   useEffect(() => subscribe(tellOfTraffic), []);
   const skip = (event) => { event.preventDefault(); main.current.focus(); };
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <header class="top">
       <a class="brand" href="#/" aria-label="bgpsvc, topology"><${Mark} />bgpsvc</a>
-      <nav aria-label="Pages"><ul>
+      <nav aria-label="Pages" ref=${navigation}><ul>
         ${NAVIGATION.filter(([,,, scope]) => !scope || actor?.scope === scope).map(([href, label, parts]) => html`<li key=${href}>
           <a href=${href} aria-current=${parts.includes(route.segments[0] ?? '') ? 'page' : undefined}>${label}</a>
         </li>`)}
@@ -73,9 +77,10 @@ function Lost() {
 
 function Account({ actor }) {
   const chosen = useStore(theme);
+  const box = useRef();
   if (!actor) return null;
-  return html`<details class="menu">
-    <summary><span class="visually-hidden">Account: </span>${actor.kind === 'token' ? shortName(actor.name) : actor.name}
+  return html`<details class="menu" ref=${box} onKeyDown=${closeOnEscape} onFocusOut=${closeOnLeaving}>
+    <summary><span class="visually-hidden">Account: </span><span class="menu-name">${actor.kind === 'token' ? shortName(actor.name) : actor.name}</span>
       <span class="scope">${actor.scope}</span></summary>
     <div class="menu-body">
       <p>${actor.name}<br />Scope: <strong>${actor.scope}</strong></p>
@@ -88,6 +93,17 @@ function Account({ actor }) {
         : html`<button type="button" onClick=${() => signOut('give a token to be somebody else')}>Use a token</button>`}
     </div>
   </details>`;
+}
+
+function closeOnEscape(event) {
+  if (event.key !== 'Escape') return;
+  event.currentTarget.open = false;
+  event.currentTarget.querySelector('summary').focus();
+}
+
+/** A click elsewhere, or Tab out of it. */
+function closeOnLeaving(event) {
+  if (event.relatedTarget && !event.currentTarget.contains(event.relatedTarget)) event.currentTarget.open = false;
 }
 
 /** `token 4f7c2a (dashboard)` to `dashboard`. */

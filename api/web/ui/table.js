@@ -2,11 +2,12 @@
 import { html } from '../core/html.js';
 
 /**
- * `columns`: [{key, label, render?(row), align?: 'end', narrow?: 'hide'}]; `narrow` hides a column on a phone.
+ * `columns`: [{key, label, render?(row), align?: 'end', narrow?: 'hide', text?: true}]; `narrow` hides a column on a phone;
+ * `text`: sentences, which need room.
  * `rowKey(row)`; `empty`: what stands there without rows; `onRow(row)`: props of its <tr>.
  */
 export function Table({ caption, columns, rows, rowKey, empty, rowProps }) {
-  const classes = ({ align, narrow }) => [align === 'end' && 'end', narrow === 'hide' && 'wide-only'].filter(Boolean).join(' ');
+  const classes = ({ align, narrow, text }) => [align === 'end' && 'end', narrow === 'hide' && 'wide-only', text && 'text'].filter(Boolean).join(' ');
   return html`<div class="table-box" tabindex="0" role="region" aria-label=${caption}>
     <table>
       <caption>${caption}</caption>
