@@ -1,4 +1,5 @@
-// Preact and htm as the pages use them: one import for markup and hooks.
+// Preact and htm as the pages use them: one import for markup and hooks. Beside a tag or an expression htm drops
+// white space that has a line break in it: words that must not run together need ${' '} there, or one line.
 import { Fragment, cloneElement, createContext, createPortal, h, render } from '../vendor/preact.js';
 import htm from '../vendor/htm.js';
 
