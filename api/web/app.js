@@ -15,6 +15,7 @@ const ROUTES = [
   ['/', () => import('./pages/topology.js'), 'topology'],
   ['/sessions', () => import('./pages/sessions.js')],
   ['/tunnels/:id', () => import('./pages/tunnel.js'), 'tunnel'],
+  ['/connections/:name/diagnosis', () => import('./pages/diagnosis.js'), 'diagnosis'],
 ];
 
 const loadedStyles = new Map();
