@@ -156,7 +156,8 @@ def _made_interfaces(intent: Draft) -> dict[str, str]:
 def public_addresses(intent: Draft) -> Iterator[Fault]:
     """Between two public addresses there is one tunnel that the service makes: packets tell no more."""
     customers = {item.get("name", str): item for item in intent.sections("customer_gateways")}
-    seen: dict[tuple[str, int, IPv4Address], str] = {}
+    ours = _addresses_by_number(intent)
+    seen: dict[tuple[str, IPv4Address | int, IPv4Address], str] = {}
     for connection in intent.sections("vpn_connections"):
         gateway = connection.get("vpn_gateway", str)
         for number, tunnel in enumerate(connection.sections("tunnels"), 1):
@@ -165,10 +166,21 @@ def public_addresses(intent: Draft) -> Iterator[Fault]:
             if gateway is None or address is None or not tunnel.absent("interface"):
                 continue
             user = f"tunnel {number} of {connection.written('name')}"
-            other = seen.setdefault((gateway, number, address), user)
+            # A gateway whose two addresses are one and the same has no second one to tell tunnels apart by.
+            own = ours.get((gateway, number), number)
+            other = seen.setdefault((gateway, own, address), user)
             if other != user:
                 detail = f"{other} leads from the same public address to {address} already"
                 yield Fault(tunnel.at("customer_gateway"), detail, "a customer gateway with another address")
+
+
+def _addresses_by_number(intent: Draft) -> dict[tuple[str, int], IPv4Address]:
+    """Name of each VPN gateway and number of a tunnel to the public address that the tunnel has there."""
+    found: dict[tuple[str, int], IPv4Address] = {}
+    for gateway in intent.sections("vpn_gateways"):
+        for path, address in gateway.items("addresses", IPv4Address):
+            found[gateway.written("name") or "", int(path[-1]) + 1] = address
+    return found
 
 
 def bgp_needs_asn(intent: Draft) -> Iterator[Fault]:

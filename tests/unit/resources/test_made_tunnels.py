@@ -105,6 +105,21 @@ def test_between_two_addresses_there_is_one_tunnel_of_ours() -> None:
     assert problems(OURS, connection("conn2", "customer_gateway: peer1, interface: t9")) == []
 
 
+def test_a_gateway_with_a_single_address_tells_its_tunnels_apart_by_their_peers() -> None:
+    single = HEAD.replace("[198.51.100.1, 198.51.100.3]", "[198.51.100.1, 198.51.100.1]")
+    assert single != HEAD
+    assert problems(OURS, head=single) == []
+    swapped = connection("conn2", f"customer_gateway: peer2, {KEY}", f"customer_gateway: peer1, {KEY}")
+    assert [path for path, _ in problems(OURS, swapped, head=single)] == [
+        "vpn_connections[1].tunnels[0].customer_gateway",
+        "vpn_connections[1].tunnels[1].customer_gateway",
+    ]
+    both = connection("conn1", f"customer_gateway: peer1, {KEY}", f"customer_gateway: peer1, {KEY}")
+    detail = "tunnel 1 of conn1 leads from the same public address to 198.51.100.2 already"
+    assert problems(both, head=single) == [("vpn_connections[0].tunnels[1].customer_gateway", detail)]
+    assert problems(both) == []
+
+
 def test_the_same_is_refused_when_it_comes_later() -> None:
     document = {
         "vpcs": [{"name": "vpc1", "cidrs": ["10.0.0.0/16"]}],
