@@ -16,6 +16,12 @@ const ROUTES = [
   ['/sessions', () => import('./pages/sessions.js')],
   ['/tunnels/:id', () => import('./pages/tunnel.js'), 'tunnel'],
   ['/connections/:name/diagnosis', () => import('./pages/diagnosis.js'), 'diagnosis'],
+  ['/resources', () => import('./pages/resources.js'), 'resources'],
+  ['/resources/:kind', () => import('./pages/resources.js'), 'resources'],
+  ['/resources/:kind/:name', () => import('./pages/resources_form.js'), 'resources'],
+  ['/connections/:name', () => import('./pages/connection.js'), 'connection'],
+  ['/connections/:name/peer-config', () => import('./pages/peerconfig.js'), 'peerconfig'],
+  ['/tokens', () => import('./pages/tokens.js'), 'tokens'],
 ];
 
 const loadedStyles = new Map();

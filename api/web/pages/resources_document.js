@@ -1,0 +1,105 @@
+// Documents as a form edits them: paths, JSON pointers, differences. Pure.
+// A *draft* is a document with what people type: numbers are text, lists of plain values text with one a line.
+// The service judges what becomes of it; nothing is judged here.
+
+/** ['tunnels', 0, 'bgp'] to `/tunnels/0/bgp` (RFC 6901). */
+export const pointerOf = (path) => path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+
+/** The value at a path, undefined if there is none. */
+export const at = (document, path) => path.reduce((found, part) => found?.[part] ?? undefined, document);
+
+/** A copy with another value at a path; undefined takes it away. Objects and lists on the way are made. */
+export function put(document, path, value) {
+  if (path.length === 0) return value;
+  const [part, ...rest] = path;
+  const copy = Array.isArray(document) || (document === undefined && typeof part === 'number')
+    ? [...(document ?? [])] : { ...document };
+  const made = put(copy[part], rest, value);
+  if (made !== undefined) copy[part] = made;
+  else if (Array.isArray(copy)) copy.splice(part, 1);
+  else delete copy[part];
+  return copy;
+}
+
+/** A copy of the list at a path with one item moved to another place. */
+export function moved(document, path, from, to) {
+  const list = [...at(document, path)];
+  list.splice(to, 0, ...list.splice(from, 1));
+  return put(document, path, list);
+}
+
+/** Text with one value a line (or separated by commas) to a list. */
+export const lines = (text) => text.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+
+/** A document of the API as a draft of its form. `schema`: see resources_schema.js. */
+export function toDraft(schema, value) {
+  if (value === null || value === undefined) return undefined;
+  switch (schema.type) {
+    case 'section': {
+      const entries = Object.entries(value).map(([key, one]) => [key, toDraft(schema.member(key), one)]);
+      return Object.fromEntries(entries.filter(([, one]) => one !== undefined));
+    }
+    case 'sections': return value.map((one) => toDraft(schema.item, one));
+    case 'tuple': return value.map(String);
+    case 'list': return value.length ? value.join('\n') : undefined;
+    case 'boolean': return value;
+    default: return String(value);
+  }
+}
+
+/** The document that a draft stands for. What is empty is left out: the service has its default for it. */
+export function toDocument(schema, draft) {
+  if (draft === undefined || draft === '') return undefined;
+  switch (schema.type) {
+    case 'section': return sectionOf(schema, draft);
+    case 'sections': return draft.map((one) => toDocument(schema.item, one) ?? {});
+    case 'tuple': return Array.from({ length: schema.length }, (_, i) => (draft[i] ?? '').trim());
+    case 'list': return lines(draft);
+    case 'boolean': return draft;
+    default: return scalarOf(schema, draft);
+  }
+}
+
+function sectionOf(schema, draft) {
+  const entries = Object.entries(draft).map(([key, one]) => [key, toDocument(schema.member(key), one)]);
+  const made = Object.fromEntries(entries.filter(([, one]) => one !== undefined));
+  return schema.soft && Object.keys(made).length === 0 ? undefined : made;
+}
+
+function scalarOf(schema, draft) {
+  const text = schema.secret ? draft : draft.trim();
+  if (schema.number && /^-?\d{1,15}(\.\d{1,6})?$/.test(text) && (schema.fraction || !text.includes('.'))) return Number(text);
+  return text === '' ? undefined : text;
+}
+
+/** Every single value of a document by its pointer; a list of plain values is one. */
+export function flat(value, pointer = '') {
+  if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) return { [pointer]: value };
+  if (value === null || typeof value !== 'object') return { [pointer]: value ?? null };
+  const keys = Array.isArray(value) ? value.keys() : Object.keys(value);
+  return Object.assign({}, ...[...keys].map((key) => flat(value[key], pointer + pointerOf([key]))));
+}
+
+const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
+
+/** [{pointer, old, new}]: what differs between two documents. */
+export function differences(before, after) {
+  const old = flat(before);
+  const now = flat(after);
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])]
+    .filter((pointer) => !same(old[pointer], now[pointer]))
+    .map((pointer) => ({ pointer, old: old[pointer] ?? null, new: now[pointer] ?? null }));
+}
+
+/** The path of a pointer. */
+export const pathOf = (pointer) => pointer.split('/').slice(1).map((part) => {
+  const text = part.replaceAll('~1', '/').replaceAll('~0', '~');
+  return /^\d+$/.test(text) ? Number(text) : text;
+});
+
+/** `theirs` with what `mine` changed against `base`: the last word is mine where both changed a value. */
+export function merged(base, mine, theirs) {
+  return differences(base, mine).reduceRight(
+    (document, { pointer, new: value }) => put(document, pathOf(pointer), value ?? undefined), theirs,
+  );
+}

@@ -1,0 +1,173 @@
+// The form of one resource: make, change or delete it. What will happen is shown before anything is written.
+import { html, useEffect, useMemo, useState } from '../core/html.js';
+import { all, api, path as url } from '../core/http.js';
+import { navigate } from '../core/router.js';
+import { useActor } from '../core/session.js';
+import { ConfirmDialog, Page, Plan, ProblemNotice, Spinner, toast } from '../ui/index.js';
+import { Conflict } from './resources_conflict.js';
+import { at, merged, pathOf, pointerOf, put, toDocument, toDraft } from './resources_document.js';
+import { Section } from './resources_fields.js';
+import { useGuard } from './resources_guard.js';
+import { KINDS, kindOf } from './resources_kinds.js';
+import { BEGINNINGS } from './resources_layout.js';
+import { Deletion, Standing } from './resources_standing.js';
+import { Cannot, Doing, whyNot } from './resources_rights.js';
+import { schemaOf, schemas } from './resources_schema.js';
+import { Summary, byPointer } from './resources_errors.js';
+
+const MASK = '(masked: reveal prints it)';
+
+/** `#/resources/KIND/new` (params.name is `new`, which is no resource that exists) and `#/resources/KIND/NAME`. */
+export default function ResourcePage({ params, query }) {
+  const kind = kindOf(params.kind);
+  const [loaded, setLoaded] = useState({});
+  const [round, setRound] = useState(0);
+  const key = `${params.kind}/${params.name}`;
+  useEffect(() => {
+    let wanted = true;
+    load(kind, params.name).then(
+      (data) => wanted && setLoaded({ key, round, data }),
+      (error) => wanted && setLoaded({ key, error }),
+    );
+    return () => { wanted = false; };
+  }, [key, round]);
+  const parent = { href: `#/resources/${params.kind}`, label: kind?.plural ?? 'Resources' };
+  if (!kind) return html`<${Page} title="No such kind" parent=${{ href: '#/resources', label: 'Resources' }} />`;
+  const title = params.name === 'new' ? `New ${kind.label}` : params.name;
+  if (loaded.key !== key) return html`<${Page} title=${title} parent=${parent}><${Spinner} /><//>`;
+  if (loaded.error) return html`<${Page} title=${title} parent=${parent}><${ProblemNotice} problem=${loaded.error} onRetry=${() => setRound(round + 1)} /><//>`;
+  return html`<${Editor} key=${`${key} ${loaded.round}`} kind=${kind} title=${title} parent=${parent} query=${query}
+    loaded=${loaded.data} onAgain=${() => setRound(round + 1)} />`;
+}
+
+/** Schema, the resource (null: a new one), and the names that it may refer to. */
+async function load(kind, name) {
+  if (!kind) return null;
+  const isNew = name === 'new';
+  const [components, resource, ...lists] = await Promise.all([
+    schemas(), isNew ? null : api.get(url`/v1/${kind.path}/${name}`),
+    ...KINDS.slice(0, 5).map(({ path }) => all(`/v1/${path}`)),
+  ]);
+  const references = Object.fromEntries(KINDS.slice(0, 5).map(({ path }, i) => [path, lists[i].map((one) => one.name)]));
+  return { schema: schemaOf(components, kind.document), resource: resource?.data ?? null, etag: resource?.etag, references };
+}
+
+function beginning(kind, schema, query) {
+  const given = Object.entries(query).filter(([key]) => schema.keys.includes(key));
+  return { ...BEGINNINGS[kind.document], ...Object.fromEntries(given) };
+}
+
+function Editor({ kind, title, parent, query, loaded, onAgain }) {
+  const { schema, resource } = loaded;
+  const actor = useActor();
+  const exists = resource !== null;
+  const initial = useMemo(() => (exists ? toDraft(schema, resource.config) : beginning(kind, schema, query)), []);
+  const [base, setBase] = useState({ config: resource?.config ?? {}, etag: loaded.etag });
+  const [draft, setDraft] = useState(initial);
+  const [errors, setErrors] = useState([]);
+  const [asking, setAsking] = useState(null);
+  const why = whyNot(actor, 'admin', { resources: true });
+  const document = useMemo(() => toDocument(schema, draft) ?? {}, [draft]);
+  const untouched = useMemo(() => toDocument(schema, initial) ?? {}, []);
+  const dirty = JSON.stringify(document) !== JSON.stringify(untouched);
+  const guard = useGuard(dirty && !why);
+  const form = useMemo(() => formOf({ kind, loaded, exists, initial, draft, setDraft, errors, why, actor, schema }), [draft, errors, why]);
+  const write = writer(kind, resource?.name, document, base.etag);
+  const review = async (event) => {
+    event.preventDefault();
+    setErrors([]);
+    setAsking({ plan: null });
+    try {
+      const { data } = await write({ dryRun: true });
+      setAsking({ plan: data.plan });
+    } catch (problem) {
+      refused(problem, { setErrors, setAsking, kind, name: resource?.name });
+    }
+  };
+  const written = ({ data }) => {
+    guard.leave();
+    for (const warning of data.warnings ?? []) toast('warn', warning);
+    if (exists) onAgain();
+    else navigate(kind.key === 'vpn_connections' ? url`/connections/${data.name}` : url`/resources/${kind.path}/${data.name}`);
+  };
+  const rebase = (keep) => {
+    const theirs = asking.theirs.data.config;
+    const next = keep ? merged(base.config, document, theirs) : theirs;
+    setBase({ config: theirs, etag: asking.theirs.etag });
+    setDraft(toDraft(schema, next));
+    setAsking(null);
+  };
+  return html`<${Page} title=${title} parent=${parent} lead=${kind.what}
+    actions=${exists && html`<${Deletion} kind=${kind} resource=${resource} etag=${base.etag} why=${why} onLeave=${guard.leave} />`}>
+    <${Cannot} why=${why} />
+    <${Standing} kind=${kind} resource=${resource} />
+    <${Summary} errors=${errors} />
+    <form class="resource-form" onSubmit=${review} noValidate>
+      <fieldset class="form-all" disabled=${Boolean(why)}><legend class="visually-hidden">${kind.label} ${exists ? title : ''}</legend>
+        <${Section} schema=${schema} path=${[]} form=${form} />
+      </fieldset>
+      <div class="form-end actions">
+        <${Doing} type="submit" class="primary" why=${why} disabled=${exists && !dirty}>Review and ${exists ? 'save' : 'create'}…<//>
+        <a class="button" href=${parent.href}>Cancel</a>
+        ${exists && !why && html`<span class="muted">${dirty ? 'Not saved yet' : 'No changes'}</span>`}
+      </div>
+    </form>
+    ${asking && !asking.theirs && html`<${ConfirmDialog} title=${exists ? `Save ${title}?` : `Create this ${kind.label}?`}
+      plan=${asking.plan && html`<${Plan} plan=${asking.plan} />`} danger=${interrupts(asking.plan)}
+      error=${asking.error} confirm=${{ label: exists ? 'Save' : 'Create', run: () => write({}) }}
+      done=${`${kind.label} ${document.name ?? ''} is ${exists ? 'saved' : 'made'}`} onDone=${written} onClose=${() => setAsking(null)} />`}
+    ${asking?.theirs && html`<${Conflict} base=${base.config} theirs=${asking.theirs.data.config} mine=${document}
+      onKeep=${() => rebase(true)} onDiscard=${() => rebase(false)} onClose=${() => setAsking(null)} />`}
+    ${guard.dialog}
+  <//>`;
+}
+
+/** Sends the document; a creation has a key of its own, so that a repetition makes nothing twice. */
+function writer(kind, name, document, etag) {
+  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return ({ dryRun }) => (name === undefined
+    ? api.post(`/v1/${kind.path}`, document, { dryRun, key: dryRun ? undefined : key })
+    : api.put(url`/v1/${kind.path}/${name}`, document, { dryRun, etag }));
+}
+
+/** A dry run that was refused: at the fields, as a conflict, or in the dialog. */
+async function refused(problem, { setErrors, setAsking, kind, name }) {
+  if (problem.status === 422 && problem.errors.length > 0) {
+    setAsking(null);
+    setErrors(problem.errors);
+    return;
+  }
+  if (problem.status === 412 && name !== undefined) {
+    try {
+      setAsking({ theirs: await api.get(url`/v1/${kind.path}/${name}`) });
+    } catch (other) {
+      setAsking({ plan: null, error: other });
+    }
+    return;
+  }
+  setAsking({ plan: null, error: problem });
+}
+
+const interrupts = (plan) => Boolean(plan) && [...plan.sessions, ...plan.tunnels].some(({ action }) => action === 'reset' || action === 'remove');
+
+/** What the controls need; see resources_fields.js. */
+function formOf({ kind, loaded, exists, initial, draft, setDraft, errors, why, actor, schema }) {
+  const wrong = byPointer(errors, (pointer) => schema.at(pathOf(pointer))?.type === 'list');
+  const initialAt = (path) => at(initial, path);
+  return {
+    kind, draft, exists, mask: MASK, references: loaded.references, name: loaded.resource?.name,
+    disabled: Boolean(why),
+    mayReveal: actor?.scope === 'admin',
+    initialAt,
+    set: (path, value) => setDraft((was) => put(was, path, value)),
+    replace: setDraft,
+    errorAt: (path) => wrong.get(pointerOf(path)),
+    hasError: (path) => errors.some(({ pointer }) => `${pointer.replace(/^#/, '')}/`.startsWith(`${pointerOf(path)}/`)),
+    isDefault: (path) => {
+      const value = at(draft, path);
+      const standard = path.length ? schema.at(path).default : undefined;
+      return value === undefined || String(value) === String(standard ?? '');
+    },
+  };
+}
+
