@@ -24,6 +24,7 @@ COMMANDS = {
     "export": ("bgpsvc.cli.declare:export", "Print all resources as a file."),
     "delete": ("bgpsvc.cli.declare:delete", "Delete a resource, or all that files name."),
     "reveal": ("bgpsvc.cli.accounts:reveal", "Print the secrets of a resource."),
+    "import": ("bgpsvc.cli.imports:import_", "Turn a cloud's VPN configuration into a file for this side."),
     "peer-config": ("bgpsvc.cli.peer_config:peer_config", "Print the other side's configuration."),
     "propagate": ("bgpsvc.cli.actions:propagate", "Switch the automatic propagation of a VPN gateway."),
     "switch": ("bgpsvc.cli.actions:switch", "Choose the tunnel of a VPN connection."),
@@ -32,6 +33,7 @@ COMMANDS = {
     "audit": ("bgpsvc.cli.accounts:audit", "Show who changed what."),
     "secrets": ("bgpsvc.cli.accounts:secrets", "Change the key that encrypts secrets."),
     "config": ("bgpsvc.cli.config:app", "Check and show configuration files."),
+    "doctor": ("bgpsvc.cli.doctor:doctor", "Tell whether this machine has what the daemon needs."),
     "serve": ("bgpsvc.cli.serve:serve", "Run the daemon."),
     "lab": ("bgpsvc.cli.lab:app", "Run two gateways and their hosts in network namespaces."),
 }

@@ -1,0 +1,97 @@
+"""Which of the found connections and tunnels are taken, and with which addresses of this side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from bgpsvc.importing.model import Choices, FoundConnection, FoundTunnel
+from bgpsvc.importing.notes import Notes, refused
+
+_TUNNELS = 2
+
+
+def chosen(found: Sequence[FoundConnection], choices: Choices, notes: Notes) -> list[FoundConnection]:
+    """The connections that were chosen, or all, each with at most two tunnels, the active one first."""
+    if not found:
+        raise refused("", "has no VPN connection", "one or more")
+    wanted = list(found)
+    if choices.connections:
+        names = {connection.name for connection in found}
+        for name in choices.connections:
+            if name not in names:
+                raise refused("--connection", f"there is no {name!r} in the file", " | ".join(sorted(names)))
+        wanted = [connection for connection in found if connection.name in choices.connections]
+    if choices.tunnels:
+        wanted = _with_tunnels(wanted, choices.tunnels)
+    for connection in wanted:
+        _check_count(connection, notes)
+    return wanted
+
+
+def _with_tunnels(connections: Iterable[FoundConnection], names: Sequence[str]) -> list[FoundConnection]:
+    """The connections that have the tunnels named, with these tunnels in the order of the names."""
+    made: list[FoundConnection] = []
+    seen: set[str] = set()
+    all_names: list[str] = []
+    for connection in connections:
+        taken = [tunnel for name in names for tunnel in connection.tunnels if _is_called(tunnel, name)]
+        all_names += [tunnel.name for tunnel in connection.tunnels]
+        seen |= {name for name in names for tunnel in taken if _is_called(tunnel, name)}
+        if taken:
+            made.append(replace(connection, tunnels=tuple(dict.fromkeys(taken))))
+    for name in names:
+        if name not in seen:
+            raise refused("--tunnel", f"there is no {name!r} in the file", " | ".join(all_names))
+    return made
+
+
+def _is_called(tunnel: FoundTunnel, name: str) -> bool:
+    return name in (tunnel.name, str(tunnel.gateway))
+
+
+def _check_count(connection: FoundConnection, notes: Notes) -> None:
+    count = len(connection.tunnels)
+    place = connection.where or connection.name
+    if count == 0:
+        notes.refuse(place, "has no tunnel", "one or two")
+    elif count > _TUNNELS:
+        names = ", ".join(tunnel.name for tunnel in connection.tunnels)
+        text = f"has {count} tunnels ({names}), and a connection has two here"
+        notes.refuse(place, text, "--tunnel NAME for each of the two, the active one first")
+
+
+def local_addresses(connections: Sequence[FoundConnection], choices: Choices, notes: Notes) -> list[str]:
+    """The two addresses of our VPN gateway, for tunnel 1 and tunnel 2.
+
+    As given, or as the cloud has them. A cloud that knows a single one has it for both tunnels.
+    """
+    given = list(choices.local_addresses)
+    if len(given) > _TUNNELS:
+        raise refused("--local-address", f"{len(given)} given", "one for both tunnels, or one for each")
+    if given:
+        return given if len(given) == _TUNNELS else given * _TUNNELS
+    known = [_known(connections, number, notes) for number in range(_TUNNELS)]
+    first, second = known[0] or known[1], known[1] or known[0]
+    if first is None or second is None:
+        text = "the file does not say which addresses of this side the cloud knows"
+        notes.refuse("--local-address", text, "an address of this side, or one for each tunnel")
+        return []
+    return [first, second]
+
+
+def _known(connections: Sequence[FoundConnection], number: int, notes: Notes) -> str | None:
+    """The address of this side for the tunnels of a number, which all connections share."""
+    found = {
+        str(tunnel.device)
+        for connection in connections
+        for tunnel in connection.tunnels[number : number + 1]
+        if tunnel.device is not None
+    }
+    if len(found) > 1:
+        listed = ", ".join(sorted(found))
+        text = f"tunnel {number + 1} of the connections leads to different addresses of this side: {listed}"
+        notes.refuse(
+            "", text, "connections with the same addresses, chosen by --connection, or --local-address"
+        )
+    return min(found, default=None)
