@@ -83,12 +83,28 @@ def of_version(networks: Iterable[IPNetwork], version: int) -> list[IPNetwork]:
     return [network for network in networks if network.version == version]
 
 
+def passing(peer: PeerFacts, tunnel: TunnelFacts) -> list[IPNetwork]:
+    """What of the gateway's networks may be routed into the tunnel: selectors of their family are there."""
+    versions = {gateway.version for _, gateway in tunnel.selectors}
+    return [network for network in peer.gateway_networks if network.version in versions]
+
+
+def with_bfd(peer: PeerFacts) -> bool:
+    """Whether any tunnel has BFD."""
+    return any(tunnel.inside is not None and tunnel.inside.bfd is not None for tunnel in peer.tunnels)
+
+
+def rank(peer: PeerFacts, tunnel: TunnelFacts) -> str:
+    """What the preferences of a tunnel's session come to, in words."""
+    meds = [other.bgp.med for other in peer.tunnels if other.bgp is not None]
+    if tunnel.bgp is None or len(set(meds)) == 1:
+        return "no better than the other"
+    return "preferred, both ways" if tunnel.bgp.med == min(meds) else "second choice, both ways"
+
+
 def with_ipv6(peer: PeerFacts) -> bool:
     """Whether IPv6 passes the tunnels, so the device must forward it."""
-    networks = (*peer.gateway_networks, *peer.device_networks)
-    return any(tunnel.inside is not None and tunnel.inside.ipv6 is not None for tunnel in peer.tunnels) or (
-        peer.tunnels[0].bgp is None and any(network.version == 6 for network in networks)
-    )
+    return any(gateway.version == 6 for tunnel in peer.tunnels for _, gateway in tunnel.selectors)
 
 
 def frr_possible(peer: PeerFacts) -> str:
@@ -122,6 +138,17 @@ HELPERS: Helpers = {
     helper.__name__: helper
     for helper in (
         *(identity, secret, ike_settings, child_settings, dpd_delay, device_selectors, gateway_selectors),
-        *(interface, if_id, symbol, of_version, with_ipv6, frr_possible, bird_possible),
+        *(
+            interface,
+            if_id,
+            symbol,
+            of_version,
+            passing,
+            rank,
+            with_bfd,
+            with_ipv6,
+            frr_possible,
+            bird_possible,
+        ),
     )
 }
