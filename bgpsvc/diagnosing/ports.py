@@ -1,4 +1,4 @@
-"""Which processes have a UDP port, from /proc."""
+"""Which processes have a UDP port, or listen on a TCP port, from /proc."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 PROC = Path("/proc")
+_LISTEN = "0A"
+"""TCP_LISTEN, as /proc/net/tcp writes it."""
 
 
 def owners(port: int) -> dict[int, str]:
@@ -14,19 +16,33 @@ def owners(port: int) -> dict[int, str]:
 
     Empty if nobody has it, or this process may not see who has.
     """
+    return _holders(("udp", "udp6"), port, None)
+
+
+def listeners(port: int) -> dict[int, str]:
+    """The same for processes that listen on a TCP port."""
+    return _holders(("tcp", "tcp6"), port, _LISTEN)
+
+
+def _holders(tables: tuple[str, ...], port: int, state: str | None) -> dict[int, str]:
     sockets = set[str]()
-    for table in ("udp", "udp6"):
+    for table in tables:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-            sockets |= bound((PROC / "thread-self" / "net" / table).read_text(), port)
+            sockets |= bound((PROC / "thread-self" / "net" / table).read_text(), port, state)
     if not sockets:
         return {}
     return {pid: _name(pid) for pid in _pids() if _has(pid, sockets)}
 
 
-def bound(table: str, port: int) -> set[str]:
-    """Inodes of the sockets bound to a local port, in the text of /proc/net/udp."""
+def bound(table: str, port: int, state: str | None = None) -> set[str]:
+    """Inodes of the sockets bound to a local port, in the text of /proc/net/udp or tcp; in a state, if
+    given."""
     rows = (line.split() for line in table.splitlines()[1:])
-    return {row[9] for row in rows if len(row) > 9 and int(row[1].rpartition(":")[2], 16) == port}
+    return {
+        row[9]
+        for row in rows
+        if len(row) > 9 and int(row[1].rpartition(":")[2], 16) == port and state in (None, row[3])
+    }
 
 
 def _pids() -> list[int]:
