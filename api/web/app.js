@@ -22,6 +22,7 @@ const ROUTES = [
   ['/connections/:name', () => import('./pages/connection.js'), 'connection'],
   ['/connections/:name/peer-config', () => import('./pages/peerconfig.js'), 'peerconfig'],
   ['/tokens', () => import('./pages/tokens.js'), 'tokens'],
+  ['/events', () => import('./pages/events.js'), 'events'],
 ];
 
 const loadedStyles = new Map();
