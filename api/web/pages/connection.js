@@ -55,12 +55,12 @@ function Connection({ connection, gateway, reload }) {
       <section class="panel">
         <h2>Automatic propagation</h2>
         <p>${gateway.auto_propagate
-          ? html`<${Status} kind="good">on<//>: ${gateway.advertised.join(', ') || 'nothing'} is advertised, ${gateway.routes_installed} of
-            ${gateway.routes_learned} learned prefixes are in the table of ${gateway.vpc}.`
+          ? html`<${Status} kind="good">on<//>: ${gateway.advertised.join(', ') || 'nothing'} is advertised, ${
+            gateway.routes_installed} of ${gateway.routes_learned} learned prefixes are in the table of ${gateway.vpc}.`
           : html`<${Status} kind="off">off<//>: nothing is advertised, and no learned prefix is in the table of ${gateway.vpc}.`}</p>
         <p class="hint">It belongs to VPN gateway ${gateway.name}, with all of its connections.</p>
-        <p class="actions"><${Doing} why=${why} onClick=${() => setDoing({ what: 'propagation', on: !gateway.auto_propagate })}>Turn
-          ${gateway.auto_propagate ? 'off' : 'on'}…<//></p>
+        <p class="actions"><${Doing} why=${why} onClick=${() => setDoing({ what: 'propagation', on: !gateway.auto_propagate })}>
+          ${gateway.auto_propagate ? 'Turn off…' : 'Turn on…'}<//></p>
       </section>
       <${WhatIf} connection=${connection} />
     </div>

@@ -6,6 +6,8 @@ import { ConfirmDialog, Field } from '../ui/index.js';
 import { useDryRun } from './connection_ask.js';
 import { Fates } from './connection_whatif.js';
 
+/** When another tunnel carries or is usable, the plan is another one. */
+const standing = ({ carrying, tunnels }) => `${carrying} ${tunnels.map(({ state }) => state)}`;
 const NUMBERS = { active: 1, standby: 2 };
 
 /** `mode`: the role that carries from then on, or `auto`. */
@@ -16,7 +18,7 @@ export function Maintenance({ connection, mode, onClose }) {
   const send = (options) => api.post(url`/v1/vpn-connections/${connection.name}/switch`,
     { mode, ...(reason.trim() ? { reason: reason.trim() } : {}) }, options);
   const { data, error: refused } = useDryRun(() => api.post(url`/v1/vpn-connections/${connection.name}/switch`,
-    { mode }, { dryRun: true }).then((answer) => answer.data), mode);
+    { mode }, { dryRun: true }).then((answer) => answer.data), `${mode} ${standing(connection)}`);
   const run = async () => {
     try {
       return await send({});

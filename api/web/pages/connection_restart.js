@@ -5,9 +5,9 @@ import { plural } from '../core/format.js';
 import { ConfirmDialog } from '../ui/index.js';
 import { useDryRun } from './connection_ask.js';
 
-export function Restart({ tunnel, onClose }) {
+export function Restart({ tunnel, connection, onClose }) {
   const where = url`/v1/tunnels/${tunnel.id}/restart`;
-  const { data, error } = useDryRun(() => api.post(where, undefined, { dryRun: true }).then((answer) => answer.data), tunnel.id);
+  const { data, error } = useDryRun(() => api.post(where, undefined, { dryRun: true }).then((answer) => answer.data), `${tunnel.id} ${connection.carrying}`);
   return html`<${ConfirmDialog} title=${`Restart ${tunnel.id}?`} danger=${Boolean(data?.prefixes_lost || (data?.carrying && !data.to_tunnel))}
     plan=${data && html`<${What} plan=${data} />`} error=${error} confirm=${{ label: 'Restart', run: () => api.post(where) }}
     done=${`${tunnel.id} is negotiated anew`} onClose=${onClose}>

@@ -21,7 +21,7 @@ export function TunnelCard({ tunnel, out, single, why, onTakeOut, onGiveBack, on
       ${out && html`<${Status} kind="warn">out of use<//>`}
     </header>
     <${Facts} facts=${[
-      ['State', html`<${Status} kind=${STATES[tunnel.state]}>${tunnel.state}<//> for <${Ago} at=${tunnel.since} />`],
+      ['State', html`<${Status} kind=${STATES[tunnel.state]}>${tunnel.state}<//> · <${Ago} at=${tunnel.since} />`],
       ['Why', tunnel.state_reason],
       ['IPsec', tunnel.ipsec
         ? html`<${Status} kind=${ipsecKind(tunnel.ipsec.status)}>${words(tunnel.ipsec.status)}<//>` : `external, ${tunnel.interface}`],

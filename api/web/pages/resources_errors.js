@@ -17,18 +17,21 @@ export function byPointer(errors, isList) {
 
 function sentence(detail, value, allowed) {
   const what = value ? `‘${value}’ ${detail}` : `${detail[0].toUpperCase()}${detail.slice(1)}`;
-  return allowed ? `${what}. Allowed: ${allowed}` : what;
+  // That a list or a section is wanted shows in the form.
+  return allowed && !/^(a list|a mapping)/.test(allowed) ? `${what}. Allowed: ${allowed}` : what;
 }
+
+const named = (place) => document.querySelector(`[name="${CSS.escape(place)}"]`);
 
 /** The control at a pointer, or the nearest one above it. */
 function controlAt(pointer) {
-  for (let place = bare(pointer); ; place = place.slice(0, place.lastIndexOf('/'))) {
+  for (let place = bare(pointer); place !== ''; place = place.slice(0, place.lastIndexOf('/'))) {
     const name = CSS.escape(place);
-    const found = document.querySelector(`[name="${name}"]`)
-      ?? document.querySelector(`[data-pointer="${name}"] :is(input, select, textarea, button)`)
-      ?? (place && document.querySelector(`[name^="${name}/"]`));
-    if (found || place === '') return found ?? document.querySelector('.resource-form input');
+    const found = named(place) ?? document.querySelector(`[data-pointer="${name}"] :is(input, select, textarea, button)`)
+      ?? document.querySelector(`[name^="${name}/"]`);
+    if (found) return found;
   }
+  return document.querySelector('.resource-form input');
 }
 
 /** Moves the focus to the field of an error, and opens what hides it. */
@@ -52,9 +55,21 @@ export function Summary({ errors }) {
   </div>`;
 }
 
-/** `#/tunnels/0/bgp/local_ip` to `tunnels 1, bgp, local ip`. */
+/** A field as the form calls it, `Tunnel 2 (standby), Address of this side`; what has no field by its place. */
 function nameOf(pointer) {
-  const text = bare(pointer).slice(1).replaceAll('_', ' ')
-    .replace(/\/(\d+)(?=\/|$)/g, (_, i) => ` ${Number(i) + 1}`).replaceAll('/', ', ');
+  const place = bare(pointer);
+  const control = named(place) ?? named(place.replace(/\/\d+$/, ''));
+  const label = control?.labels?.[0]?.textContent.replace(/ \(required\)$/, '');
+  if (!label) return placeOf(place);
+  const entries = [];
+  for (let entry = control.closest('.form-entry'); entry; entry = entry.parentElement.closest('.form-entry')) {
+    entries.unshift(entry.querySelector('legend').textContent);
+  }
+  return [...entries, label].join(', ');
+}
+
+/** `/tunnels/0/bgp/local_ip` to `tunnels 1, bgp, local ip`. */
+function placeOf(place) {
+  const text = place.slice(1).replaceAll('_', ' ').replace(/\/(\d+)(?=\/|$)/g, (_, i) => ` ${Number(i) + 1}`).replaceAll('/', ', ');
   return text || 'the whole';
 }

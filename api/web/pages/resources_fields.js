@@ -51,7 +51,7 @@ function More({ item, schema, path, form }) {
 function Optional({ item, schema, path, form }) {
   const there = at(form.draft, path) !== undefined;
   const pointer = pointerOf(path);
-  return html`<fieldset class="form-section" data-pointer=${pointer}>
+  return html`<fieldset class=${`form-section ${there ? 'form-section-on' : ''}`} data-pointer=${pointer}>
     <legend class="visually-hidden">${item.label}</legend>
     <${CheckField} label=${item.label} name=${pointer} hint=${item.hint} error=${form.errorAt(path)} checked=${there}
       onInput=${(event) => form.set(path, event.target.checked ? form.initialAt(path) ?? {} : undefined)} />
@@ -114,7 +114,7 @@ function Control({ item, schema, path, form }) {
 function hintOf(item, schema) {
   const fallback = schema.number && schema.default !== undefined && schema.default !== null ? `Default ${schema.default}.` : null;
   const standard = item.hint && fallback && schema.default !== undefined ? `${item.hint} ${fallback}` : item.hint ?? fallback;
-  return standard ?? (schema.type === 'text' && schema.allowed ? `${schema.allowed[0].toUpperCase()}${schema.allowed.slice(1)}.` : undefined);
+  return standard ?? (schema.type === 'text' && !item.ref && schema.allowed ? `${schema.allowed[0].toUpperCase()}${schema.allowed.slice(1)}.` : undefined);
 }
 
 function choices(schema) {
@@ -153,7 +153,7 @@ function Text({ common, item, schema, path, value, set, form }) {
   const list = useId();
   const offers = typeof item.suggest === 'function' ? item.suggest(form.draft, path) : [];
   const standard = schema.default ?? null;
-  return html`<div class=${item.short ? 'form-short' : undefined}>
+  return html`<div class=${item.short ? 'form-short' : 'form-text'}>
     <${Field} ...${common}>
       <${Input} type="text" value=${value ?? ''} autocomplete="off" spellcheck="false" autocapitalize="off"
         inputmode=${schema.number && !schema.fraction && item.at !== 'local_asn' ? 'numeric' : undefined} list=${offers.length ? list : undefined}

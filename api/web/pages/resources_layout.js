@@ -30,7 +30,7 @@ export const LAYOUTS = {
     NAME,
     { at: 'vpc', label: 'VPC', ref: 'vpcs', fixed: true, hint: 'One that has no gateway yet.' },
     { at: 'addresses.0', label: 'Public address for tunnels 1', placeholder: '198.51.100.1', hint: 'An IPv4 address of this machine.' },
-    { at: 'addresses.1', label: 'Public address for tunnels 2', placeholder: '198.51.100.3', hint: 'Another one, best over another provider.' },
+    { at: 'addresses.1', label: 'Public address for tunnels 2', placeholder: '198.51.100.3', hint: 'Best over another provider; the same again if there is no other.' },
     {
       at: 'auto_propagate', label: 'Automatic propagation',
       hint: "On: the VPC's networks are advertised to the peers, and learned prefixes go into its route table. Off: neither.",
