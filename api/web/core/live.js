@@ -7,6 +7,8 @@ import { parser } from './sse.js';
 import { createStore, useStore } from './store.js';
 
 const COALESCE = 100;
+/** So long after an event what the daemon itself hears late, as counters, has caught up. */
+const SETTLED = 2000;
 const RETRY = [500, 1000, 2000, 3000];
 /** The daemon sends a comment after 15 s without an event: after this long the connection is dead. */
 const SILENCE = 40_000;
@@ -115,7 +117,7 @@ export function useLive(loader, { kinds, every, key } = {}) {
       ...(was.key === key ? was : { data: null, error: null }), ...change, key,
     })));
     reloader.current = job.soon;
-    const off = subscribe((event) => concerns(kinds, event) && job.soon());
+    const off = subscribe((event) => concerns(kinds, event) && job.twice());
     const poll = every && setInterval(() => document.visibilityState === 'visible' && job.soon(), every);
     job.now();
     return () => { off(); clearInterval(poll); job.end(); };
@@ -128,6 +130,7 @@ export function useLive(loader, { kinds, every, key } = {}) {
 function jobOf(load, show) {
   const control = new AbortController();
   let timer = null;
+  let later = null;
   let busy = false;
   let again = false;
   let took = 0;
@@ -152,7 +155,13 @@ function jobOf(load, show) {
     // Under a storm of events a large answer is loaded half of the time at most.
     timer ??= setTimeout(now, Math.max(COALESCE, took));
   }
-  return { now, soon, end: () => { clearTimeout(timer); control.abort(); } };
+  /** Soon, and once more when all has settled. */
+  function twice() {
+    soon();
+    clearTimeout(later);
+    later = setTimeout(soon, SETTLED);
+  }
+  return { now, soon, twice, end: () => { clearTimeout(timer); clearTimeout(later); control.abort(); } };
 }
 
 /** The state of the stream, for the header. */

@@ -19,7 +19,7 @@ export function sessionKind(state) {
 
 /** The layers of a tunnel from below: [{name, kind, word, reason}]. */
 export function layers(tunnel) {
-  return [link(tunnel), ...ipsec(tunnel), bgp(tunnel), bfd(tunnel), health(tunnel)].filter(Boolean);
+  return [link(tunnel), ...ipsec(tunnel), bgp(tunnel), ...watchers(tunnel)].filter(Boolean);
 }
 
 const link = (tunnel) => (tunnel.link_up ? null
@@ -46,17 +46,12 @@ function bgp({ session_state: state }) {
   return { name: 'BGP', kind: sessionKind(state), word: state === 'established' ? 'up' : words(state), reason: `the session is ${words(state)}` };
 }
 
-function bfd({ bfd: found }) {
-  if (!found) return null;
-  const kind = { up: 'good', init: 'warn', down: 'bad', admin_down: 'off' }[found.state];
-  const reason = found.state === 'up' ? `a packet every ${duration(found.transmit_ms)}` : `${words(found.state)}: ${found.diagnostic}`;
-  return { name: 'BFD', kind, word: words(found.state), reason };
-}
+/** What sends packets of its own through the tunnel. Its verdict is known at once, its counters a second later. */
+const WATCHERS = { bfd: 'BFD', probe: 'Probe', health_check: 'Health check' };
 
-function health({ health: verdict, health_reason: reason }) {
-  if (!verdict) return null;
-  return { name: 'Health', kind: verdict === 'healthy' ? 'good' : 'bad', word: verdict, reason };
-}
+const watchers = ({ detection: found }) => found.filter(({ method }) => method in WATCHERS).map(({ method, state, reason }) => ({
+  name: WATCHERS[method], kind: { up: 'good', down: 'bad', waiting: 'off' }[state], word: state === 'waiting' ? 'waits' : state, reason,
+}));
 
 /** How fast the death of the path would be noticed now: {method, text, ms}; ms null: by nothing but the link. */
 export function detection(tunnel) {

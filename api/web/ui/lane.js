@@ -32,7 +32,8 @@ export function Lane({ tunnel, address, customer, plain }) {
 }
 
 const End = ({ side, title, asn, address, inside }) => html`<div class=${`lane-end lane-${side}`}>
-  <strong>${title}${asn && html` <span class="muted">AS ${asn}</span>`}</strong>
+  <strong>${title}</strong>
+  ${asn && html`<span class="muted">AS ${asn}</span>`}
   <span class="mono">${address ?? '–'}</span>
   ${inside && html`<span class="mono muted" title="Inside the tunnel">${inside}</span>`}
 </div>`;

@@ -35,8 +35,8 @@ export function SignIn({ reason }) {
     ${reason && !problem && html`<p class="notice notice-warn" role="status">${reason}</p>`}
     <${ProblemNotice} problem=${problem} />
     <${Field} label="Token" name="token" error=${error} required
-      hint=${html`Made on the gateway with <code>bgpsvc token create --name NAME --scope read</code>. The scope <code>operate</code>${' '}
-        may switch tunnels, <code>admin</code> may change resources.`}>
+      hint=${html`Made on the gateway with <code class="command">bgpsvc token create --name NAME --scope read</code>
+        <code>operate</code> instead of <code>read</code> may switch tunnels, <code>admin</code> may change resources.`}>
       <input type="password" autocomplete="current-password" spellcheck="false" value=${token} autofocus
         onInput=${(event) => setToken(event.target.value)} />
     <//>
