@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -23,12 +23,12 @@ from bgpsvc.model import Reason, Role
 from bgpsvc.views import (
     EventFilter,
     EventKind,
-    MatchKind,
-    RouteFilter,
     RouteSource,
     RouteState,
     Severity,
 )
+
+T = TypeVar("T")
 
 
 class Candidate(BaseModel):
@@ -74,10 +74,18 @@ class Route(BaseModel):
     candidates: list[Candidate] = Field(description="All paths.")
 
 
-class RouteList(Listing[Route]):
+class RouteListing(Listing[T], Generic[T]):
+    """A page of routes."""
+
+    matching: int | None = Field(
+        description="How many routes match, on all pages; null: only a look at each would tell."
+    )
+
+
+class RouteList(RouteListing[Route]):
     """A page of a Loc-RIB in address order, IPv4 first."""
 
-    model_config = described(examples.listing(examples.ROUTE))
+    model_config = described(examples.listing(examples.ROUTE) | {"matching": 1})
 
 
 class TableRoute(BaseModel):
@@ -104,10 +112,10 @@ class TableRoute(BaseModel):
     )
 
 
-class TableRouteList(Listing[TableRoute]):
+class TableRouteList(RouteListing[TableRoute]):
     """A page of a VPC's route table in address order, IPv4 first."""
 
-    model_config = described(examples.listing(examples.TABLE_ROUTE))
+    model_config = described(examples.listing(examples.TABLE_ROUTE) | {"matching": 1})
 
 
 class Event(BaseModel):
@@ -128,62 +136,6 @@ class EventList(Listing[Event]):
     """A page of events, oldest first."""
 
     model_config = described(examples.listing(examples.EVENT))
-
-
-class RouteQuery(PageQuery):
-    """Filters of route lists; they combine with AND."""
-
-    prefix: str | None = Field(
-        default=None,
-        max_length=64,
-        description="A prefix, as `10.0.0.0/8`; with `match=best` also a bare address.",
-        examples=["192.168.0.0/16"],
-    )
-    match: MatchKind | None = Field(
-        default=None,
-        description="How `prefix` selects. `exact` (the default): that prefix; `longer`: it and all inside "
-        "it; `covering`: it and all that contain it; `best`: the longest match of the address.",
-        examples=["longer"],
-    )
-    family: Literal["ipv4", "ipv6"] | None = Field(default=None, description="Address family.")
-    session: str | None = Field(
-        default=None,
-        max_length=256,
-        description="Id of a session: prefixes that it announces.",
-        examples=["conn1-tunnel1"],
-    )
-    asn: int | None = Field(
-        default=None,
-        ge=0,
-        le=4294967295,
-        description="An AS number: prefixes with a path whose AS path contains it.",
-        examples=[65500],
-    )
-    community: str | None = Field(
-        default=None,
-        max_length=64,
-        description="A community, `65500:100`, a large one, `65500:1:2`, or a well-known name, `no-export`.",
-        examples=["65500:100"],
-    )
-    state: RouteState | None = Field(default=None, description="State of the route.", examples=["installed"])
-
-    @model_validator(mode="after")
-    def _match_needs_prefix(self) -> Self:
-        if self.match is not None and self.prefix is None:
-            raise ValueError("match needs prefix: it says how prefix selects")
-        return self
-
-    def filter(self) -> RouteFilter:
-        """The filter as the service takes it."""
-        return RouteFilter(
-            prefix=self.prefix,
-            match=self.match or "exact",
-            family=self.family,
-            session=self.session,
-            asn=self.asn,
-            community=self.community,
-            state=self.state,
-        )
 
 
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")

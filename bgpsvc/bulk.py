@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, repeat
 from math import gcd
 from typing import Any, TypeVar
@@ -156,3 +156,38 @@ def _place(number: int, portions: int) -> int:
     while gcd(step, portions) > 1:  # else some places would come twice
         step -= 1
     return number * step % portions
+
+
+class Arrivals:
+    """Prefixes that may have come to a table, or gone, since somebody who follows it last looked.
+
+    While nobody follows it, and when more came than anybody would put in order one by one, nothing is kept.
+    """
+
+    __slots__ = ("_noted", "_size")
+    MOST = 100_000
+
+    def __init__(self) -> None:
+        self._noted: list[Collection[Prefix]] | None = None
+        self._size = 0
+
+    def follow(self) -> None:
+        """Keep what comes from now on."""
+        self._noted = []
+        self._size = 0
+
+    def note(self, prefixes: Collection[Prefix]) -> None:
+        """These came or went; the collection is kept as it is and must not change."""
+        if self._noted is None:
+            return
+        self._noted.append(prefixes)
+        self._size += len(prefixes)
+        if self._size > self.MOST:
+            self._noted = None
+
+    def take(self) -> Sequence[Collection[Prefix]] | None:
+        """What was noted since the last time; None if it is not known any more: `follow` again."""
+        noted = self._noted
+        if noted:
+            self.follow()
+        return noted

@@ -12,9 +12,9 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -54,13 +54,11 @@ from bgpsvc.standing import why_not
 from bgpsvc.store.database import Store
 from bgpsvc.store.errors import WriteConflict
 from bgpsvc.store.records import AuditEntry, Batch, Remembered
+from bgpsvc.turns import in_turns
 from bgpsvc.views import NotFound, PreconditionFailed
 
-T = TypeVar("T")
 KEY_LENGTH = 16
 """Characters of a generated pre-shared key, as the clouds make them."""
-TURN = 0.005
-"""Seconds that a question may keep the event loop before others get their turn."""
 THREAD_ABOVE = 500
 """Resources in one write above which they are checked in a thread, so that the event loop goes on."""
 
@@ -466,26 +464,12 @@ class Controller:
         if question.documents:
             puts = self._all_of(question.documents)
             hypothetical = with_changes(self._runtime.engine.intent, puts, (), whole=True)
-        return await _in_turns(simulate(self._runtime.engine, gateway, question, hypothetical))
+        return await in_turns(simulate(self._runtime.engine, gateway, question, hypothetical))
 
     def _check_gateway(self, name: str) -> None:
         gateways = self._runtime.engine.gateways
         if name not in gateways:
             raise NotFound("VPN gateway", name, tuple(gateways))
-
-
-async def _in_turns(work: Generator[None, None, T]) -> T:
-    """Runs a generator to its end, giving the event loop its turn every few milliseconds."""
-    turn_ends = time.perf_counter() + TURN
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            outcome: T = stop.value
-            return outcome
-        if time.perf_counter() >= turn_ends:
-            await asyncio.sleep(0)
-            turn_ends = time.perf_counter() + TURN
 
 
 def _replayed(before: Remembered, options: WriteOptions) -> Written:

@@ -1,69 +1,55 @@
 """Filters and keyset pages over a million routes. Pure.
 
-A page costs a bounded number of looks beyond the sorting: where a filter matches little, a page may
-hold fewer items than asked for, or none, and still name a next cursor.
+A search is a generator: between its steps, each of a millisecond or so, others have their turn and the
+tables may change. Its page holds what matches at its end; a prefix that came or changed meanwhile may be
+missing from it, one that matched all the time is not. How a page is found:
+
+- Single prefixes (exact, covering, best) are looked up.
+- Without a filter by paths the order of all prefixes is walked from the cursor on (`RouteOrder`).
+- With one the path sets are asked, then which prefixes have one that matches. Few are sorted and remembered
+  until the paths of some prefix change; for many the order is walked.
+- While nothing is in order yet, or only few match, the first ones behind the cursor are picked out of all.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Any
 
+from bgpsvc.bulk import Arrivals
 from bgpsvc.engine import Engine
 from bgpsvc.gateway import Gateway
-from bgpsvc.model import (
-    WELL_KNOWN_COMMUNITIES,
-    Attributes,
-    Family,
-    Prefix,
-    SessionId,
-    pack_prefix,
-    parse_address,
-    parse_prefix,
-)
+from bgpsvc.model import Prefix, pack_prefix
 from bgpsvc.rib import PathSet
+from bgpsvc.route_filters import (
+    SPARSE,
+    Matches,
+    Refused,
+    Verdicts,
+    alive,
+    in_state,
+    lacking,
+    smallest,
+    tested,
+    wanted_nowhere,
+)
+from bgpsvc.route_order import BLOCK, RouteOrder, portions
+from bgpsvc.route_search import PathTest, Places, Span, any_path, path_test, places, understood
 from bgpsvc.routes_report import route_state, route_view, table_route_view
-from bgpsvc.views import InvalidQuery, Page, RouteFilter
+from bgpsvc.views import InvalidQuery, Page, RouteFilter, RouteState
 
-LOOKS_PER_PAGE = 50_000
-_NAMED_COMMUNITIES = {name: value for value, name in WELL_KNOWN_COMMUNITIES.items()}
+WALKED = 16 * BLOCK
+"""Prefixes that are looked at in order, for those of a page, before all are looked at in another order."""
+REMEMBERED = 2
+"""Searches by paths whose matches are kept."""
+VIEWS_AT_ONCE = 50
 
-
-class SortedPrefixes:
-    """The prefixes of a mapping in address order, by family.
-
-    Sorting a million takes a second, so a large table that keeps changing is sorted again only after
-    `REST` times what the last sorting took. What left the table meanwhile is passed over; what came
-    meanwhile shows up with the next sorting. `clock` is the caller's, in seconds.
-    """
-
-    SMALL = 20_000
-    REST = 10.0
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._version: object = None
-        self._not_before = 0.0
-        self._sorted: dict[Family, list[Prefix]] = {Family.IPV4: [], Family.IPV6: []}
-
-    def of(self, version: object, prefixes: Callable[[], Collection[Prefix]]) -> dict[Family, list[Prefix]]:
-        """Sorted lists by family; `prefixes` is asked only if `version` differs from the last sorting's."""
-        if version == self._version:
-            return self._sorted
-        began = self._clock()
-        if sum(map(len, self._sorted.values())) > self.SMALL and began < self._not_before:
-            return self._sorted
-        everything = prefixes()
-        self._sorted = {
-            Family.IPV4: sorted(p for p in everything if len(p) == 5),
-            Family.IPV6: sorted(p for p in everything if len(p) == 17),
-        }
-        self._version = version
-        ended = self._clock()
-        self._not_before = ended + self.REST * (ended - began)
-        return self._sorted
+Steps = Generator[None, None, Page]
 
 
 def encode_cursor(prefix: Prefix) -> str:
@@ -80,134 +66,68 @@ def decode_cursor(cursor: str) -> Prefix:
         raise InvalidQuery("cursor", f"{cursor!r} is not a cursor that a page returned") from None
 
 
-def parse_match(query: RouteFilter) -> Prefix | None:
-    """The prefix of a filter; for `best` a bare address becomes a host prefix. Raises InvalidQuery."""
-    text = query.prefix
-    if text is None:
-        return None
-    try:
-        if "/" not in text and query.match == "best":
-            address = parse_address(text)
-            return pack_prefix(address, len(address) * 8)
-        return parse_prefix(text)
-    except ValueError as error:
-        raise InvalidQuery("prefix", str(error)) from None
+@dataclass
+class Listed:
+    """A list of routes of a gateway, as one search goes through it."""
 
+    gateway: Gateway
+    order: RouteOrder
+    query: RouteFilter
+    test: PathTest | None
+    matches: Matches | None
+    """Of the test."""
+    refused: Refused
+    """None of them in a VPC's table."""
+    table: bool
+    """The VPC's table, not the Loc-RIB."""
+    in_flight: Callable[[], bool]
+    """Routes are on their way to the kernel, nobody knows which."""
 
-def matching(
-    prefix: Prefix | None,
-    query: RouteFilter,
-    known: Callable[[Prefix], bool],
-    order: Callable[[], dict[Family, list[Prefix]]],
-    cursor: Prefix | None,
-) -> Iterator[Prefix]:
-    """Prefixes that match by address, in order, behind the cursor."""
-    families = [f for f in Family if query.family in (None, f.label)]
-    if prefix is None:
-        for family in families:
-            yield from _behind(order()[family], family, cursor)
-        return
-    family = Family.IPV4 if len(prefix) == 5 else Family.IPV6
-    if family not in families:
-        return
-    found: Iterable[Prefix]
-    if query.match == "exact":
-        found = [prefix] if known(prefix) else []
-    elif query.match == "longer":
-        keys = order()[family]
-        start = bisect_left(keys, prefix)
-        if cursor is not None and len(cursor) == len(prefix):
-            start = max(start, bisect_right(keys, cursor))
-        inside = (keys[index] for index in range(start, _end(keys, prefix)))
-        found = (p for p in inside if p[-1] >= prefix[-1])
-    else:
-        found = [p for p in _covering(prefix) if known(p)]
-        if query.match == "best":
-            found = found[-1:]
-    for match in found:
-        if cursor is None or _after(match, cursor):
-            yield match
+    @property
+    def choosy(self) -> bool:
+        """Not all that there are match."""
+        return self.matches is not None or (self.query.state is not None and not self.table)
 
+    @property
+    def members(self) -> Mapping[Prefix, Any]:
+        """What there is, but for refused paths."""
+        return self.gateway.table.primary if self.table else self.gateway.rib.routes
 
-def _after(prefix: Prefix, cursor: Prefix) -> bool:
-    return (len(prefix), prefix) > (len(cursor), cursor)
+    def holds(self, prefix: Prefix) -> bool:
+        """The list has the prefix, whatever is asked of it."""
+        if self.table:
+            return prefix in self.gateway.table.primary
+        return self.gateway.rib.get(prefix) is not None or self.refused.known(prefix)
 
+    def passes(self, prefix: Prefix) -> bool:
+        """The list has the prefix, and it matches."""
+        if not self.holds(prefix):
+            return False
+        if self.test is not None:
+            paths = self.gateway.rib.get(prefix)
+            if not (paths is not None and any_path(self.test)(paths.paths)) and not self.refused.has(prefix):
+                return False
+        state = self.query.state
+        if state is None:
+            return True
+        return state == ("installed" if self.table else route_state(self.gateway, prefix)[0])
 
-def _behind(keys: list[Prefix], family: Family, cursor: Prefix | None) -> Iterator[Prefix]:
-    start = 0
-    if cursor is not None:
-        if len(cursor) == (5 if family is Family.IPV4 else 17):
-            start = bisect_right(keys, cursor)
-        elif len(cursor) == 17:
-            return  # IPv4 lies wholly before an IPv6 cursor
-    for index in range(start, len(keys)):
-        yield keys[index]
-
-
-def _end(keys: list[Prefix], prefix: Prefix) -> int:
-    bits = (len(prefix) - 1) * 8
-    last = int.from_bytes(prefix[:-1], "big") | ((1 << (bits - prefix[-1])) - 1)
-    return bisect_right(keys, Prefix(last.to_bytes(bits // 8, "big") + b"\xff"))
-
-
-def _covering(prefix: Prefix) -> list[Prefix]:
-    """Everything that contains the prefix, itself included, least specific first."""
-    bits = (len(prefix) - 1) * 8
-    number = int.from_bytes(prefix[:-1], "big")
-    return [
-        Prefix((number >> (bits - n) << (bits - n)).to_bytes(bits // 8, "big") + bytes((n,)))
-        for n in range(prefix[-1] + 1)
-    ]
-
-
-PathTest = Callable[[SessionId, Attributes], bool]
-
-
-def path_test(query: RouteFilter) -> PathTest | None:
-    """A test of one path for the session, asn and community filters; None if there are none."""
-    tests: list[PathTest] = []
-    if query.session is not None:
-        wanted = query.session
-        tests.append(lambda session, _: session == wanted)
-    if query.asn is not None:
-        asn = query.asn
-        tests.append(lambda _, attributes: attributes.has_asn(asn))
-    if query.community is not None:
-        tests.append(_community_test(query.community))
-    return (lambda s, a: all(test(s, a) for test in tests)) if tests else None
-
-
-def _community_test(text: str) -> PathTest:
-    if text in _NAMED_COMMUNITIES:
-        value = _NAMED_COMMUNITIES[text]
-        return lambda _, attributes: value in attributes.communities
-    parts = text.split(":")
-    limit = 0xFFFF if len(parts) == 2 else 0xFFFFFFFF
-    if len(parts) not in (2, 3) or not all(p.isascii() and p.isdigit() and int(p) <= limit for p in parts):
-        allowed = ", ".join(sorted(_NAMED_COMMUNITIES))
-        raise InvalidQuery(
-            "community", f"{text!r} is not a community; allowed: 65000:100, 65000:1:2 (large), {allowed}"
-        )
-    numbers = tuple(int(p) for p in parts)
-    if len(numbers) == 2:
-        packed = numbers[0] << 16 | numbers[1]
-        return lambda _, attributes: packed in attributes.communities
-    return lambda _, attributes: numbers in attributes.large_communities
-
-
-def page(
-    candidates: Iterator[Prefix], keep: Callable[[Prefix], bool], limit: int
-) -> tuple[list[Prefix], str | None]:
-    """Up to `limit` kept prefixes and the cursor behind them."""
-    items: list[Prefix] = []
-    last: Prefix | None = None
-    for looks, prefix in enumerate(candidates, start=1):
-        if len(items) == limit or looks > LOOKS_PER_PAGE:
-            return items, encode_cursor(last) if last is not None else None
-        last = prefix
-        if keep(prefix):
-            items.append(prefix)
-    return items, None
+    def keep(self, prefixes: Sequence[Prefix]) -> list[Prefix]:
+        """Those of many that pass, but for what refused paths make pass."""
+        gateway = self.gateway
+        if self.table:
+            prefixes = list(filter(self.members.__contains__, prefixes))
+            if self.test is None:
+                return prefixes
+        sets: list[PathSet | None] = list(map(gateway.rib.routes.get, prefixes))
+        verdicts: Verdicts | None = alive() if gateway.rib.leaving else None
+        if self.matches is not None:
+            verdicts = self.matches.verdicts
+        passing = list(map(bool, sets) if verdicts is None else map(verdicts.__getitem__, sets))
+        kept = list(compress(prefixes, passing))
+        if self.table or self.query.state is None:
+            return kept
+        return in_state(gateway, self.query.state, kept, list(compress(sets, passing)))
 
 
 class RouteQueries:
@@ -216,74 +136,213 @@ class RouteQueries:
     def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._clock = clock
-        self._rib_order: dict[str, SortedPrefixes] = {}
-        self._table_order: dict[str, SortedPrefixes] = {}
+        self._orders: dict[tuple[Gateway, bool], RouteOrder] = {}
+        self._searches: OrderedDict[object, Matches] = OrderedDict()
 
-    def routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Page:
+    def due(self) -> list[RouteOrder]:
+        """Tables that were asked for and are to be put in order: `build` takes long."""
+        living = self._engine.gateways
+        for key in [key for key in self._orders if living.get(key[0].name) is not key[0]]:
+            del self._orders[key]
+        return [order for order in self._orders.values() if order.due]
+
+    def routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Steps:
         """A page of the Loc-RIB (RouteView), with prefixes that have only refused paths."""
-        routes = gateway.rib.routes
-        sessions = [s for s in self._engine.sessions.values() if s.settings.gateway == gateway.name]
+        listed = self._listed(gateway, query, table=False)
+        return self._page(listed, limit, cursor, lambda prefix: route_view(self._engine, gateway, prefix))
 
-        def known(prefix: Prefix) -> bool:
-            return gateway.rib.get(prefix) is not None or any(
-                prefix in s.adj.refused or prefix in s.adj.shed for s in sessions
-            )
-
-        def everything() -> set[Prefix]:
-            return set(routes).union(*(s.adj.refused for s in sessions), *(s.adj.shed for s in sessions))
-
-        order = self._rib_order.setdefault(gateway.name, SortedPrefixes(self._clock))
-        test = path_test(query)
-        seen: dict[PathSet, bool] = {}
-
-        def keep(prefix: Prefix) -> bool:
-            if not known(prefix):
-                return False
-            if test is not None:
-                paths = routes.get(prefix)
-                hit = False
-                if paths is not None:
-                    if paths not in seen:
-                        seen[paths] = any(test(s, a) for s, a in paths.paths.items())
-                    hit = seen[paths]
-                if not hit and not any(
-                    (prefix in s.adj.refused and test(s.id, s.adj.refused[prefix][0]))
-                    or (prefix in s.adj.shed and test(s.id, s.adj.shed[prefix]))
-                    for s in sessions
-                ):
-                    return False
-            return query.state is None or route_state(gateway, prefix)[0] == query.state
-
-        found = matching(
-            parse_match(query),
-            query,
-            known,
-            lambda: order.of(gateway.rib.version, everything),
-            decode_cursor(cursor) if cursor is not None else None,
-        )
-        items, following = page(found, keep, limit)
-        return Page(tuple(route_view(self._engine, gateway, p) for p in items), following)
-
-    def table_routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Page:
+    def table_routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Steps:
         """A page of the VPC's kernel table (TableRouteView)."""
-        primary = gateway.table.primary
-        order = self._table_order.setdefault(gateway.name, SortedPrefixes(self._clock))
+        listed = self._listed(gateway, query, table=True)
+        return self._page(listed, limit, cursor, lambda p: table_route_view(self._engine, gateway, p))
+
+    def _listed(self, gateway: Gateway, query: RouteFilter, table: bool) -> Listed:
+        sessions = [s for s in self._engine.sessions.values() if s.settings.gateway == gateway.name]
+        query = understood(query, [s.id for s in sessions])
         test = path_test(query)
-
-        def keep(prefix: Prefix) -> bool:
-            if prefix not in primary or query.state not in (None, "installed"):
-                return False
-            if test is None:
-                return True
-            paths = gateway.rib.routes.get(prefix)
-            return paths is not None and any(test(s, a) for s, a in paths.paths.items())
-
-        found = matching(
-            parse_match(query),
+        matches = None if test is None else self._matches(gateway, query, test)
+        refused = Refused(() if table else sessions, test)
+        fib = self._engine.fib
+        return Listed(
+            gateway,
+            self._order(gateway, table),
             query,
-            primary.__contains__,
-            lambda: order.of(self._engine.fib.version, lambda: primary),
-            decode_cursor(cursor) if cursor is not None else None,
+            test,
+            matches,
+            refused,
+            table,
+            lambda: fib.in_flight,
         )
-        items, following = page(found, keep, limit)
-        return Page(tuple(table_route_view(self._engine, gateway, p) for p in items), following)
+
+    def _order(self, gateway: Gateway, table: bool) -> RouteOrder:
+        known = self._orders.get((gateway, table))
+        if known is None:
+
+            def members() -> Mapping[Prefix, Any]:
+                return gateway.table.primary if table else gateway.rib.routes
+
+            def arrivals() -> Arrivals:
+                return gateway.table.arrivals if table else gateway.rib.arrivals
+
+            known = self._orders[gateway, table] = RouteOrder(members, arrivals, self._clock)
+        return known
+
+    def _matches(self, gateway: Gateway, query: RouteFilter, test: PathTest) -> Matches:
+        key = (gateway, query.session, query.asn, query.community)
+        known = self._searches.pop(key, None) or tested(test)
+        self._searches[key] = known
+        while len(self._searches) > REMEMBERED:
+            self._searches.popitem(last=False)
+        return known
+
+    # Pages ------------------------------------------------------------------------------------
+
+    def _page(self, listed: Listed, limit: int, cursor: str | None, view: Callable[[Prefix], Any]) -> Steps:
+        after = decode_cursor(cursor) if cursor is not None else None
+        where = places(listed.query)
+        found, matching = yield from _found(listed, where, limit + 1, after)
+        following = encode_cursor(found[limit - 1]) if len(found) > limit else None
+        items: list[Any] = []
+        for number, prefix in enumerate(found[:limit], start=1):
+            if listed.passes(prefix):  # it did when it was found
+                items.append(view(prefix))
+            if number % VIEWS_AT_ONCE == 0:
+                yield
+        if cursor is None and following is None:
+            matching = len(items)
+        return Page(tuple(items), following, matching)
+
+
+Found = Generator[None, None, tuple[list[Prefix], int | None]]
+
+
+def _found(listed: Listed, where: Places, wanted: int, after: Prefix | None) -> Found:
+    """The first prefixes behind `after`, and how many match on all pages, if that is known."""
+    if where.only is not None:
+        only = [prefix for prefix in where.only if listed.holds(prefix)]
+        matching = [p for p in (only[-1:] if where.best else only) if listed.passes(p)]
+        return [p for p in matching if after is None or _place(p) > _place(after)][:wanted], len(matching)
+    if listed.matches is not None:
+        yield from listed.matches.find(listed.gateway)
+    beside = yield from _beside(listed)
+    found: list[Prefix] = []
+    for span in where.spans:
+        left = span.behind(after)
+        ranked = yield from _ranked(listed, left, wanted - len(found))
+        refused = yield from smallest(beside, left, wanted - len(found), list)
+        found += sorted({*ranked, *refused})[: wanted - len(found)]
+        if len(found) == wanted:
+            break
+    return found, (yield from _count(listed, where, beside))
+
+
+def _place(prefix: Prefix) -> tuple[int, Prefix]:
+    return len(prefix), prefix
+
+
+def _beside(listed: Listed) -> Generator[None, None, list[Prefix]]:
+    """What matches by refused paths, in no order; without a test what has none but such."""
+    if not listed.refused:
+        return []
+    found = yield from listed.refused.find()
+    routes, state, gateway = listed.gateway.rib.routes, listed.query.state, listed.gateway
+    kept: list[Prefix] = []
+    for portion in portions(found):
+        yield
+        if listed.test is None:
+            portion = [p for p in portion if p not in routes]
+        if state is not None:
+            portion = [
+                p
+                for p in portion
+                if state == (route_state(gateway, p)[0] if p in routes else "not_installed")
+            ]
+        kept += portion
+    return kept
+
+
+def _state(gateway: Gateway, prefix: Prefix) -> RouteState:
+    return route_state(gateway, prefix)[0] if prefix in gateway.rib.routes else "not_installed"
+
+
+def _ranked(listed: Listed, span: Span, wanted: int) -> Generator[None, None, list[Prefix]]:
+    """The first ones of a span that match by what `keep` looks at, in order."""
+    if wanted <= 0 or span.low >= span.high:
+        return []
+    among = yield from _among(listed)
+    if among is not None and len(among) <= SPARSE:
+        return (yield from _first(sorted(filter(span.holds, among)), wanted, listed))
+    blocks = yield from listed.order.blocks()
+    found: list[Prefix] = []
+    if blocks is not None:
+        ordered, low = blocks[span.family], span.low
+        # One at a time they cost ten times what they do all together, as they lie all over the memory.
+        most = WALKED if listed.choosy else len(ordered)
+        at_once = BLOCK if listed.choosy else wanted
+        while most > 0 and len(found) < wanted:
+            portion = ordered.after(low, span.high, at_once)
+            if not portion:
+                return found
+            found += listed.keep(portion)
+            low, most = portion[-1], most - len(portion)
+            yield
+        if len(found) >= wanted:
+            return found[:wanted]
+        span = replace(span, low=low)
+    source = list(listed.members) if among is None else among
+    return found + (yield from smallest(source, span, wanted - len(found), listed.keep))
+
+
+def _first(prefixes: Sequence[Prefix], wanted: int, listed: Listed) -> Generator[None, None, list[Prefix]]:
+    found: list[Prefix] = []
+    for portion in portions(prefixes):
+        found += listed.keep(portion)
+        if len(found) >= wanted:
+            break
+        yield
+    return found[:wanted]
+
+
+def _among(listed: Listed) -> Generator[None, None, list[Prefix] | None]:
+    """Prefixes of which all that match are some, in no order; None: all there are."""
+    gateway, state = listed.gateway, listed.query.state
+    if listed.table:
+        if state not in (None, "installed"):
+            return []
+    elif state is not None:
+        few = lacking(gateway, state, in_flight=listed.in_flight())
+        if few is not None:
+            return few
+    if listed.matches is not None:
+        return listed.matches.prefixes
+    if state == "not_installed" and not listed.table:
+        unwanted = Matches(wanted_nowhere(gateway))
+        yield from unwanted.find(gateway)
+        return [*unwanted.prefixes, *gateway.statics.published]
+    return None
+
+
+def _count(listed: Listed, where: Places, beside: Sequence[Prefix]) -> Generator[None, None, int | None]:
+    """How many match in all; None where only a look at each would tell."""
+    query, matches, routes = listed.query, listed.matches, listed.gateway.rib.routes
+    if query.state is not None or (listed.gateway.rib.leaving and not listed.table):
+        return None  # a page that is the only one is counted all the same
+    whole = query.prefix is None and query.family is None
+    if not whole:
+        beside = [prefix for prefix in beside if any(span.holds(prefix) for span in where.spans)]
+    if matches is not None:
+        if matches.sparse:
+            inside = [p for span in where.spans for p in matches.within(span)]
+            if listed.table:
+                return sum(map(listed.members.__contains__, inside))
+        elif whole and not listed.table:
+            inside = matches.prefixes
+        else:
+            return None
+        return len(inside) + sum(not matches.verdicts[routes.get(p)] for p in beside)
+    if whole:
+        return len(listed.members) + len(beside)
+    blocks = yield from listed.order.blocks()
+    if blocks is None:
+        return None
+    return len(beside) + sum(blocks[s.family].count(s.low, s.high) for s in where.spans)

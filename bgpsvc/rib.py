@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from bgpsvc.bulk import discard, grouped
+from bgpsvc.bulk import Arrivals, discard, grouped
 from bgpsvc.decide import Candidate, Ranked, decide
 from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId, prefix_family
 from bgpsvc.tunnels import Hop
@@ -143,6 +143,9 @@ class LocRib:
         self.classes: dict[tuple[Hop, ...], ForwardingClass] = {}
         self.version = 0
         """Rises when prefixes come or go (not when their paths change)."""
+        self.moves = 0
+        """Rises when the paths of prefixes change."""
+        self.arrivals = Arrivals()
         self._interned: dict[frozenset[tuple[SessionId, Attributes]], PathSet] = {}
         self._departures: dict[SessionId, int] = {}
         self._departed = 0
@@ -158,6 +161,11 @@ class LocRib:
         found = self.routes.get(prefix)
         return found if found is not None and (not self._departures or found.paths) else None
 
+    @property
+    def leaving(self) -> bool:
+        """Some of `routes` may have no paths but those of sessions that left."""
+        return bool(self._departures)
+
     def every_class(self) -> list[ForwardingClass]:
         """All forwarding classes that prefixes are in, those that are about to go included."""
         return [*self.classes.values(), *self._parting]
@@ -170,6 +178,7 @@ class LocRib:
         """
         self._departed += 1
         self.version += 1
+        self.moves += 1
         self._departures[session] = self._departed
         for forwarding in self.every_class():
             if any(hop.session == session for hop in forwarding.hops):
@@ -204,12 +213,15 @@ class LocRib:
         self, prefixes: Collection[Prefix], transition: Callable[[PathSet | None], PathSet | None]
     ) -> Collection[Prefix]:
         changed: list[Collection[Prefix]] = []
+        self.moves += 1
         before = grouped(prefixes, map(self.routes.get, prefixes))
         # All new ones first: a path set that one group leaves may be the one that another comes to.
         moves = [(old, transition(old), group) for old, group in before.items()]
         for old, new, group in moves:
             if new is not old:
                 self._move(old, new, group)
+                if old is None or new is None:
+                    self.arrivals.note(group)
                 if old is None or new is None or old.forwarding is not new.forwarding:
                     changed.append(group)
         if changed:

@@ -27,6 +27,7 @@ from bgpsvc.queries import RouteQueries
 from bgpsvc.report import Beside, connection_view, gateway_view, session_view, tunnel_view, vpc_view
 from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
+from bgpsvc.searching import Searches
 from bgpsvc.views import (
     ConnectionView,
     EventFilter,
@@ -60,6 +61,7 @@ class BgpService:
         self._runtime = runtime
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
+        self._searches = Searches(self._queries)
         self._sorted: dict[str, tuple[Intent, list[str]]] = {}
         self._diagnoser = Diagnoser(
             runtime.engine,
@@ -76,6 +78,7 @@ class BgpService:
     def stop(self) -> None:
         """The opposite."""
         self._diagnoser.stop()
+        self._searches.stop()
 
     @property
     def engine(self) -> Engine:
@@ -174,17 +177,18 @@ class BgpService:
             raise NotFound("VPC", name, names)
         return vpc_view(self.engine, name)
 
-    def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """A page of the Loc-RIB."""
-        return self._queries.routes(self._gateway(gateway), filter, limit, cursor)
+        return await self._searches.page(self._queries.routes(self._gateway(gateway), filter, limit, cursor))
 
-    def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """A page of a VPC's kernel table."""
         self.vpc(vpc)
         gateway = self.engine.intent.gateway_of_vpc(vpc)
         if gateway is None:
-            return Page((), None)
-        return self._queries.table_routes(self._gateway(gateway.name), filter, limit, cursor)
+            return Page((), None, 0)
+        found = self._queries.table_routes(self._gateway(gateway.name), filter, limit, cursor)
+        return await self._searches.page(found)
 
     async def set_auto_propagate(
         self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM

@@ -370,6 +370,8 @@ class RouteFilter:
     community: str | None = None
     """`65000:100` or `65000:1:2` (large), or a well-known name such as `no-export`."""
     state: RouteState | None = None
+    q: str | None = None
+    """Free text: words that stand for the filters above (`bgpsvc.route_search`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +380,8 @@ class Page:
 
     items: tuple[Any, ...]
     next_cursor: str | None
+    matching: int | None = None
+    """Items on all pages, where that is known."""
 
 
 Severity = Literal["info", "warning", "error"]
@@ -570,10 +574,10 @@ class Service(Protocol):
     def vpc(self, name: str) -> VpcView:
         """Raises NotFound."""
 
-    def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """Loc-RIB of a gateway: a page of RouteView in address order. Raises NotFound, InvalidQuery."""
 
-    def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         """VPC route table: a page of TableRouteView in address order. Raises NotFound, InvalidQuery."""
 
     async def set_auto_propagate(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 
+from api import export
 from api.access import ScopedRoute, needs
 from api.deps import ServiceDep
 from api.problems import documented
-from api.render import Json, plain
-from api.schemas_routes import RouteQuery, TableRouteList
+from api.render import Json, plain_page
+from api.schemas_route_search import TABLE_FILE, RouteExportQuery, RouteQuery
+from api.schemas_routes import TableRouteList
 from bgpsvc.control import Scope
 
 router = APIRouter(prefix="/v1/vpcs", tags=["VPCs"], route_class=ScopedRoute)
@@ -28,4 +31,28 @@ VpcName = Annotated[str, Path(description="Name of the VPC.", examples=["vpc1"],
 )
 async def list_vpc_routes(service: ServiceDep, name: VpcName, query: Annotated[RouteQuery, Query()]) -> Json:
     """The routes that propagation put into the VPC's kernel route table."""
-    return Json(plain(service.table_routes(name, query.filter(), query.limit, query.cursor)))
+    found = await service.table_routes(name, query.filter(), query.limit, query.cursor)
+    return Json(await plain_page(found))
+
+
+@router.get(
+    "/{name}/routes/export",
+    operation_id="exportVpcRoutes",
+    summary="Export the route table of a VPC",
+    response_class=StreamingResponse,
+    responses={200: TABLE_FILE, **documented(401, 403, 404, 422)},
+    openapi_extra=needs(Scope.READ),
+)
+async def export_vpc_routes(
+    service: ServiceDep, name: VpcName, query: Annotated[RouteExportQuery, Query()]
+) -> StreamingResponse:
+    """All routes that match, as a file, as `exportRoutes` does it."""
+    wanted = query.filter()
+    first = await service.table_routes(name, wanted, export.PAGE, None)
+    return export.exported(
+        f"table-{name}",
+        query.format,
+        export.TABLE,
+        first,
+        lambda cursor: service.table_routes(name, wanted, export.PAGE, cursor),
+    )

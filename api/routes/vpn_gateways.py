@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
 
+from api import export
 from api.access import BULK, ScopedRoute, needs
 from api.bodies import body_of, read_model
 from api.deps import NO_QUERY, ControlDep, ServiceDep
 from api.problems import BadPath, documented
-from api.render import Json, plain
+from api.render import Json, plain, plain_page
 from api.schemas_insight import Explanation, Question, SimulationOutcome
-from api.schemas_routes import RouteList, RouteQuery
+from api.schemas_route_search import FILE, RouteExportQuery, RouteQuery
+from api.schemas_routes import RouteList
 from bgpsvc import insight
 from bgpsvc.control import InvalidDocument, Mistake, Scope
 from bgpsvc.model import parse_address, parse_prefix
@@ -41,7 +44,31 @@ Prefix = Annotated[
 )
 async def list_routes(service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]) -> Json:
     """The Loc-RIB: every prefix with all its candidates, and for each loser the reason."""
-    return Json(plain(service.routes(name, query.filter(), query.limit, query.cursor)))
+    return Json(await plain_page(await service.routes(name, query.filter(), query.limit, query.cursor)))
+
+
+@router.get(
+    "/{name}/routes/export",
+    operation_id="exportRoutes",
+    summary="Export the routes of a VPN gateway",
+    response_class=StreamingResponse,
+    responses={200: FILE, **documented(401, 403, 404, 422)},
+    openapi_extra=needs(Scope.READ),
+)
+async def export_routes(
+    service: ServiceDep, name: GatewayName, query: Annotated[RouteExportQuery, Query()]
+) -> StreamingResponse:
+    """All routes that match, as a file. It is written while it is sent, page by page: each page shows the
+    routes as they are then. A file that ends early is not whole: the connection breaks then."""
+    wanted = query.filter()
+    first = await service.routes(name, wanted, export.PAGE, None)
+    return export.exported(
+        f"routes-{name}",
+        query.format,
+        export.ROUTES,
+        first,
+        lambda cursor: service.routes(name, wanted, export.PAGE, cursor),
+    )
 
 
 @router.get(

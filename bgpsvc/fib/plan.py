@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from errno import ENOENT
 
-from bgpsvc.bulk import discard
+from bgpsvc.bulk import Arrivals, discard
 from bgpsvc.fib.ops import (
     METRIC_BACKUP,
     METRIC_PRIMARY,
@@ -172,6 +172,11 @@ class Fib:
         self.failed_ids.clear()
 
     @property
+    def in_flight(self) -> bool:
+        """Another thread is at work: what it was given waits nowhere, and its outcome is not known."""
+        return self._in_doubt is not None
+
+    @property
     def queued(self) -> int:
         """Routes, nexthops and groups that wait to be looked at."""
         return len(self._dirty_ids) + sum(len(t.dirty) + len(t.dirty_backup) for t in self.tables.values())
@@ -211,6 +216,7 @@ class Fib:
         for number, table in self.tables.items():
             table.mark_all()
             table.primary = routes.get(number, {}).get(METRIC_PRIMARY, {})
+            table.arrivals = Arrivals()
             table.backup = routes.get(number, {}).get(METRIC_BACKUP, {})
             if uses is None:
                 self._uses.update(table.primary.values())
@@ -300,6 +306,8 @@ class Fib:
             prefixes = [prefix for prefix, ident in mirror.items() if ident in idents]
             self._uses.subtract(Counter(map(mirror.__getitem__, prefixes)))
             discard(mirror, prefixes)
+            if metric == METRIC_PRIMARY:
+                table.arrivals.note(prefixes)
             table.mark(prefixes)
             lost += len(prefixes)
         table.look_again(idents)
@@ -331,6 +339,8 @@ class Fib:
         if ident is not None:
             self.version += 1
             self._uses[ident] -= 1
+            if metric == METRIC_PRIMARY:
+                table.arrivals.note((prefix,))
             table.mark((prefix,))
         return ident is not None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from dataclasses import dataclass, field
 from typing import Any
 
-from bgpsvc.bulk import Backlog, discard, grouped
+from bgpsvc.bulk import Arrivals, Backlog, discard, grouped
 from bgpsvc.fib.ops import METRIC_PRIMARY, NOT_LOOKED_UP, DeleteRoutes, OpError, SetRoutes
 from bgpsvc.model import Prefix
 
@@ -46,6 +46,8 @@ class RouteTable:
     """Prefixes whose group or nexthop cannot be had now (its link is down), by its id."""
     failed: dict[tuple[Prefix, int], OpError] = field(default_factory=dict)
     """Routes that the kernel refused, by prefix and metric; tried again by `Fib.retry`."""
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    """Of `primary`."""
 
     def mark(self, prefixes: Iterable[Prefix]) -> None:
         """Look at these prefixes again."""
@@ -131,6 +133,8 @@ class RouteTable:
         before: dict[Any, int] = {op.replaces: len(moved)}
         if touched or op.replaces == NOT_LOOKED_UP:
             before = Counter(map(mirror.get, moved))
+        if op.metric == METRIC_PRIMARY and (ident is None or None in before):
+            self.arrivals.note(moved)
         before.pop(None, None)
         if ident is None:
             discard(mirror, moved)

@@ -397,7 +397,7 @@ class FakeControl:
 
     async def explain(self, gateway: str, prefix: str) -> Explanation:
         wanted = RouteFilter(prefix=prefix, match="exact" if "/" in prefix else "best")
-        rows = self.service.routes(gateway, wanted, 1, None).items
+        rows = self.service.routes_now(gateway, wanted, 1, None).items
         if not rows:
             raise NotFound("route", prefix)
         route = rows[0]
@@ -445,7 +445,7 @@ class FakeControl:
         if mistakes:
             raise InvalidDocument(mistakes)
         parse_all(question.documents, keep=self._catalog.intent)
-        routes = self.service.routes(gateway, RouteFilter(state="installed"), 1000, None).items
+        routes = self.service.routes_now(gateway, RouteFilter(state="installed"), 1000, None).items
         moved = [route for route in routes if route.session in question.fail_tunnels]
         samples = tuple(
             SampledRoute(route.prefix, route.session, None, f"{route.session} would be down")

@@ -31,6 +31,7 @@ from bgpsvc.model import (
     parse_prefix,
     prefix_family,
 )
+from bgpsvc.route_search import understood
 from bgpsvc.views import (
     EVERY_EVENT,
     BfdView,
@@ -292,14 +293,20 @@ class FakeService:
             raise NotFound("VPC", name, (VPC,))
         return VpcView(name, ("10.0.0.0/16",), TABLE, GATEWAY, self._installed())
 
-    def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
-        self.gateway(gateway)
-        return _page([self._route(prefix) for prefix in self._matching(filter)], filter, limit, cursor)
+    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        return self.routes_now(gateway, filter, limit, cursor)
 
-    def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    def routes_now(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        """As `routes`."""
+        self.gateway(gateway)
+        wanted = understood(filter, list(self._sessions))
+        return _page([self._route(prefix) for prefix in self._matching(wanted)], wanted, limit, cursor)
+
+    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
         self.vpc(vpc)
-        rows = [self._table_route(self._route(prefix)) for prefix in self._matching(filter)]
-        return _page([row for row in rows if row is not None], filter, limit, cursor)
+        wanted = understood(filter, list(self._sessions))
+        rows = [self._table_route(self._route(prefix)) for prefix in self._matching(wanted)]
+        return _page([row for row in rows if row is not None], wanted, limit, cursor)
 
     async def set_auto_propagate(
         self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM

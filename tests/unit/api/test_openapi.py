@@ -40,6 +40,8 @@ OPERATIONS = {
     *(f"list{many}" for _, many in KINDS),
     "revealVpnConnection",
     "explainRoute",
+    "exportRoutes",
+    "exportVpcRoutes",
     "simulateVpnGateway",
     "getConfiguration",
     "applyConfiguration",
