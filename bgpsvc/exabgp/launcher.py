@@ -27,6 +27,8 @@ IP_FREEBIND = 15
 IPV6_FREEBIND = 78
 IP_MINTTL = 21
 IPV6_MINHOPCOUNT = 73
+LARGEST_TTL, USUAL_TTL = 255, -1
+"""What a socket sends with; -1 stands for the system's default (ip(7))."""
 CEASE_MAX_PREFIXES = 1
 CONNECT_TIMEOUT = 5.0
 CONNECT_RETRY = 1.0
@@ -277,8 +279,12 @@ def answer_only_requests_for_refresh() -> None:
     RouteRefresh.unpack_message = staticmethod(unpack_message)
 
 
-def forget_ttl_security_that_was_removed() -> None:
-    """A listening socket whose session has no GTSM any more takes every TTL again."""
+def listen_with_ttl_security() -> None:
+    """A listening socket answers with the TTL that GTSM wants, and takes every TTL again without it.
+
+    The SYN+ACK leaves before ExaBGP can give the accepted socket its TTL, with the listening one's: a peer
+    that connects and checks what it gets (as another bgpsvc does, RFC 5082 3) would never see it.
+    """
     from exabgp.reactor.listener import Listener
 
     original = Listener.listen_on
@@ -288,11 +294,15 @@ def forget_ttl_security_that_was_removed() -> None:
     ) -> bool:
         done = bool(original(self, local, peer, port, key, key_is_base64, ttl))
         for sock, (address, listened, _, _) in self._sockets.items():
-            if not ttl and address == local.top() and listened == port:
-                if sock.family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 0)
-                else:
-                    sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, 0)
+            if address != local.top() or listened != port:
+                continue
+            sent = LARGEST_TTL if ttl else USUAL_TTL
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, sent)
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, ttl or 0)
+            else:
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, sent)
+                sock.setsockopt(socket.IPPROTO_IP, IP_MINTTL, ttl or 0)
         return done
 
     Listener.listen_on = listen_on
@@ -366,7 +376,7 @@ def install() -> None:
     run_callbacks_directly()
     always_take_part_in_end_of_rib()
     answer_only_requests_for_refresh()
-    forget_ttl_security_that_was_removed()
+    listen_with_ttl_security()
     keep_sessions_without_relay()
     count_seconds_that_pass()
     api_commands.install()
