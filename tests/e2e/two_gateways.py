@@ -120,6 +120,13 @@ class Side:
         self._daemon.send_signal(number)
         self._daemon.wait(LONG)
 
+    def command(self, *words: str) -> str:
+        """Run `bgpsvc` against the daemon; its output. AssertionError with what it says if it fails."""
+        argv = [sys.executable, "-m", "bgpsvc", "--server", f"unix:{self._socket}", *words]
+        done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def log(self) -> str:
         """The end of the daemon's output."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])
