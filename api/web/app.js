@@ -1,7 +1,7 @@
 // The dashboard: which page is at which route, and who may see it.
 import { html, render, useEffect, useErrorBoundary, useState } from './core/html.js';
 import { match, useRoute } from './core/router.js';
-import { follow, stop } from './core/live.js';
+import { follow, stop, stream } from './core/live.js';
 import { session, start } from './core/session.js';
 import { useStore } from './core/store.js';
 import { Shell } from './ui/shell.js';
@@ -23,6 +23,7 @@ const ROUTES = [
   ['/connections/:name/peer-config', () => import('./pages/peerconfig.js'), 'peerconfig'],
   ['/tokens', () => import('./pages/tokens.js'), 'tokens'],
   ['/events', () => import('./pages/events.js'), 'events'],
+  ['/traffic', () => import('./pages/traffic.js'), 'traffic'],
 ];
 
 const loadedStyles = new Map();
@@ -33,11 +34,23 @@ function style(name) {
   if (!loadedStyles.has(name)) {
     loadedStyles.set(name, new Promise((done) => {
       const href = new URL(`style/pages/${name}.css`, import.meta.url).href;
-      const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done, onerror: done });
+      const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done });
+      sheet.onerror = () => { loadedStyles.delete(name); sheet.remove(); done(); };
       document.head.append(sheet);
     }));
   }
   return loadedStyles.get(name);
+}
+
+/** Fetches all pages once the first one is there: they are shown at once then, even while the daemon is away. */
+function fetchAll() {
+  setTimeout(() => {
+    for (const [, load, sheet] of ROUTES) {
+      // One that fails now is fetched again when it is wanted, and says so then.
+      load().catch(() => {});
+      style(sheet);
+    }
+  }, 1000);
 }
 
 function find(segments) {
@@ -63,7 +76,7 @@ function Current({ route }) {
   }, [found?.pattern]);
   if (!found) return html`<${Missing} path=${route.path} />`;
   if (loaded.pattern !== found.pattern) return html`<${Spinner} />`;
-  if (loaded.error) return html`<${Broken} error=${loaded.error} />`;
+  if (loaded.error) return html`<${NotLoaded} error=${loaded.error} />`;
   return html`<${Guarded} key=${found.pattern} View=${loaded.View} params=${found.params} query=${route.query} />`;
 }
 
@@ -71,6 +84,12 @@ function Guarded({ View, params, query }) {
   const [error] = useErrorBoundary((found) => console.error(found));
   if (error) return html`<${Broken} error=${error} />`;
   return html`<${View} params=${params} query=${query} />`;
+}
+
+/** A browser may keep a module that failed for failed: when the daemon answers again, all is loaded anew. */
+function NotLoaded({ error }) {
+  useEffect(() => stream.subscribe(({ connected }) => connected && location.reload()), []);
+  return html`<${Broken} error=${error} />`;
 }
 
 const Missing = ({ path }) => html`<${Page} title="No such page">
@@ -88,6 +107,7 @@ function App() {
     if (state === 'in') follow();
     else stop();
   }, [state]);
+  useEffect(() => { if (state === 'in') fetchAll(); }, [state]);
   if (state === 'starting') return html`<${Spinner} label="Connecting" />`;
   if (state === 'away') return html`<${Away} reason=${reason} />`;
   if (state === 'out') return html`<${SignIn} reason=${reason} />`;
