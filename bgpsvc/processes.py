@@ -182,12 +182,24 @@ def kill_child(of: int, pid: int) -> None:
         os.close(pidfd)
 
 
-def last_line(path: Path, most: int = 2000) -> str:
-    """The last line of a file that is not empty, looked for in its last `most` bytes; "" if there is none."""
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+def last_line(path: Path, most: int = 65536) -> str:
+    """What a process said last, looked for in the last `most` bytes of its output; "" if it said nothing.
+
+    If it ended by an exception that is the exception's own line, whatever was printed behind it.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - most))
-            lines = file.read().decode("utf-8", "replace").split("\n")
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    _, traceback, trace = text.rpartition(_TRACEBACK)
+    if traceback:
+        # Frames are indented; the first line that is not names the exception.
+        raised = (line for line in trace.split("\n")[1:] if line and not line[0].isspace())
+        return next(raised, traceback).strip()
+    lines = (line.strip() for line in reversed(text.split("\n")))
+    return next((line for line in lines if any(map(str.isalnum, line))), "")
