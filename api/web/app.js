@@ -26,20 +26,26 @@ const ROUTES = [
   ['/traffic', () => import('./pages/traffic.js'), 'traffic'],
 ];
 
-const loadedStyles = new Map();
+const sheets = new Map();
 
-/** Adds a page's style sheet, and waits for it so that nothing jumps. */
+/** Fetches a page's style sheet; it applies only while its page is shown, so that pages need not know each other's names. */
 function style(name) {
   if (!name) return Promise.resolve();
-  if (!loadedStyles.has(name)) {
-    loadedStyles.set(name, new Promise((done) => {
-      const href = new URL(`style/pages/${name}.css`, import.meta.url).href;
-      const sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, onload: done });
-      sheet.onerror = () => { loadedStyles.delete(name); sheet.remove(); done(); };
-      document.head.append(sheet);
-    }));
+  if (!sheets.has(name)) {
+    const href = new URL(`style/pages/${name}.css`, import.meta.url).href;
+    const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href, media: 'not all' });
+    const loaded = new Promise((done) => {
+      link.onload = done;
+      link.onerror = () => { sheets.delete(name); link.remove(); done(); };
+    });
+    sheets.set(name, { link, loaded });
+    document.head.append(link);
   }
-  return loadedStyles.get(name);
+  return sheets.get(name).loaded;
+}
+
+function showStyle(wanted) {
+  for (const [name, { link }] of sheets) link.media = name === wanted ? 'all' : 'not all';
 }
 
 /** Fetches all pages once the first one is there: they are shown at once then, even while the daemon is away. */
@@ -69,7 +75,11 @@ function Current({ route }) {
     if (!found) return undefined;
     let wanted = true;
     Promise.all([found.load(), style(found.sheet)]).then(
-      ([module]) => wanted && setLoaded({ pattern: found.pattern, View: module.default }),
+      ([module]) => {
+        if (!wanted) return;
+        showStyle(found.sheet);
+        setLoaded({ pattern: found.pattern, View: module.default });
+      },
       (error) => wanted && setLoaded({ pattern: found.pattern, error }),
     );
     return () => { wanted = false; };
