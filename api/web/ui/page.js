@@ -54,8 +54,10 @@ export const Spinner = ({ label = 'Loading' }) => html`<p class="spinner" role="
 export function Loaded({ live, children }) {
   const { data, error, reload } = live;
   // A daemon that is away is said once, in the header.
-  const shown = error && !(error.status === 0 && data !== null);
+  const away = error?.status === 0;
+  const waits = data === null && (away || !error);
   return html`
-    ${shown && html`<${ProblemNotice} problem=${error} onRetry=${reload} />`}
-    ${data === null ? !error && html`<${Spinner} />` : children(data)}`;
+    ${error && !away && html`<${ProblemNotice} problem=${error} onRetry=${reload} />`}
+    ${waits && html`<${Spinner} label=${away ? 'Waiting for the daemon' : 'Loading'} />`}
+    ${data !== null && children(data)}`;
 }
