@@ -56,11 +56,22 @@ export function navigate(path, query = {}, { params = {}, replace = false } = {}
   }
 }
 
+let guard = null;
+
+/** `ask(hash)` is asked before another page is shown: true keeps the one that is there. null: nobody is asked. */
+export function guardBy(ask) {
+  guard = ask;
+}
+
 /** {path, segments, query} of where we are. */
 export function useRoute() {
   const [route, setRoute] = useState(() => parse(location.hash));
   useEffect(() => {
-    const changed = () => setRoute(parse(location.hash));
+    const changed = (event) => {
+      const stay = event.oldURL && guard?.(location.hash);
+      if (stay) history.replaceState(null, '', event.oldURL);
+      else setRoute(parse(location.hash));
+    };
     addEventListener('hashchange', changed);
     return () => removeEventListener('hashchange', changed);
   }, []);

@@ -4,8 +4,9 @@ import { api, path as url } from '../core/http.js';
 import { link } from '../core/router.js';
 import { useActor } from '../core/session.js';
 import { useLive } from '../core/live.js';
-import { Ago, Facts, Loaded, Notice, Page, Status, Time } from '../ui/index.js';
+import { Facts, Loaded, Notice, Page, Status, Time } from '../ui/index.js';
 import { Maintenance } from './connection_maintenance.js';
+import { Past } from './connection_past.js';
 import { Propagation } from './connection_propagation.js';
 import { Restart } from './connection_restart.js';
 import { TunnelCard } from './connection_tunnel.js';
@@ -44,15 +45,15 @@ function Connection({ connection, gateway, reload }) {
     ${out && html`<${OutOfUse} connection=${connection} out=${out} why=${why} onGiveBack=${() => setDoing({ what: 'maintenance', mode: 'auto' })} />`}
     ${connection.warnings.map((warning) => html`<${Notice} key=${warning} kind="warn"><p>${warning}</p><//>`)}
     <${Overview} connection=${connection} gateway=${gateway} />
-    <section class="connection-tunnels" aria-label="Tunnels">
+    <section class="conn-tunnels" aria-label="Tunnels">
       ${connection.tunnels.map((tunnel) => html`<${TunnelCard} key=${tunnel.id} tunnel=${tunnel} out=${tunnel.role === out}
         single=${connection.tunnels.length < 2} why=${why}
         onTakeOut=${() => setDoing({ what: 'maintenance', mode: OTHER[tunnel.role] })}
         onGiveBack=${() => setDoing({ what: 'maintenance', mode: 'auto' })}
         onRestart=${() => setDoing({ what: 'restart', tunnel })} />`)}
     </section>
-    <div class="connection-more">
-      <section class="panel">
+    <div class="conn-more">
+      <section class="conn-panel">
         <h2>Automatic propagation</h2>
         <p>${gateway.auto_propagate
           ? html`<${Status} kind="good">on<//>: ${gateway.advertised.join(', ') || 'nothing'} is advertised, ${
@@ -72,7 +73,7 @@ function OutOfUse({ connection, out, why, onGiveBack }) {
   const { choice } = connection;
   const number = out === 'active' ? 1 : 2;
   return html`<${Notice} kind="warn" title=${`Tunnel ${number} is out of use`}>
-    <p>${choice?.reason ? html`<q>${choice.reason}</q> – ` : ''}${choice?.by ? html`by ${choice.by}, <${Time} at=${choice.at} /> (<${Ago} at=${choice.at} /> ago).` : ''}
+    <p>${choice?.reason ? html`<q>${choice.reason}</q> – ` : ''}${choice?.by ? html`by ${choice.by}, <${Time} at=${choice.at} /> (<${Past} at=${choice.at} />).` : ''}
       ${' '}Traffic stays on the other tunnel, over restarts too, until the choice is given back. If that one fails, tunnel ${number} takes over.</p>
     <${Doing} why=${why} onClick=${onGiveBack}>Give it back…<//>
   <//>`;
@@ -85,7 +86,7 @@ function Overview({ connection, gateway }) {
     ['Traffic over', carrying],
     ['VPN gateway', html`${gateway.name}, VPC ${gateway.vpc}`],
     ['AS number', connection.config.enable_bgp ? connection.local_asn : 'no BGP: static routes'],
-    ['Switchovers', html`${connection.switchovers}${connection.last_switchover ? html`, the last <${Ago} at=${connection.last_switchover} /> ago` : ''}`],
+    ['Switchovers', html`${connection.switchovers}${connection.last_switchover ? html`, the last <${Past} at=${connection.last_switchover} />` : ''}`],
     ['Why', connection.last_switchover_reason],
     ['Failback after', `${connection.config.failback_hold_down} s`],
     ['Status', connection.status_reason ? `${connection.status}: ${connection.status_reason}` : connection.status],

@@ -30,7 +30,7 @@ export function Maintenance({ connection, mode, onClose }) {
   const title = out ? `Take tunnel ${out} of ${connection.name} out of use?` : `Give the choice of the tunnel of ${connection.name} back?`;
   return html`<${ConfirmDialog} title=${title} plan=${data && html`<${What} plan=${data} connection=${connection} out=${out} />`} error=${refused}
     confirm=${{ label: out ? `Take tunnel ${out} out of use` : 'Give it back', run }}
-    done=${out ? `Tunnel ${out} is out of use` : 'Both tunnels are in use again'} onClose=${onClose}>
+    onClose=${onClose}>
     <p>${out
       ? `For maintenance of tunnel ${out}, here or at the other side. It stays up, and takes over if the other one fails.`
       : 'Role and health decide again which tunnel carries the traffic.'}</p>

@@ -14,10 +14,10 @@ export function TunnelCard({ tunnel, out, single, why, onTakeOut, onGiveBack, on
   const fastest = tunnel.detection.find((one) => one.in_force);
   const noRestart = why ?? (tunnel.ipsec ? null : `somebody else makes ${tunnel.interface}`);
   const noOut = why ?? (single ? 'there is no other tunnel' : null);
-  return html`<section class=${`panel tunnel-card ${tunnel.carrying ? 'tunnel-carrying' : ''}`} aria-labelledby=${`card-${tunnel.id}`}>
+  return html`<section class=${`conn-panel conn-card ${tunnel.carrying ? 'conn-carrying' : ''}`} aria-labelledby=${`card-${tunnel.id}`}>
     <header>
       <h2 id=${`card-${tunnel.id}`}>Tunnel ${tunnel.tunnel} <${Role} role=${tunnel.role} /></h2>
-      ${tunnel.carrying && html`<strong class="tunnel-traffic">carries traffic</strong>`}
+      ${tunnel.carrying && html`<strong class="conn-traffic">carries traffic</strong>`}
       ${out && html`<${Status} kind="warn">out of use<//>`}
     </header>
     <${Facts} facts=${[

@@ -14,7 +14,7 @@ export function WhatIf({ connection }) {
   const [asked, setAsked] = useState(null);
   const ids = connection.tunnels.map((tunnel) => tunnel.id);
   const questions = [...ids.map((id, i) => [`tunnel ${i + 1}`, [id]]), ...(ids.length > 1 ? [['both tunnels', ids]] : [])];
-  return html`<section class="panel">
+  return html`<section class="conn-panel">
     <h2>What would happen if it failed?</h2>
     <p class="hint">Worked out from the routes as they are now; nothing is changed.</p>
     <p class="actions">${questions.map(([label, tunnels]) => html`<button type="button" key=${label} class="small"
@@ -29,7 +29,7 @@ export function Fates({ gateway, question }) {
     .then((answer) => answer.data), JSON.stringify([gateway, question]));
   if (error) return html`<${ProblemNotice} problem=${error} />`;
   if (!data) return html`<${Spinner} label="Working it out" />`;
-  return html`<div class="fates" role="status"><ul>${sentences(data).map((text) => html`<li key=${text}>${text}</li>`)}</ul>
+  return html`<div class="conn-fates" role="status"><ul>${sentences(data).map((text) => html`<li key=${text}>${text}</li>`)}</ul>
     <${Samples} gateway=${gateway} data=${data} /></div>`;
 }
 

@@ -1,5 +1,6 @@
 // Changes that are not saved do not get lost by a click: leaving the page is asked about.
 import { html, useEffect, useRef, useState } from '../core/html.js';
+import { guardBy } from '../core/router.js';
 import { Dialog } from '../ui/index.js';
 
 /** While `dirty`, asks before another page is shown; `leave()` lets the next navigation pass. */
@@ -10,20 +11,13 @@ export function useGuard(dirty) {
     if (!dirty) return undefined;
     free.current = false;
     const unload = (event) => { if (!free.current) event.preventDefault(); };
-    const changed = (event) => {
-      if (free.current) return;
-      // Before the router hears of it: the address of the form is put back, and the form stays.
-      event.stopImmediatePropagation();
-      const { hash } = new URL(event.newURL);
-      history.replaceState(null, '', event.oldURL);
-      setTarget(hash || '#/');
-    };
     addEventListener('beforeunload', unload);
-    addEventListener('hashchange', changed, { capture: true });
-    return () => {
-      removeEventListener('beforeunload', unload);
-      removeEventListener('hashchange', changed, { capture: true });
-    };
+    guardBy((hash) => {
+      if (free.current) return false;
+      setTarget(hash || '#/');
+      return true;
+    });
+    return () => { removeEventListener('beforeunload', unload); guardBy(null); };
   }, [dirty]);
   const leave = () => { free.current = true; };
   const go = () => { leave(); location.hash = target; };

@@ -3,8 +3,9 @@ import { html, useState } from '../core/html.js';
 import { all, api, path as url } from '../core/http.js';
 import { useActor } from '../core/session.js';
 import { useLive } from '../core/live.js';
-import { Ago, ConfirmDialog, Empty, Loaded, Page, Plan, Status, Table, Time } from '../ui/index.js';
+import { ConfirmDialog, Empty, Loaded, Page, Plan, Status, Table, Time } from '../ui/index.js';
 import { useDryRun } from './connection_ask.js';
+import { Past } from './connection_past.js';
 import { Cannot, Doing, whyNot } from './resources_rights.js';
 import { Audit } from './tokens_audit.js';
 import { NewToken } from './tokens_new.js';
@@ -49,7 +50,7 @@ function List({ tokens, onRevoke }) {
     { key: 'scope', label: 'Scope' },
     { key: 'id', label: 'Id', render: (token) => html`<code>${token.id}</code>`, narrow: 'hide' },
     { key: 'expires_at', label: 'Ends', render: (token) => (token.expires_at ? html`<${Time} at=${token.expires_at} />` : 'never') },
-    { key: 'last_used_at', label: 'Last used', render: (token) => (token.last_used_at ? html`<${Ago} at=${token.last_used_at} /> ago` : 'never') },
+    { key: 'last_used_at', label: 'Last used', render: (token) => (token.last_used_at ? html`<${Past} at=${token.last_used_at} />` : 'never') },
     { key: 'created_at', label: 'Made', render: (token) => html`<${Time} at=${token.created_at} />`, narrow: 'hide' },
     {
       key: 'do', label: 'Revoke',

@@ -4,6 +4,13 @@ import { count, plural, words } from '../core/format.js';
 
 const PARTS = [['tunnels', 'Tunnels'], ['sessions', 'BGP sessions'], ['kernel', 'Kernel'], ['peers', 'Peers hear']];
 
+const LABELS = {
+  vpcs: 'VPC', vpn_gateways: 'VPN gateway', customer_gateways: 'customer gateway', vpn_connections: 'VPN connection',
+  routing_policies: 'routing policy', destination_routes: 'destination-based route', policy_routes: 'policy-based route',
+  vpc_routes: 'custom VPC route', tokens: 'token',
+};
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 /** `plan`: member of a write's answer. */
 export function Plan({ plan }) {
   const parts = PARTS.filter(([key]) => plan[key].length > 0);
@@ -27,15 +34,16 @@ function headline(plan, parts) {
   if (parts.length === 0) return 'No tunnel, no BGP session and no route is touched.';
   const interrupted = (key) => plan[key].filter(({ action }) => action === 'reset' || action === 'remove').length;
   const [tunnels, sessions] = [interrupted('tunnels'), interrupted('sessions')];
-  if (tunnels + sessions === 0) return 'No tunnel and no BGP session that is up is interrupted.';
+  const routes = plan.kernel.some(({ action }) => action === 'remove') ? ' Routes are taken away: see below.' : '';
+  if (tunnels + sessions === 0) return `No tunnel and no BGP session that is up is interrupted.${routes}`;
   const said = [tunnels && plural(tunnels, 'tunnel'), sessions && plural(sessions, 'BGP session')].filter(Boolean).join(' and ');
-  return html`<strong>${said} ${tunnels + sessions === 1 ? 'is' : 'are'} interrupted.</strong>`;
+  return html`<strong>${said} ${tunnels + sessions === 1 ? 'is' : 'are'} interrupted.</strong>${routes}`;
 }
 
 function Resource({ resource: { action, kind, name, fields } }) {
   const list = html`<ul>${fields.map((field) => html`<${Change} key=${field.pointer} field=${field} />`)}</ul>`;
   return html`<section>
-    <h3>${words(action)} ${words(kind)} <code>${name}</code></h3>
+    <h3>${capital(action)} ${LABELS[kind] ?? words(kind)} <code>${name}</code></h3>
     ${action === 'create' && fields.length > 3
       ? html`<details><summary>${plural(leaves(fields).length, 'value')}</summary>
           <ul>${leaves(fields).map(([pointer, value]) => html`<li key=${pointer}><code>${pointer}</code>: ${shown(value)}</li>`)}</ul></details>`
