@@ -12,14 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address
 
-from bgpsvc.importing import documents
+from bgpsvc.importing import alibaba_extensions, documents
 from bgpsvc.importing.algorithms import Chooser
 from bgpsvc.importing.model import Bgp, FoundConnection, FoundTunnel, Inside, Phase
 from bgpsvc.importing.nodes import Node
 from bgpsvc.importing.notes import Notes
 from bgpsvc.resources.draft import IPNetwork
 
-FORMS = "the JSON of the peer's configuration (DownloadVpnConnectionConfig), or of DescribeVpnConnection"
+_NO_BGP = (
+    "does not say whether the connection uses BGP: none is taken; the answer of DescribeVpnConnection in the "
+    "same file has it"
+)
+FORMS = "the JSON of the peer's configuration (DownloadVpnConnectionConfig), or of DescribeVpnConnection(s)"
 
 
 def looks_like(text: str) -> bool:
@@ -32,15 +36,22 @@ def read(text: str, notes: Notes) -> list[FoundConnection]:
     """The connections of a file. Raises Refused."""
     peers: list[FoundConnection] = []
     described: list[FoundConnection] = []
-    for document in documents.parse(text):
-        inner = document.get("VpnConnectionConfig") or document
+    for inner in (node for document in documents.parse(text) for node in _inner(document)):
         if _is_description(inner):
             described.append(_described(inner, notes))
         else:
             peers.append(_peer(inner, notes))
     if not peers:
         return described
-    return [_completed(connection, described) for connection in peers]
+    return [_completed(connection, described, notes) for connection in peers]
+
+
+def _inner(document: Node) -> list[Node]:
+    """The connections of a document: one, or those of DescribeVpnConnections."""
+    several = document.get("VpnConnections")
+    if several is not None:
+        return several.items("VpnConnection")
+    return [document.get("VpnConnectionConfig") or document]
 
 
 def _is_description(node: Node) -> bool:
@@ -52,10 +63,10 @@ def _is_description(node: Node) -> bool:
 
 def _peer(node: Node, notes: Notes) -> FoundConnection:
     several = node.items("TunnelsConfig", "TunnelConfig")
-    sources = several or [node]
+    sources = sorted(several, key=_is_standby) or [node]
     tunnels = tuple(_peer_tunnel(source, node, notes) for source in sources)
     ours, theirs = _networks(node, "LocalSubnet"), _networks(node, "RemoteSubnet")
-    return FoundConnection(
+    found = FoundConnection(
         name=_text(node, "VpnConnectionId") or _text(node, "Name") or "alibaba",
         where=node.where,
         tunnels=tunnels,
@@ -64,6 +75,12 @@ def _peer(node: Node, notes: Notes) -> FoundConnection:
         gateway_networks=_specific(theirs),
         selectors=bool(_specific(ours) and _specific(theirs)),
     )
+    more = node.get("Extensions")
+    return found if more is None else alibaba_extensions.connection(found, more, notes)
+
+
+def _is_standby(tunnel: Node) -> bool:
+    return _text(tunnel, "Role") == "slave"
 
 
 def _networks(node: Node, key: str) -> list[IPNetwork]:
@@ -85,7 +102,7 @@ def _peer_tunnel(node: Node, connection: Node, notes: Notes) -> FoundTunnel:
     bgp = node.get("BgpConfig") or node.get("TunnelBgpConfig")
     gateway = node.need("Remote").address()
     found = _settings(ike, ipsec, notes)
-    return FoundTunnel(
+    made = FoundTunnel(
         name=_text(node, "TunnelId") or str(gateway),
         where=node.where,
         gateway=gateway,
@@ -102,6 +119,8 @@ def _peer_tunnel(node: Node, connection: Node, notes: Notes) -> FoundTunnel:
         inside=None if bgp is None else _inside(bgp, "LocalBgpIp", "PeerBgpIp"),
         bgp=None if bgp is None else _bgp(bgp, "LocalAsn", "PeerAsn"),
     )
+    more = node.get("Extensions")
+    return made if more is None else alibaba_extensions.tunnel(made, more, notes)
 
 
 # DescribeVpnConnection
@@ -110,7 +129,7 @@ def _peer_tunnel(node: Node, connection: Node, notes: Notes) -> FoundTunnel:
 def _described(node: Node, notes: Notes) -> FoundConnection:
     """The connection as the cloud sees it: all is turned round."""
     several = node.items("TunnelOptionsSpecification", "TunnelOptions")
-    in_order = sorted(several, key=lambda item: _text(item, "Role") == "slave")
+    in_order = sorted(several, key=_is_standby)
     tunnels = tuple(_described_tunnel(item, notes) for item in in_order) or (_single(node, notes),)
     ours, theirs = _networks(node, "RemoteSubnet"), _networks(node, "LocalSubnet")
     enabled = _flag(node, "EnableTunnelsBgp")
@@ -170,7 +189,9 @@ def _address_of(node: Node, ike: Node) -> IPv4Address | None:
         return None
 
 
-def _completed(connection: FoundConnection, described: Iterable[FoundConnection]) -> FoundConnection:
+def _completed(
+    connection: FoundConnection, described: Iterable[FoundConnection], notes: Notes
+) -> FoundConnection:
     """The peer's configuration with what only the description of the same tunnels has."""
     for other in described:
         by_gateway = {tunnel.gateway: tunnel for tunnel in other.tunnels}
@@ -179,6 +200,8 @@ def _completed(connection: FoundConnection, described: Iterable[FoundConnection]
         tunnels = [_merged(tunnel, by_gateway[tunnel.gateway]) for tunnel in connection.tunnels]
         in_order = sorted(tunnels, key=lambda tunnel: list(by_gateway).index(tunnel.gateway))
         return replace(connection, name=other.name, tunnels=tuple(in_order), bgp=other.bgp)
+    if not connection.bgp and not connection.selectors:
+        notes.warn(connection.where, _NO_BGP)
     return connection
 
 
@@ -222,7 +245,7 @@ def _settings(ike: Node, ipsec: Node, notes: Notes) -> _Settings:
             second.pfs([ipsec.need("IpsecPfs").text()]),
             ipsec.need("IpsecLifetime").whole(),
         ),
-        key=_text(ike, "Psk"),
+        key=alibaba_extensions.key(ike.get("Psk")),
     )
 
 

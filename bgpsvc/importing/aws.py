@@ -40,7 +40,7 @@ _WEAKEST = (
 
 def looks_like(text: str) -> bool:
     """True for the forms that `read` knows."""
-    answer = "VpnConnectionId" in text and "CustomerGatewayId" in text and "TunnelConfig" not in text
+    answer = "VpnConnectionId" in text and ("CustomerGatewayConfiguration" in text or "VgwTelemetry" in text)
     return "<vpn_connection" in text or answer or aws_text.is_one(text)
 
 
@@ -50,7 +50,7 @@ def read(text: str, notes: Notes) -> list[FoundConnection]:
         return [_connection(_configuration(text, ""), None, notes)]
     if aws_text.is_one(text):
         found = aws_text.read(text, notes)
-        notes.warn(found.where, _WEAKEST)
+        _warn_of_weak(found, notes)
         return [found]
     return [_answered(node, notes) for document in documents.parse(text) for node in _answered_ones(document)]
 
@@ -86,14 +86,11 @@ def _connection(xml: Node, answer: Node | None, notes: Notes) -> FoundConnection
     tunnels = tuple(_tunnel(node, options, notes) for node in xml.items("ipsec_tunnel"))
     attributes = xml.get("vpn_connection_attributes")
     fixed = attributes is not None and "nobgp" in attributes.text().lower()
-    if answer is None:
-        notes.warn(xml.where, _NO_VERSION)
-        notes.warn(xml.where, _WEAKEST)
-    else:
+    if answer is not None:
         chosen = answer.get("Options", "StaticRoutesOnly")
         fixed = fixed or (chosen is not None and chosen.flag())
     ours, theirs = _selected(answer)
-    return FoundConnection(
+    found = FoundConnection(
         name=xml.need("@id").text(),
         where=xml.where,
         tunnels=tunnels,
@@ -102,6 +99,16 @@ def _connection(xml: Node, answer: Node | None, notes: Notes) -> FoundConnection
         gateway_networks=theirs,
         selectors=bool(ours and theirs),
     )
+    if answer is None:
+        notes.warn(xml.where, _NO_VERSION)
+        _warn_of_weak(found, notes)
+    return found
+
+
+def _warn_of_weak(found: FoundConnection, notes: Notes) -> None:
+    phases = [phase for tunnel in found.tunnels for phase in (tunnel.ike, tunnel.ipsec)]
+    if any(phase.authentication == "sha1" or phase.group == "group2" for phase in phases):
+        notes.warn(found.where, _WEAKEST)
 
 
 def _static_routes(answer: Node | None) -> tuple[IPNetwork, ...]:

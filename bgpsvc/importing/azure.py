@@ -71,19 +71,19 @@ def _connection(gateway: str, nodes: list[Node], objects: Objects, notes: Notes)
     ours, theirs = selected[0]
     if any(other != selected[0] for other in selected):
         notes.refuse(gateway, "its connections have different traffic selectors", "the same for both")
-    behind = objects.find(LOCAL, in_order[0].get("localNetworkGateway2"))
+    behind = [objects.need(LOCAL, node.need("localNetworkGateway2"), "local-gateway") for node in in_order]
     return FoundConnection(
         name=_name(in_order[0]) if len(in_order) == 1 else gateway,
         where=in_order[0].where,
         tunnels=tuple(tunnels),
         bgp=any(tunnel.bgp is not None for tunnel in tunnels),
-        device_networks=ours or (() if behind is None else _prefixes(behind, tunnels)),
+        device_networks=ours or tuple(dict.fromkeys(net for local in behind for net in _prefixes(local))),
         gateway_networks=theirs or tuple(objects.networks_of(gateway)),
         selectors=bool(ours and theirs),
     )
 
 
-def _prefixes(local: Node, tunnels: list[FoundTunnel]) -> tuple[IPNetwork, ...]:
+def _prefixes(local: Node) -> tuple[IPNetwork, ...]:
     space = local.get("localNetworkAddressSpace")
     networks = [] if space is None else [item.network() for item in space.items("addressPrefixes")]
     # With BGP the address of our session is listed, too; it lies in the tunnel, not behind us.
@@ -172,7 +172,7 @@ def _tunnel(node: Node, local: Node, objects: Objects, notes: Notes) -> FoundTun
     key, dpd = objects.key_of(node), node.get("dpdTimeoutSeconds")
     return FoundTunnel(
         name=_name(node),
-        where=node.where or _name(node),
+        where=node.where,
         gateway=IPv4Address(0),  # that of the instance, which the caller has
         device=None if device is None else device.address(),
         version="ikev2" if version is None else version.text().lower(),
@@ -191,7 +191,7 @@ def _phases(node: Node, notes: Notes) -> tuple[Phase, Phase]:
             "has no ipsecPolicies, so Azure's defaults are taken: of IKE only group2 (1024 bits), no PFS; "
             "a policy with DHGroup14 and PFS2048 is better"
         )
-        notes.warn(node.where or _name(node), text)
+        notes.warn(node.where, text)
         ike, ipsec = _DEFAULT_POLICY
         return ike, replace(ipsec, lifetime=_IPSEC_LIFETIME)
     policy = policies[0]
@@ -238,7 +238,7 @@ def _routing(
     allowed = (
         "custom APIPA addresses (169.254.21.x, 169.254.22.x) at the gateway and the local network gateway"
     )
-    notes.refuse(node.where or _name(node), text, allowed)
+    notes.refuse(node.where, text, allowed)
     return None, None
 
 

@@ -62,7 +62,9 @@ class Objects:
         kind = _kind(node)
         if kind is not None:
             name = node.need("name").text()
-            self._of.setdefault(kind, {})[name.lower()] = node
+            # From here on it is called by its name: its place among the documents says little.
+            named = Node(node.value, f"{kind}/{shown(name)[1:-1]}")
+            self._of.setdefault(kind, {})[name.lower()] = named
         elif node.has("value"):
             self._keys.append(node)
 

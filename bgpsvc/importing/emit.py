@@ -7,16 +7,17 @@ the loader refuses is said with the place in the input that it came from.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
 
-from bgpsvc.importing.model import Choices, FoundConnection, FoundTunnel, Phase
+from bgpsvc.importing.model import Bgp, Choices, FoundConnection, FoundTunnel, Phase
 from bgpsvc.importing.notes import Note, Notes, Refused, refused, shown
 from bgpsvc.importing.select import chosen, local_addresses
 from bgpsvc.resources import ConfigError, Intent, Problem, SecretReader, dump, load
+from bgpsvc.resources.draft import IPNetwork
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _LONGEST_NAME = 55
@@ -55,10 +56,9 @@ def emit(
 
 def _header(cloud: str, connections: Sequence[FoundConnection]) -> str:
     names = ", ".join(_safe(connection.name) for connection in connections)
-    return (
-        f"# From {cloud}: {names}. This side is the VPN gateway, the cloud the customer gateways.\n"
-        "# Keys stand here in clear.\n"
-    )
+    text = f"# From {cloud}: {names}.\n# This side is the VPN gateway, the cloud the customer gateways.\n"
+    clear = any(tunnel.key is not None for connection in connections for tunnel in connection.tunnels)
+    return f"{text}# Keys stand here in clear.\n" if clear else text
 
 
 def _safe(text: str) -> str:
@@ -131,11 +131,22 @@ class _Document:
     def _cidrs(self) -> list[str]:
         if self._choices.vpc_cidrs:
             return list(self._choices.vpc_cidrs)
-        known = dict.fromkeys(str(network) for item in self._connections for network in item.device_networks)
+        known = dict.fromkeys(network for item in self._connections for network in item.device_networks)
         if not known:
             text = f"{self._cloud} does not say which networks are on this side: give them"
             self._notes.refuse("--vpc-cidr", text, "one or more, as --vpc-cidr 192.168.0.0/16")
-        return list(known)
+        return [str(network) for network in known if not self._is_inside_another(network, known)]
+
+    def _is_inside_another(self, network: IPNetwork, others: Iterable[IPNetwork]) -> bool:
+        """The networks of a VPC do not overlap, those that a cloud routes may."""
+        for other in others:
+            if network != other and network.version == other.version and network.overlaps(other):
+                if network.prefixlen < other.prefixlen:
+                    continue
+                text = f"{network} is inside {other}, which alone becomes a network of the VPC"
+                self._notes.warn("--vpc-cidr", text)
+                return True
+        return False
 
     # Connections
 
@@ -209,8 +220,9 @@ class _Document:
             "ipsec": self._phase(found.ipsec, f"{found.where}, phase 2"),
             "dpd": self._dpd(found),
             "nat_traversal": found.nat_traversal,
+            "mtu": found.mtu,
         }
-        return {key: value for key, value in made.items() if value is not None}
+        return _given(made)
 
     def _ike(self, number: int, found: FoundTunnel, addresses: Sequence[str]) -> Json:
         made: Json = {"version": found.version, "mode": found.mode if found.version == "ikev1" else "main"}
@@ -260,21 +272,22 @@ class _Document:
             ends = f"{found.inside.device} and {found.inside.gateway}"
             text = f"{ends} are not the two hosts of {found.inside.cidr}"
             self._notes.refuse(found.where, text, "a /30 with one host at each side")
-        bgp = found.bgp
-        if bgp is None:
-            return made
-        if bgp.hold_time is not None:
-            made["hold_time"] = bgp.hold_time
-        made |= self._password(number, found)
-        if bgp.bfd is not None:
-            made["bfd"] = {"interval_ms": bgp.bfd.interval_ms, "multiplier": bgp.bfd.multiplier}
+        if found.bgp is not None:
+            made |= self._session(number, found, found.bgp)
+        if found.bfd is not None:
+            made["bfd"] = _given(asdict(found.bfd))
+        if found.ipv6 is not None:
+            made["ipv6"] = {"tunnel_cidr": str(found.ipv6.cidr), "local_ip": str(found.ipv6.device)}
         return made
 
-    def _password(self, number: int, found: FoundTunnel) -> Json:
-        assert found.bgp is not None, "only asked for a session"
-        if found.bgp.password is not None:
-            return {"password": found.bgp.password}
-        if not found.bgp.keyed:
+    def _session(self, number: int, found: FoundTunnel, bgp: Bgp) -> Json:
+        keys = ("hold_time", "ttl_security", "graceful_restart")
+        return _given({key: getattr(bgp, key) for key in keys}) | self._password(number, found, bgp)
+
+    def _password(self, number: int, found: FoundTunnel, bgp: Bgp) -> Json:
+        if bgp.password is not None:
+            return {"password": bgp.password}
+        if not bgp.keyed:
             return {}
         file = _of_tunnel(self._choices.password_files, number)
         if file is None:
@@ -282,6 +295,11 @@ class _Document:
             self._notes.refuse(found.where, text, "--password-file FILE with the key")
             return {}
         return {"password_file": file}
+
+
+def _given(values: Json) -> Json:
+    """What there is a value for."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _of_tunnel(files: Sequence[str], number: int) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from bgpsvc.importing import documents
@@ -84,7 +84,9 @@ class _Project:
         """Takes an object. Of an unknown kind it is left alone: `gcloud` lists much that is no VPN."""
         kind = _kind(node)
         if kind is not None:
-            self.of.setdefault(kind, {})[node.need("name").text()] = node
+            name = node.need("name").text()
+            # From here on it is called by its name: its place among the documents says little.
+            self.of.setdefault(kind, {})[name] = Node(node.value, f"{kind}/{shown(name)[1:-1]}")
 
     def find(self, reference: Node | None) -> Node | None:
         """What a URL refers to, None if it is not in the file."""
@@ -135,7 +137,7 @@ def _connection(name: str, nodes: list[Node], project: _Project, notes: Notes) -
             notes.refuse(node.where, "has other traffic selectors than the other tunnel", "the same for both")
     return FoundConnection(
         name=name,
-        where=in_order[0].where,
+        where=name,
         tunnels=tunnels,
         bgp=any(node.get("router") is not None for node in in_order),
         device_networks=ours,
@@ -160,11 +162,10 @@ def _tunnel(node: Node, project: _Project, notes: Notes) -> FoundTunnel:
     version = f"ikev{node.need('ikeVersion').text()}"
     ike, ipsec = _phases(node, version, notes)
     device = _device(node, project)
-    inside, bgp = _routing(node, project, notes)
-    name = node.need("name").text()
-    return FoundTunnel(
-        name=name,
-        where=_at(node, name),
+    session = _peer(node, project)
+    found = FoundTunnel(
+        name=node.need("name").text(),
+        where=node.where,
         gateway=_gateway(node, project),
         device=None if device is None else device.address(),
         version=version,
@@ -172,13 +173,11 @@ def _tunnel(node: Node, project: _Project, notes: Notes) -> FoundTunnel:
         ike=ike,
         ipsec=ipsec,
         key=_key(node),
-        inside=inside,
-        bgp=bgp,
     )
-
-
-def _at(node: Node, name: str) -> str:
-    return f"{node.where} (VPN tunnel {name})" if node.where else f"VPN tunnel {name}"
+    if session is None:
+        return found
+    router, interface, peer = session
+    return replace(found, inside=_inside(interface, peer), bgp=_bgp(router, peer, notes), bfd=_bfd(peer))
 
 
 def _key(node: Node) -> str | None:
@@ -261,28 +260,25 @@ def _priority(node: Node, project: _Project) -> int:
     return 100 if priority is None else priority.whole()
 
 
-def _routing(node: Node, project: _Project, notes: Notes) -> tuple[Inside | None, Bgp | None]:
-    found = _peer(node, project)
-    if found is None:
-        return None, None
-    router, interface, peer = found
+def _inside(interface: Node, peer: Node) -> Inside:
     network = interface.need("ipRange").network4()
+    return Inside(network, peer.need("peerIpAddress").address(), peer.need("ipAddress").address())
+
+
+def _bgp(router: Node, peer: Node, notes: Notes) -> Bgp:
     keepalive = router.get("bgp", "keepaliveInterval")
     enabled = peer.get("enable")
     if enabled is not None and not enabled.flag():
         notes.warn(
             peer.where, "is switched off in the cloud (enable: FALSE): no session until it is switched on"
         )
-    password = _password(router, peer)
-    bgp = Bgp(
+    return Bgp(
         device_asn=peer.need("peerAsn").whole(),
         gateway_asn=router.need("bgp", "asn").whole(),
         hold_time=3 * (_KEEPALIVE if keepalive is None else keepalive.whole()),
         keyed=peer.get("md5AuthenticationKeyName") is not None,
-        password=password,
-        bfd=_bfd(peer),
+        password=_password(router, peer),
     )
-    return Inside(network, peer.need("peerIpAddress").address(), peer.need("ipAddress").address()), bgp
 
 
 def _password(router: Node, peer: Node) -> str | None:

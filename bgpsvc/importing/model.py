@@ -7,7 +7,7 @@ gateway. What the cloud does not say is None.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from bgpsvc.resources.draft import IPNetwork
 
@@ -59,22 +59,37 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Bfd:
-    """BFD as the cloud has it, in ms."""
+    """BFD as the cloud has it, in ms. With a key every packet is signed."""
 
     interval_ms: int
     multiplier: int
+    multihop: bool = False
+    key_id: int | None = None
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv6:
+    """IPv6 inside a tunnel."""
+
+    cidr: IPv6Network
+    device: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Bgp:
-    """The session of a tunnel. Hold time in seconds. `keyed`: there is a TCP MD5 key, known or not."""
+    """The session of a tunnel. Times in seconds. `keyed`: there is a TCP MD5 key, known or not.
+
+    `ttl_security` is in hops (GTSM), `graceful_restart` the Restart Time.
+    """
 
     device_asn: int
     gateway_asn: int
     hold_time: int | None = None
     keyed: bool = False
     password: str | None = field(default=None, repr=False)
-    bfd: Bfd | None = None
+    ttl_security: int | None = None
+    graceful_restart: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +113,11 @@ class FoundTunnel:
     device_id: str | None = None
     dpd: int | None = None
     nat_traversal: bool | None = None
+    mtu: int | None = None
     inside: Inside | None = None
+    ipv6: Ipv6 | None = None
     bgp: Bgp | None = None
+    bfd: Bfd | None = None
 
 
 @dataclass(frozen=True, slots=True)

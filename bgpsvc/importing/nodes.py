@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, ip_network
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_network,
+)
 
 from bgpsvc.importing.notes import Refused, refused, shown
 from bgpsvc.resources.draft import IPNetwork
@@ -108,6 +116,20 @@ class Node:
             return IPv4Address(self.text())
         except AddressValueError:
             raise self._wrong("is not an IPv4 address") from None
+
+    def address6(self) -> IPv6Address:
+        """An IPv6 address."""
+        try:
+            return IPv6Address(self.text())
+        except AddressValueError:
+            raise self._wrong("is not an IPv6 address") from None
+
+    def network6(self) -> IPv6Network:
+        """An IPv6 network."""
+        found = self.network()
+        if not isinstance(found, IPv6Network):
+            raise self._wrong("is not an IPv6 network")
+        return found
 
     def interface(self) -> IPv4Interface:
         """An IPv4 address with its network's length."""

@@ -1,0 +1,267 @@
+"""What the operator chooses beside the file, and what is read of a cloud's answer: which tunnel is active,
+which algorithms are taken, whose addresses count."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bgpsvc.importing import Choices, algorithms
+from tests.unit.importing.base import CASES, CIDRS, imported, refusal, text_of, warnings
+
+
+def chosen(file: str, **more: object) -> Choices:
+    return replace(CASES[file][1], **more)  # type: ignore[arg-type]
+
+
+# Tunnels
+
+
+def gateways(name: str, text: str | None = None, choices: Choices | None = None) -> list[str]:
+    """The cloud's addresses of the first connection's tunnels, the active one first."""
+    intent = imported(name, text, choices).intent
+    tunnels = intent.vpn_connections[0].tunnels
+    return [str(intent.customer_gateway(tunnel.customer_gateway).address) for tunnel in tunnels]
+
+
+def test_the_active_tunnel_is_the_one_that_the_cloud_prefers() -> None:
+    # AWS by its order, Azure by the weight, Google by the MED, Alibaba by the role.
+    assert gateways("aws-bgp.xml") == ["198.51.100.11", "198.51.100.22"]
+    assert gateways("gcp-ha.yaml") == ["198.51.100.51", "198.51.100.50"]
+    assert gateways("alibaba-described.json") == ["198.51.100.70", "198.51.100.71"]
+    keys = [
+        tunnel.ike.pre_shared_key.get_secret_value()
+        for tunnel in imported("azure-two-connections.json").intent.vpn_connections[0].tunnels
+        if tunnel.ike is not None and tunnel.ike.pre_shared_key is not None
+    ]
+    assert keys == ["azure-key-1", "azure-key-2"]
+
+
+def test_without_a_preference_the_interfaces_of_google_count() -> None:
+    text = text_of("gcp-ha.yaml").replace("  advertisedRoutePriority: 200\n", "")
+    text = text.replace("  advertisedRoutePriority: 100\n", "")
+    assert gateways("gcp-ha.yaml", text) == ["198.51.100.50", "198.51.100.51"]
+
+
+def test_tunnels_are_chosen_by_name_or_address_in_the_order_given() -> None:
+    for names in (("198.51.100.22", "198.51.100.11"), ("198.51.100.22",)):
+        assert gateways("aws-bgp.xml", choices=chosen("aws-bgp.xml", tunnels=names)) == list(names)
+    turned = chosen("gcp-ha.yaml", tunnels=("to-office-0", "to-office-1"))
+    assert gateways("gcp-ha.yaml", choices=turned) == ["198.51.100.50", "198.51.100.51"]
+    said = refusal("gcp-ha.yaml", choices=chosen("gcp-ha.yaml", tunnels=("x",)))
+    assert said == "--tunnel: there is no 'x' in the file; allowed: to-office-1 | to-office-0"
+
+
+def test_four_tunnels_are_refused_until_two_are_chosen() -> None:
+    name = "gcp-ha.yaml"
+    text = text_of(name)
+    again = text.replace("to-office-", "also-").replace("if-office-", "if-also-").replace("10.", "30.")
+    # The same gateways, two more tunnels over other interfaces of the same router.
+    tunnels = [part for part in again.split("---\n") if "compute#vpnTunnel" in part]
+    more = again[again.index("interfaces:\n- name: if-also-0") : again.index("md5AuthenticationKeys")]
+    peers = again[
+        again.index("- name: office-0\n  interfaceName") : again.index("interfaces:\n- name: if-also")
+    ]
+    text = text.replace("interfaces:\n- name: if-office-0", f"{peers}interfaces:\n- name: if-office-0")
+    text = text.replace("interfaces:\n- name: if-office-0", f"{more}- name: if-office-0")
+    text = "---\n".join([text, *tunnels])
+    said = refusal(name, text)
+    assert "has 4 tunnels (" in said
+    assert "--tunnel NAME for each of the two" in said
+    picked = chosen(name, tunnels=("to-office-0", "also-1"))
+    assert gateways(name, text, picked) == ["198.51.100.50", "198.51.100.51"]
+
+
+# Connections and names
+
+
+def test_connections_are_chosen_and_named() -> None:
+    name = "aws-answer.json"
+    one = chosen(name, connections=("vpn-0fedcba9876543210",), name="office")
+    intent = imported(name, choices=one).intent
+    assert [connection.name for connection in intent.vpn_connections] == ["office"]
+    assert [customer.name for customer in intent.customer_gateways] == ["office-1", "office-2"]
+    assert [(route.name, str(route.destination)) for route in intent.destination_routes] == [
+        ("office-1", "10.8.0.0/16")
+    ]
+    assert "there are 2 connections" in refusal(name, choices=chosen(name, name="office"))
+    said = refusal(name, choices=chosen(name, connections=("x",)))
+    assert said.startswith(
+        "--connection: there is no 'x' in the file; allowed: vpn-0123456789abcdef0 | vpn-0f"
+    )
+
+
+def test_a_name_of_the_cloud_becomes_one_of_ours() -> None:
+    for given, made in (
+        ("Zürich (DC 1)", "z-rich-dc-1"),
+        ("1st", "vpn-1st"),
+        ("x" * 80, "x" * 55),
+        ("東京", "vpn"),
+    ):
+        text = text_of("aws-bgp.xml").replace("vpn-0123456789abcdef0", given)
+        assert imported("aws-bgp.xml", text).intent.vpn_connections[0].name == made
+
+
+def test_the_networks_of_this_side_are_those_of_the_file_or_those_given() -> None:
+    azure = "azure-two-connections.json"
+    assert [str(cidr) for cidr in imported(azure).intent.vpcs[0].cidrs] == ["192.168.0.0/16"]
+    given = chosen(azure, vpc_cidrs=("10.0.0.0/8",), vpc="office", gateway="edge")
+    intent = imported(azure, choices=given).intent
+    assert (intent.vpcs[0].name, str(intent.vpcs[0].cidrs[0])) == ("office", "10.0.0.0/8")
+    assert intent.vpn_connections[0].vpn_gateway == "edge"
+    found = imported(azure, text_of(azure).replace('"169.254.22.1/32"', '"192.168.7.0/24"'))
+    assert [str(cidr) for cidr in found.intent.vpcs[0].cidrs] == ["192.168.0.0/16"]
+    assert "--vpc-cidr: 192.168.7.0/24 is inside 192.168.0.0/16, which alone becomes" in warnings(found)
+    said = refusal("aws-bgp.xml", choices=Choices())
+    assert said.startswith("--vpc-cidr: AWS does not say which networks are on this side")
+    said = refusal("aws-bgp.xml", choices=Choices(vpc_cidrs=("10.0.0.1/8",)))
+    assert said.startswith("--vpc-cidr ([0]): '10.0.0.1/8'")
+
+
+# Addresses and ids
+
+
+def test_behind_a_nat_this_side_calls_itself_by_the_address_that_the_cloud_knows() -> None:
+    given = chosen("aws-bgp.xml", local_addresses=("10.0.0.5",))
+    intent = imported("aws-bgp.xml", choices=given).intent
+    assert [str(address) for address in intent.vpn_gateways[0].addresses] == ["10.0.0.5", "10.0.0.5"]
+    ids = [tunnel.ike.local_id for tunnel in intent.vpn_connections[0].tunnels if tunnel.ike]
+    assert ids == ["203.0.113.10", "203.0.113.10"]
+    usual = imported("aws-bgp.xml").intent
+    assert [tunnel.ike.local_id for tunnel in usual.vpn_connections[0].tunnels if tunnel.ike] == [None, None]
+
+
+def test_addresses_that_the_file_lacks_are_asked_for() -> None:
+    name = "azure-two-connections.json"
+    text = text_of(name).replace('"gatewayIpAddress"', '"fqdn"')
+    assert refusal(name, text).startswith("--local-address: the file does not say which addresses")
+    given = chosen(name, local_addresses=("203.0.113.1", "203.0.113.2"))
+    addresses = imported(name, text, given).intent.vpn_gateways[0].addresses
+    assert list(map(str, addresses)) == ["203.0.113.1", "203.0.113.2"]
+    three = chosen(name, local_addresses=("203.0.113.1",) * 3)
+    assert refusal(name, text, three).startswith("--local-address: 3 given")
+
+
+def test_ids_of_the_cloud_are_kept_where_they_are_no_addresses() -> None:
+    name = "alibaba-single.json"
+    text = text_of(name).replace('"LocalId": "203.0.113.10"', '"LocalId": "office.example"')
+    text = text.replace('"RemoteId": "198.51.100.72"', '"RemoteId": "cloud.example"')
+    ike = imported(name, text).intent.vpn_connections[0].tunnels[0].ike
+    assert ike is not None
+    assert (ike.local_id, ike.remote_id) == ("office.example", "cloud.example")
+
+
+def test_connections_to_different_addresses_of_this_side_are_told_apart() -> None:
+    answer = json.loads(text_of("aws-answer.json"))
+    second = answer["VpnConnections"][1]
+    old = second["CustomerGatewayConfiguration"]
+    second["CustomerGatewayConfiguration"] = old.replace("203.0.113.10", "203.0.113.99")
+    said = refusal("aws-answer.json", json.dumps(answer))
+    assert (
+        "tunnel 1 of the connections leads to different addresses of this side: 203.0.113.10, 203.0.113.99"
+        in said
+    )
+
+
+# Keys
+
+
+def test_keys_that_the_cloud_hides_come_from_files() -> None:
+    name = "gcp-ha.yaml"
+    text = text_of(name).replace("gcp-secret-0", "'****'").replace("gcp-secret-1", "'****'")
+    text = text.replace("key: md5-secret-1", "key: '***'")
+    found = imported(name, text, chosen(name, key_files=("/k/one", "/k/two"), password_files=("/k/md5",)))
+    # Named and not repeated: the file with the result is not one more place with the key.
+    assert "key.of." not in found.text
+    assert found.text.count("pre_shared_key_file: /k/") == 2
+    first, second = found.intent.vpn_connections[0].tunnels
+    assert first.ike is not None
+    assert second.ike is not None
+    keys = [ike.pre_shared_key.get_secret_value() for ike in (first.ike, second.ike) if ike.pre_shared_key]
+    assert keys == ["key.of.one", "key.of.two"]
+    assert first.bgp is not None
+    assert first.bgp.password is not None
+    assert first.bgp.password.get_secret_value() == "key.of.md5"
+    assert "Keys stand here" not in found.text
+
+
+# Algorithms
+
+NAMES = [
+    (algorithms.encryption, "aes", ("aes", "aes-128-cbc", "AES128", "AES-CBC-128", "aes_128")),
+    (algorithms.encryption, "aes192", ("aes192", "AES-192-CBC", "AES-CBC-192")),
+    (algorithms.encryption, "aes256", ("aes256", "aes-256-cbc", "AES256", "AES-CBC-256")),
+    (algorithms.encryption, "3des", ("3des", "DES3", "3des-cbc")),
+    (algorithms.encryption, "des", ("des", "DES")),
+    (
+        algorithms.encryption,
+        None,
+        ("GCMAES256", "AES256-GCM-16", "AES-GCM-16-256", "sm4", "None", "", "aes512"),
+    ),
+    (algorithms.authentication, "sha1", ("sha1", "SHA1", "hmac-sha1-96", "HMAC-SHA1")),
+    (algorithms.authentication, "sha256", ("sha256", "SHA2-256", "hmac-sha2-256-128", "HMAC-SHA2-256-128")),
+    (algorithms.authentication, "sha384", ("SHA384", "SHA2-384", "hmac-sha2-384-192")),
+    (algorithms.authentication, "sha512", ("sha512", "SHA2-512", "HMAC-SHA2-512-256")),
+    (algorithms.authentication, "md5", ("md5", "MD5", "hmac-md5-96")),
+    (algorithms.authentication, None, ("GCMAES256", "sm3", "sha3-256", "sha2", "")),
+    (
+        algorithms.group,
+        "group14",
+        ("group14", "14", "DHGroup14", "Group 14", "Diffie-Hellman Group 14", "PFS2048"),
+    ),
+    (algorithms.group, "group2", ("group2", "2", "DHGroup2", "PFS2", "modp_1024", "Group-2")),
+    (algorithms.group, None, ("20", "DHGroup24", "ECP256", "ECP384", "PFS24", "None", "group15", "")),
+    (algorithms.pfs, "disabled", ("None", "disabled")),
+    (algorithms.pfs, "group5", ("group5", "PFS5")),
+]
+
+
+@pytest.mark.parametrize(("read", "word", "spelled"), NAMES)
+def test_names_of_algorithms(read: object, word: str | None, spelled: tuple[str, ...]) -> None:
+    assert callable(read)
+    assert {text: read(text) for text in spelled} == dict.fromkeys(spelled, word)
+
+
+def test_of_what_aws_accepts_the_best_is_taken() -> None:
+    first, second = imported("aws-answer.json").intent.vpn_connections[0].tunnels
+    assert first.ike is not None
+    assert second.ike is not None
+    assert (first.ike.encryption, first.ike.authentication, first.ike.pfs) == ("aes256", "sha256", "group14")
+    # The options of the second tunnel leave no better ones.
+    assert (second.ike.encryption, second.ike.authentication, second.ike.pfs) == ("aes", "sha384", "group14")
+    assert second.ipsec is not None
+    assert (second.ipsec.pfs, second.ipsec.lifetime, second.ike.lifetime) == ("group5", 1800, 14400)
+
+
+def test_a_lifetime_that_is_too_long_is_cut_and_said() -> None:
+    name = "azure-two-connections.json"
+    found = imported(name, text_of(name).replace('"saLifeTimeSeconds": 27000', '"saLifeTimeSeconds": 172799'))
+    ipsec = found.intent.vpn_connections[0].tunnels[0].ipsec
+    assert ipsec is not None
+    assert ipsec.lifetime == 86400
+    assert "phase 2: a lifetime of 172799 s is longer than possible here: 86400 s are taken" in warnings(
+        found
+    )
+
+
+def test_restricted_tunnels_carry_the_pairs_that_the_cloud_says() -> None:
+    answer = json.loads(text_of("aws-answer.json"))
+    options = answer["VpnConnections"][1]["Options"]
+    options |= {"LocalIpv4NetworkCidr": "192.168.0.0/16", "RemoteIpv4NetworkCidr": "10.9.0.0/16"}
+    connection = imported("aws-answer.json", json.dumps(answer)).intent.vpn_connections[1]
+    assert connection.routing_mode == "interesting_traffic"
+    assert [str(network) for network in connection.local_cidrs] == ["192.168.0.0/16"]
+    assert [str(network) for network in connection.remote_cidrs] == ["10.9.0.0/16"]
+
+
+def test_what_switched_off_bgp_sessions_and_static_routes_mean_is_said() -> None:
+    off = text_of("gcp-ha.yaml").replace("enable: 'TRUE'", "enable: 'FALSE'")
+    assert "is switched off in the cloud (enable: FALSE)" in warnings(imported("gcp-ha.yaml", off))
+    without = imported("aws-answer.json", choices=Choices(vpc_cidrs=CIDRS))
+    assert "has no BGP, and no route leads to the cloud's networks" in warnings(without)
+    peer = json.loads(text_of("alibaba-single.json"))
+    peer["VpnConnectionConfig"] |= {"LocalSubnet": "0.0.0.0/0", "RemoteSubnet": "0.0.0.0/0"}
+    both = imported("alibaba-single.json", json.dumps(peer), Choices(vpc_cidrs=CIDRS))
+    assert "does not say whether the connection uses BGP" in warnings(both)
