@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TextIO
 
@@ -15,10 +13,8 @@ from bgpsvc.cli.client import Json, path_to
 from bgpsvc.cli.columns import AUDIT, TOKENS
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import stored_kind
-from bgpsvc.cli.options import HELP, Output, Server, Watch, make_client
+from bgpsvc.cli.options import HELP, Output, Server, Watch, make_client, moment
 from bgpsvc.cli.output import Column, Format, may_colour, run, write_list, write_object
-
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 token = typer.Typer(
     no_args_is_help=True,
@@ -44,19 +40,7 @@ class Scope(StrEnum):
 
 def expiry(text: str) -> str:
     """RFC 3339 time that `90d`, `12h`, or a time itself, stands for. CliError if it is neither."""
-    match = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
-    try:
-        if match is not None:
-            moment = datetime.now(UTC) + timedelta(**{UNITS[match[2]]: int(match[1])})
-        else:
-            moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise CliError(
-            f"{text!r} is no time: give 30m, 12h, 90d, 8w, or a time such as 2030-01-31T00:00:00Z", 2
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.astimezone()
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment(text, "mhdw")
 
 
 @token.command(short_help="Make a token and print it, this once.")

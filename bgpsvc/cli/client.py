@@ -14,7 +14,7 @@ import socket
 import ssl
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -207,9 +207,11 @@ class Client:
         """All items of a short list."""
         return [item for page in self.pages(path) for item in page]
 
-    def events(self, after: int | None, kinds: Sequence[str]) -> Iterator[Json]:
-        """The event stream, without end; a silent server is noticed by its missing keep-alives."""
-        params: Json = {"kind": list(kinds)}
+    def events(self, after: int | None, filters: Json) -> Iterator[Json]:
+        """The event stream, without end; a silent server is noticed by its missing keep-alives.
+
+        `filters`: parameters of the stream, as `kind`."""
+        params: Json = {**filters}
         if after is not None:
             params["after"] = after
         request = _Request("GET", "/v1/events/stream", params)

@@ -24,6 +24,7 @@ from bgpsvc.cli.options import (
     Watch,
     check_session,
     make_client,
+    moment,
     parse_asn,
     route_query,
     the_only,
@@ -90,6 +91,14 @@ class Family(StrEnum):
 
     IPV4 = "ipv4"
     IPV6 = "ipv6"
+
+
+class Severity(StrEnum):
+    """How bad an event is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class State(StrEnum):
@@ -243,6 +252,19 @@ def events(
         list[str] | None,
         typer.Option("--kind", metavar="KIND", help="Only this kind, as session.down; may be repeated."),
     ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", metavar="NAME", help="Only about this connection or tunnel; repeatable."),
+    ] = None,
+    severity: Annotated[
+        list[Severity] | None, typer.Option("--severity", help="Only so bad; may be repeated.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only since then: 15m, 12h, 7d, or a time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Only before then: 15m, 12h, or a time.")
+    ] = None,
     after: Annotated[
         int | None,
         typer.Option("--after", metavar="ID", min=0, help="Events behind this one, not the latest ones."),
@@ -262,10 +284,14 @@ def events(
 
       bgpsvc get events --kind connection.switchover --kind connection.failback
 
+      bgpsvc get events --subject conn1 --severity warning --severity error --since 1h
+
       bgpsvc get events --watch
     """
     client = make_client(ctx, server)
-    params: Json = {"kind": kind or [], "after": after}
+    filters: Json = {"kind": kind or [], "subject": subject or [], "severity": severity or []}
+    begin, end = (None if text is None else moment(text, "smhdw", ago=True) for text in (since, until))
+    params: Json = {**filters, "since": begin, "until": end, "after": after}
     if not watch:
         _list(client, "/v1/events", params, columns.EVENTS, output, False, limit)
         return
@@ -273,13 +299,15 @@ def events(
         raise CliError(
             "events can be watched with -o table or wide; for programs there is /v1/events/stream", 2
         )
+    if until is not None:
+        raise CliError("--watch has no end: leave out --until", 2)
     try:
-        _follow(client, params, limit, output)
+        _follow(client, params, filters, limit, output)
     except KeyboardInterrupt:
         typer.echo(err=True)
 
 
-def _follow(client: Client, params: Json, limit: int, form: Format) -> None:
+def _follow(client: Client, params: Json, filters: Json, limit: int, form: Format) -> None:
     """The latest events, then new ones as they happen, over restarts of the daemon too."""
     shown = [
         replace(c, least=FOLLOWED.get(c.key, 0)) for c in columns.EVENTS if form is Format.WIDE or not c.wide
@@ -293,7 +321,7 @@ def _follow(client: Client, params: Json, limit: int, form: Format) -> None:
     sys.stdout.flush()
     while True:
         try:
-            for event in client.events(last, params["kind"]):
+            for event in client.events(last, filters):
                 rows.write([event])
                 sys.stdout.flush()
                 last = event["id"]

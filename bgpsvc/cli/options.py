@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -58,6 +59,27 @@ def check_session(client: Client, session: str | None) -> None:
     """CliError if there is no such session: a filter with it would find nothing, and not say why."""
     if session is not None:
         client.get(path_to("bgp-sessions", session))
+
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str, units: str, ago: bool = False) -> str:
+    """RFC 3339 time that `90d`, `12h` from now (or `ago`), or a time itself, stands for; a time without an
+    offset is one of this machine's zone. CliError if it is neither; `units`: those that are taken."""
+    match = re.fullmatch(rf"([0-9]{{1,5}})([{units}])", text)
+    try:
+        if match is not None:
+            span = timedelta(**{UNITS[match[2]]: int(match[1])})
+            found = datetime.now(UTC).replace(microsecond=0) + (-span if ago else span)
+        else:
+            found = datetime.fromisoformat(text)
+            found = found.astimezone() if found.tzinfo is None else found
+    except (ValueError, OverflowError):
+        given = "15m, 12h, 7d" if ago else "30m, 12h, 90d, 8w"
+        example = "2025-10-09T08:41:07Z" if ago else "2030-01-31T00:00:00Z"
+        raise CliError(f"{text!r} is no time: give {given}, or a time such as {example}", 2) from None
+    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_asn(text: str | None) -> int | None:

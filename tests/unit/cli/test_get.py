@@ -10,6 +10,7 @@ import re
 import pytest
 import yaml
 
+from api.render import rfc3339
 from bgpsvc.cli import client
 from tests.fakes.server import RunningApi
 from tests.fakes.service import ACTIVE, STANDBY
@@ -158,6 +159,20 @@ def test_events_of_a_kind_and_behind_an_id(bgpsvc: Run, running: RunningApi) -> 
     assert column(bgpsvc("get", "events", "--after", "2", "--limit", "1").out, 0) == ["3"]
 
 
+def test_events_of_some_subjects_severities_and_times(bgpsvc: Run, running: RunningApi) -> None:
+    running.call(lambda service: service.session_down(ACTIVE))
+
+    def ids(*options: str) -> list[str]:
+        return column(bgpsvc("get", "events", *options).out, 0)
+
+    assert ids("--subject", ACTIVE, "--subject", "conn1") == ["1", "3", "4"]
+    assert ids("--severity", "warning", "--severity", "error") == ["3", "4"]
+    at = running.service.log[-1].time
+    assert ids("--since", rfc3339(at), "--severity", "warning") == ["3", "4"]
+    assert ids("--until", rfc3339(at + 1)) == ["1", "2", "3", "4"]
+    assert "nothing found" in bgpsvc("get", "events", "--since", "15m").err, "the fake's clock stands"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,6 +187,8 @@ def test_events_of_a_kind_and_behind_an_id(bgpsvc: Run, running: RunningApi) -> 
         (["routes", "10.0.0.1/8"], "bgpsvc: prefix: '10.0.0.1/8' is not a prefix: host bits are set\n"),
         (["routes", "--community", "1" * 65], "bgpsvc: community: "),
         (["events", "--kind", "session.gone"], "bgpsvc: kind: must be "),
+        (["events", "--since", "yesterday"], "'yesterday' is no time: give 15m, 12h, 7d"),
+        (["events", "--watch", "--until", "1h"], "--watch has no end"),
         (["events", "--kind", "session.gone", "--watch"], "bgpsvc: kind: must be "),
         (["events", "--after", str(2**63)], "bgpsvc: after: must be "),
         (["sessions", ""], "'' is not the name of anything"),
