@@ -16,6 +16,7 @@ from bgpsvc.cli.errors import CliError
 COMMANDS = {
     "get": ("bgpsvc.cli.get:app", "List sessions, routes, tunnels and other resources."),
     "show": ("bgpsvc.cli.show:app", "Show the BGP summary, the tunnels, a session, or a route."),
+    "top": ("bgpsvc.cli.top:top", "Watch tunnels, traffic and events live."),
     "explain": ("bgpsvc.cli.explain:explain", "Tell why a prefix is where it is."),
     "simulate": ("bgpsvc.cli.simulate:simulate", "Tell what would happen, without doing it."),
     "diagnose": ("bgpsvc.cli.diagnose:diagnose", "Tell why a connection does not work."),
