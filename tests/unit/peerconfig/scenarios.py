@@ -135,9 +135,68 @@ vpn_connections:
     secrets=False,
 )
 """Interesting traffic: the networks say what passes. With placeholders for the keys."""
+GUARDED = Scenario(
+    """
+vpcs:
+  - {name: vpc1, cidrs: [10.0.0.0/16, "2001:db8:1::/48"]}
+vpn_gateways:
+  - {name: gw1, vpc: vpc1, addresses: [198.51.100.1, 198.51.100.3]}
+customer_gateways:
+  - {name: branch, address: 203.0.113.7, asn: 64999}
+vpn_connections:
+  - name: conn1
+    vpn_gateway: gw1
+    enable_bgp: true
+    local_asn: 65530
+    tunnels:
+      - customer_gateway: branch
+        ike: {version: ikev1, mode: aggressive, encryption: aes192, authentication: sha1, pfs: group5,
+              lifetime: 0, pre_shared_key: "Aa1~!@#$%^&*()_-+={}[]|;:,.<>/"}
+        ipsec: {encryption: aes192, authentication: sha1, pfs: group2, lifetime: 90}
+        dpd: {timeout: 3}
+        bgp:
+          tunnel_cidr: 169.254.10.0/30
+          local_ip: 169.254.10.1
+          password: guarded1
+          ttl_security: 1
+          bfd: {interval_ms: 10, multiplier: 2, key_id: 7, key: signed1}
+      - customer_gateway: branch
+        ike: {pre_shared_key: "Bb2~!@#$%^&*()_-+={}[]|;:,.<>/"}
+        bgp:
+          tunnel_cidr: 169.254.20.0/30
+          local_ip: 169.254.20.1
+          password: guarded2
+          ttl_security: 1
+          bfd: {interval_ms: 300, multiplier: 3, multihop: true, key_id: 8, key: signed2}
+          ipv6: {tunnel_cidr: "fd00:20::/126", local_ip: "fd00:20::1"}
+""",
+    networks=("192.168.0.0/16", "2001:db8:2::/48"),
+)
+"""Everything that guards a session, in IKEv1's aggressive mode and IKEv2, from one address of one device."""
+SINGLE = Scenario(
+    """
+vpcs:
+  - {name: vpc1, cidrs: [10.0.0.0/16]}
+vpn_gateways:
+  - {name: gw1, vpc: vpc1, addresses: [198.51.100.1, 198.51.100.3]}
+customer_gateways:
+  - {name: branch, address: 203.0.113.7}
+vpn_connections:
+  - name: conn1
+    vpn_gateway: gw1
+    routing_mode: interesting_traffic
+    local_cidrs: [10.0.0.0/24]
+    remote_cidrs: [192.168.0.0/24, 192.168.9.0/24]
+    tunnels:
+      - {customer_gateway: branch, ike: {pre_shared_key: only-key}}
+"""
+)
+"""Interesting traffic over the single tunnel of the legacy form."""
 SCENARIOS: Mapping[str, Scenario] = {
     "reference": REFERENCE,
     "everything": EVERYTHING,
     "static": STATIC,
     "traffic": TRAFFIC,
+    "guarded": GUARDED,
+    "single": SINGLE,
 }
