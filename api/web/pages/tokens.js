@@ -50,7 +50,7 @@ function List({ tokens, onRevoke }) {
     { key: 'scope', label: 'Scope' },
     { key: 'id', label: 'Id', render: (token) => html`<code>${token.id}</code>`, narrow: 'hide' },
     { key: 'expires_at', label: 'Ends', render: (token) => (token.expires_at ? html`<${Time} at=${token.expires_at} />` : 'never') },
-    { key: 'last_used_at', label: 'Last used', render: (token) => (token.last_used_at ? html`<${Past} at=${token.last_used_at} />` : 'never') },
+    { key: 'last_used_at', label: 'Last used', render: (token) => (token.last_used_at ? html`<${Past} at=${token.last_used_at} />` : 'never'), narrow: 'hide' },
     { key: 'created_at', label: 'Made', render: (token) => html`<${Time} at=${token.created_at} />`, narrow: 'hide' },
     {
       key: 'do', label: 'Revoke',

@@ -5,12 +5,12 @@ import { words } from '../core/format.js';
 import { useLive } from '../core/live.js';
 import { Loaded, Table, Time } from '../ui/index.js';
 
-const STEP = 50;
+const STEP = 20;
 
 export function Audit() {
   const [limit, setLimit] = useState(STEP);
   const live = useLive((signal) => api.get('/v1/audit', { limit }, { signal }).then(({ data }) => data), { every: 10_000, key: limit });
-  return html`<section class="audit"><h2>Audit log</h2>
+  return html`<section class="audit" aria-labelledby="audit-title"><h2 id="audit-title">Audit log</h2>
     <${Loaded} live=${live}>${({ items, next_cursor: more }) => html`
       <${Table} caption="Who changed what, newest first" columns=${COLUMNS} rows=${items} rowKey=${({ id }) => id} empty="Nothing was changed yet" />
       ${more && limit < 1000 && html`<p><button type="button" onClick=${() => setLimit(Math.min(1000, limit * 2))}>Show more</button></p>`}`}<//>
@@ -20,8 +20,7 @@ export function Audit() {
 const COLUMNS = [
   { key: 'time', label: 'Time', render: ({ time }) => html`<${Time} at=${time} />` },
   { key: 'actor', label: 'Who' },
-  { key: 'action', label: 'What', render: ({ action }) => words(action) },
-  { key: 'kind', label: 'Of', render: ({ kind, name }) => (kind ? html`${words(kind)} <code>${name}</code>` : '–') },
+  { key: 'action', label: 'What', render: ({ action, kind, name }) => html`${words(action)}${kind && html` ${words(kind)} <code>${name}</code>`}` },
   { key: 'new', label: 'Details', render: (entry) => html`<${Details} entry=${entry} />`, narrow: 'hide' },
   { key: 'source', label: 'From', narrow: 'hide' },
 ];

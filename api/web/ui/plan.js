@@ -17,7 +17,7 @@ export function Plan({ plan }) {
   const empty = plan.resources.length === 0 && parts.length === 0;
   return html`<div class="plan">
     ${plan.warnings.map((warning) => html`<p class="notice notice-warn" key=${warning}>${warning}</p>`)}
-    <p>${empty ? 'This changes nothing.' : headline(plan, parts)}</p>
+    <${Headline} text=${empty ? 'This changes nothing.' : headline(plan, parts)} />
     ${plan.resources.map((resource) => html`<${Resource} key=${resource.kind + resource.name} resource=${resource} />`)}
     ${parts.map(([key, title]) => html`<section key=${key}>
       <h3>${title}</h3>
@@ -28,7 +28,9 @@ export function Plan({ plan }) {
   </div>`;
 }
 
-/** What it means for what is running. */
+const Headline = ({ text }) => (text === null ? null : html`<p>${text}</p>`);
+
+/** What it means for what is running; null where it means nothing to it. */
 function headline(plan, parts) {
   if (plan.resources.every(({ kind }) => kind === 'tokens')) return null;
   if (parts.length === 0) return 'No tunnel, no BGP session and no route is touched.';
