@@ -3,12 +3,10 @@
 // costs time and never truth. After a pause of the stream everything is loaded again.
 import { useCallback, useEffect, useRef, useState } from './html.js';
 import { Problem, request } from './http.js';
+import { createJob } from './job.js';
 import { parser } from './sse.js';
 import { createStore, useStore } from './store.js';
 
-const COALESCE = 100;
-/** So long after an event what the daemon itself hears late, as counters, has caught up. */
-const SETTLED = 2000;
 const RETRY = [500, 1000, 2000, 3000];
 /** The daemon sends a comment after 15 s without an event: after this long the connection is dead. */
 const SILENCE = 40_000;
@@ -113,7 +111,7 @@ export function useLive(loader, { kinds, every, key } = {}) {
   latest.current = loader;
   const reloader = useRef(() => {});
   useEffect(() => {
-    const job = jobOf((signal) => latest.current(signal), (change) => setShown((was) => ({
+    const job = createJob((signal) => latest.current(signal), (change) => setShown((was) => ({
       ...(was.key === key ? was : { data: null, error: null }), ...change, key,
     })));
     reloader.current = job.soon;
@@ -124,44 +122,6 @@ export function useLive(loader, { kinds, every, key } = {}) {
   }, [key, every, kinds?.join()]);
   const reload = useCallback(() => reloader.current(), []);
   return shown.key === key ? { ...shown, reload } : { data: null, error: null, loading: true, reload };
-}
-
-/** Loads one at a time; a wish that comes meanwhile is followed once after it. */
-function jobOf(load, show) {
-  const control = new AbortController();
-  let timer = null;
-  let later = null;
-  let busy = false;
-  let again = false;
-  let took = 0;
-  async function now() {
-    timer = null;
-    if (busy) { again = true; return; }
-    busy = true;
-    const begin = performance.now();
-    show({ loading: true });
-    try {
-      const data = await load(control.signal);
-      if (!control.signal.aborted) show({ data, error: null, loading: false });
-    } catch (error) {
-      if (!control.signal.aborted) show({ error, loading: false });
-    }
-    busy = false;
-    took = performance.now() - begin;
-    if (again && !control.signal.aborted) { again = false; soon(); }
-  }
-  function soon() {
-    if (control.signal.aborted) return;
-    // Under a storm of events a large answer is loaded half of the time at most.
-    timer ??= setTimeout(now, Math.max(COALESCE, took));
-  }
-  /** Soon, and once more when all has settled. */
-  function twice() {
-    soon();
-    clearTimeout(later);
-    later = setTimeout(soon, SETTLED);
-  }
-  return { now, soon, twice, end: () => { clearTimeout(timer); clearTimeout(later); control.abort(); } };
 }
 
 /** The state of the stream, for the header. */

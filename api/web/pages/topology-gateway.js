@@ -45,8 +45,13 @@ function Connection({ connection, gateway, customers }) {
       ${connection.switchovers > 0 && html`<span class="muted">${plural(connection.switchovers, 'switchover')}, last <${Ago} at=${connection.last_switchover} /> ago: ${connection.last_switchover_reason}</span>`}
       <a class="connection-diagnosis" href=${link('/connections/:name/diagnosis', {}, { name: connection.name })}>Diagnosis</a>
     </header>
+    ${connection.choice && html`<${Choice} mode=${connection.mode} choice=${connection.choice} />`}
     ${connection.tunnels.length === 0 && html`<p class="muted">${state.reason}</p>`}
     ${connection.tunnels.map((tunnel) => html`<${Lane} key=${tunnel.id} tunnel=${tunnel} customer=${customer(tunnel)}
       address=${tunnel.ipsec?.ike?.local_address ?? gateway.addresses[tunnel.tunnel - 1]} />`)}
   </section>`;
 }
+
+const Choice = ({ mode, choice: { by, at, reason } }) => html`<p class="connection-choice">
+  Held on the ${mode} tunnel${by && ` by ${by}`}${at && html`, since <${Ago} at=${at} />`}${reason && `: ${reason}`}
+</p>`;

@@ -46,9 +46,9 @@ export const Empty = ({ title, action, children }) => html`<div class="empty">
   <h2>${title}</h2>${children}${action && html`<p class="actions">${action}</p>`}
 </div>`;
 
-export const Spinner = ({ label = 'Loading' }) => html`<p class="spinner" role="status">
+export const Spinner = ({ label = 'Loading' }) => html`<div aria-busy="true"><p class="spinner" role="status">
   <span class="spinner-mark" aria-hidden="true"></span>${label}…
-</p>`;
+</p></div>`;
 
 /** What useLive() gave: its error, a spinner, or `children(data)`. An error beside old data stands above it. */
 export function Loaded({ live, children }) {
