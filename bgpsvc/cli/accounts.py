@@ -9,6 +9,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from bgpsvc.cli import complete
 from bgpsvc.cli.client import Json, path_to
 from bgpsvc.cli.columns import AUDIT, TOKENS
 from bgpsvc.cli.errors import CliError
@@ -93,7 +94,12 @@ def list_tokens(
 @token.command()
 def revoke(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the token, as in bgpsvc_ID.SECRET.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the token, as in bgpsvc_ID.SECRET.", autocompletion=complete.tokens
+        ),
+    ],
     output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:
@@ -171,8 +177,13 @@ REVEALED = (Column("PLACE", "pointer"), Column("SECRET", "secret"))
 
 def reveal(
     ctx: typer.Context,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="Kind of the resource, as vpn-connection.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND", help="Kind of the resource, as vpn-connection.", autocompletion=complete.kinds
+        ),
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete.of_kind)],
     output: Output = Format.TABLE,
     server: Server = None,
 ) -> None:

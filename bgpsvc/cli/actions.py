@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bgpsvc.cli import complete
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.columns import GATEWAYS, TUNNELS, on_off
 from bgpsvc.cli.errors import CliError
@@ -57,7 +58,10 @@ PLAN = tuple(
 def propagate(
     ctx: typer.Context,
     state: Annotated[OnOff, typer.Argument(metavar="on|off", help="State of the switch.")],
-    gateway: Annotated[str, typer.Argument(metavar="GATEWAY", help="Name of the VPN gateway.")],
+    gateway: Annotated[
+        str,
+        typer.Argument(metavar="GATEWAY", help="Name of the VPN gateway.", autocompletion=complete.gateways),
+    ],
     wait: Annotated[
         float,
         typer.Option("--wait", metavar="SECONDS", min=0, help="Wait that long until it is done; 0: do not."),
@@ -108,7 +112,12 @@ def _wait_until_active(client: Client, path: str, seconds: float) -> Json:
 
 def switch(
     ctx: typer.Context,
-    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Name of the VPN connection.")],
+    connection: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONNECTION", help="Name of the VPN connection.", autocompletion=complete.connections
+        ),
+    ],
     mode: Annotated[
         Mode | None,
         typer.Argument(
@@ -200,7 +209,12 @@ class Restartable(StrEnum):
 def restart(
     ctx: typer.Context,
     kind: Annotated[Restartable, typer.Argument(metavar="tunnel", help="What to restart: a tunnel.")],
-    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the tunnel, as conn1-tunnel1.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the tunnel, as conn1-tunnel1.", autocompletion=complete.tunnels
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would move.")] = False,
     output: Output = Format.TABLE,
     server: Server = None,

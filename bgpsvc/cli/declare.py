@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bgpsvc.cli import files, plan
+from bgpsvc.cli import complete, files, plan
 from bgpsvc.cli.client import BULK_TIMEOUT, Client, Json, Refused, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import STORED, stored_kind
@@ -100,9 +100,14 @@ def diff(
 def delete(
     ctx: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Kind of the resource, as vpn-connection.")
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="Kind of the resource, as vpn-connection.", autocompletion=complete.kinds
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Its name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete.of_kind)
+    ] = None,
     file: OptionalFiles = None,
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bgpsvc.cli import complete
 from bgpsvc.cli.client import BULK_TIMEOUT, Json, path_to
 from bgpsvc.cli.options import Output, Server, make_client
 from bgpsvc.cli.output import Column, Format, may_colour, paint, write_list, write_object
@@ -39,7 +40,12 @@ CHECKS = (
 
 def diagnose(
     ctx: typer.Context,
-    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Name of the VPN connection.")],
+    connection: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONNECTION", help="Name of the VPN connection.", autocompletion=complete.connections
+        ),
+    ],
     tunnel: Annotated[
         int | None,
         typer.Option("--tunnel", metavar="1|2", min=1, max=2, help="Only this tunnel. Default: all."),

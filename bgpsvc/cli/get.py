@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 import typer.core
 
-from bgpsvc.cli import columns
+from bgpsvc.cli import columns, complete
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.kinds import LISTS, Listed, find
@@ -60,7 +60,9 @@ app = typer.Typer(
     "  bgpsvc get events --watch",
 )
 
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Only this one.")]
+Name = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Only this one.", autocompletion=complete.listed)
+]
 Prefix = Annotated[
     str | None,
     typer.Argument(metavar="PREFIX", help="Only this prefix; for an address, its longest match."),
@@ -69,7 +71,13 @@ Longer = Annotated[bool, typer.Option("--longer", help="PREFIX and everything in
 Covering = Annotated[bool, typer.Option("--covering", help="PREFIX and everything that contains it.")]
 Best = Annotated[bool, typer.Option("--best", help="The longest match of PREFIX.")]
 Session = Annotated[
-    str | None, typer.Option("--session", metavar="ID", help="Prefixes that this session announces.")
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="ID",
+        help="Prefixes that this session announces.",
+        autocompletion=complete.sessions,
+    ),
 ]
 Asn = Annotated[str | None, typer.Option("--asn", metavar="ASN", help="AS number in the AS path.")]
 Community = Annotated[

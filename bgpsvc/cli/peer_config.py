@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bgpsvc.cli import complete
 from bgpsvc.cli.client import Client, Unreachable, path_to
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import Server, make_client
@@ -21,30 +22,11 @@ STANDARD_OUTPUT = "-"
 _PLATFORMS = "/v1/peer-config-platforms"
 
 
-def _names_at(ctx: typer.Context, path: str, incomplete: str) -> list[str]:
-    """Names of a list that begin so; none where the daemon cannot be asked: completion has no messages."""
-    try:
-        items = make_client(ctx, ctx.params.get("server")).items(path)
-    except CliError:
-        return []
-    return [name for item in items if (name := str(item["name"])).startswith(incomplete)]
-
-
-def complete_connection(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of VPN connections, for the shell's completion."""
-    return _names_at(ctx, "/v1/vpn-connections", incomplete)
-
-
-def complete_platform(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of platforms, for the shell's completion."""
-    return _names_at(ctx, _PLATFORMS, incomplete)
-
-
 def peer_config(
     ctx: typer.Context,
     connection: Annotated[
         str | None,
-        typer.Argument(metavar="CONNECTION", help="The VPN connection.", autocompletion=complete_connection),
+        typer.Argument(metavar="CONNECTION", help="The VPN connection.", autocompletion=complete.connections),
     ] = None,
     platform: Annotated[
         str | None,
@@ -53,7 +35,7 @@ def peer_config(
             "-p",
             metavar="NAME",
             help="What the device is; --list names them.",
-            autocompletion=complete_platform,
+            autocompletion=complete.platforms,
         ),
     ] = None,
     secrets: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bgpsvc.cli import show_tunnels
+from bgpsvc.cli import complete, show_tunnels
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.columns import SESSIONS, last_error, on_off
 from bgpsvc.cli.errors import CliError
@@ -154,7 +154,12 @@ def _choice(connection: Json) -> str:
 @app.command()
 def session(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the session, as conn1-tunnel1.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the session, as conn1-tunnel1.", autocompletion=complete.sessions
+        ),
+    ],
     output: Output = Format.TABLE,
     watch: Watch = False,
     server: Server = None,

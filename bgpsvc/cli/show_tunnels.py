@@ -8,6 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from bgpsvc.cli import complete
 from bgpsvc.cli.client import Json, path_to
 from bgpsvc.cli.columns import TUNNELS, detection, ipsec_status
 from bgpsvc.cli.options import Output, Server, Watch, make_client
@@ -133,7 +134,12 @@ def _sides(error: Json) -> str:
 
 def tunnel(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the tunnel, as conn1-tunnel1.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the tunnel, as conn1-tunnel1.", autocompletion=complete.tunnels
+        ),
+    ],
     output: Output = Format.TABLE,
     watch: Watch = False,
     server: Server = None,
