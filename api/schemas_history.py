@@ -31,7 +31,7 @@ class TunnelHistory(BaseModel):
         description="Share of the interval, 0 to 1, in which the connection's traffic took this tunnel."
     )
     session_up: Numbers = Field(
-        description="Share of the interval, 0 to 1, in which the BGP session was up; null without BGP."
+        description="The same of the BGP session being up, as it was looked at every 5 s; null without BGP."
     )
     prefixes_received: Counts = Field(description="Prefixes received, at the end of the interval.")
     prefixes_accepted: Counts = Field(description="Those of them that import accepted.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bgpsvc import damping
@@ -29,6 +29,20 @@ class Switch:
     switchovers: int = 0
     last_at: float | None = None
     last_reason: str | None = None
+    _since: float = 0.0
+    _carried: dict[SessionId, float] = field(default_factory=dict)
+    """Seconds that each tunnel carried traffic up to `_since`."""
+
+    def move(self, carrying: SessionId | None, now: float) -> None:
+        """Traffic takes this tunnel from now on."""
+        if self.carrying is not None:
+            self._carried[self.carrying] = self.carried(self.carrying, now)
+        self.carrying, self._since = carrying, now
+
+    def carried(self, tunnel: SessionId, now: float) -> float:
+        """Seconds that a tunnel has carried traffic by now."""
+        going = max(0.0, now - self._since) if tunnel == self.carrying else 0.0
+        return self._carried.get(tunnel, 0.0) + going
 
 
 class Switchboard:
@@ -118,7 +132,7 @@ class Switchboard:
         self._outbox.append(Log("tunnel.live", "info", tunnel.session, reason))
         switch = self.switches.get(tunnel.connection)
         if switch is not None:
-            switch.carrying = self.carrying(tunnel.connection, self._modes)
+            switch.move(self.carrying(tunnel.connection, self._modes), now)
             switch.last_reason = switch.last_reason or reason
         return [tunnel.session]
 
@@ -128,9 +142,10 @@ class Switchboard:
         if switch is None:
             return
         carrying = self.carrying(connection, self._modes)
-        before, switch.carrying = switch.carrying, carrying
+        before = switch.carrying
         if carrying == before:
             return
+        switch.move(carrying, now)
         if carrying is None:
             text = "no tunnel is live; its routes are withdrawn from the table"
             self._outbox.append(Log("connection.no_live_tunnel", "error", connection, text))

@@ -210,8 +210,8 @@ class HistoryView:
 
     None: not known, as before the daemon ran. bytes and packets per second, as the interface counts them: in
     is what came out of the tunnel. `carrying` and `session_up`: the share of the interval (0 to 1) in which
-    the tunnel carried its connection's traffic, and its BGP session was established. Prefixes as they were
-    at the end of the interval.
+    the tunnel carried its connection's traffic, and its BGP session was established when it was looked at.
+    Prefixes as they were at the end of the interval.
     """
 
     tunnel: str

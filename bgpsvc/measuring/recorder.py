@@ -21,25 +21,26 @@ LONGEST_SILENCE = 60.0
 class Reading:
     """What is known of a tunnel at one moment.
 
-    `index` and `counters` are those of its interface, None if there is none; `session_up` and `prefixes` of
-    its BGP session, None without BGP.
+    `index` and `counters` are those of its interface, None if there is none; `carried`: seconds in all in
+    which it carried traffic; `session_up` and `prefixes` of its BGP session, None without BGP.
     """
 
     tunnel: SessionId
     index: int | None
     counters: Counters | None
-    carrying: bool
+    carried: float
     session_up: bool | None
     prefixes: PrefixCounts | None
 
 
 class _Recorded:
-    __slots__ = ("at", "meter", "record")
+    __slots__ = ("at", "carried", "meter", "record")
 
     def __init__(self) -> None:
         self.meter = Meter()
         self.record = Record()
         self.at: float | None = None
+        self.carried = 0.0
 
 
 class Recorder:
@@ -58,13 +59,15 @@ class Recorder:
         """A reading. The first of a tunnel only begins its history."""
         recorded = self._recorded.setdefault(reading.tunnel, _Recorded())
         before, recorded.at = recorded.at, at
+        carried, recorded.carried = reading.carried - recorded.carried, reading.carried
         rates = recorded.meter.read(at, reading.index, reading.counters)
-        if before is None:
+        if before is None or at <= before:
             return
+        share = min(carried / (at - before), 1.0) if carried >= 0 else nan
         first, last = _over(before) + 1, _over(at)
         if at - before > LONGEST_SILENCE:
             first, rates = max(first, last), None
-        passed = (nan, nan, nan, nan) if rates is None else rates
+        passed = (*((nan, nan, nan, nan) if rates is None else rates), share)
         for interval in range(first, last):
             recorded.record.put(interval, Row(*passed))
         if first <= last:
@@ -112,7 +115,6 @@ def _over(at: float) -> int:
 def _levels(reading: Reading) -> tuple[float, ...]:
     up, counts = reading.session_up, reading.prefixes
     return (
-        float(reading.carrying),
         nan if up is None else float(up),
         *((nan, nan, nan) if counts is None else (counts.received, counts.accepted, counts.advertised)),
     )

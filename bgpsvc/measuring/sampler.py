@@ -98,7 +98,7 @@ class Sampler:
         rest = iter(tunnels)
         while some := list(islice(rest, AT_ONCE)):
             for tunnel in some:
-                self._recorder.take(at, self._reading(tunnel, links[tunnel.session], found))
+                self._recorder.take(at, self._reading(tunnel, at, links[tunnel.session], found))
             await asyncio.sleep(0)
         self._recorder.finish(at, self._engine.tunnels)
 
@@ -121,14 +121,16 @@ class Sampler:
         link = self._engine.links.get(tunnel.settings.interface)
         return None if link is None else link[0]
 
-    def _reading(self, tunnel: Tunnel, index: int | None, found: Mapping[int, Counters]) -> Reading:
+    def _reading(
+        self, tunnel: Tunnel, at: float, index: int | None, found: Mapping[int, Counters]
+    ) -> Reading:
         session = self._engine.sessions.get(tunnel.session)
         switch = self._engine.switchboard.switches.get(tunnel.connection)
         return Reading(
             tunnel=tunnel.session,
             index=index,
             counters=None if index is None else found.get(index),
-            carrying=switch is not None and switch.carrying == tunnel.session,
+            carried=0.0 if switch is None else switch.carried(tunnel.session, at - self._wall),
             session_up=None if session is None else session.established,
             prefixes=None if session is None else prefix_counts(session),
         )

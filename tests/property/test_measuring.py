@@ -21,7 +21,7 @@ LINE_RATE = 1e10
 
 def reading(index: int | None, total: int) -> Reading:
     counters = None if index is None else Counters(total, 0, total, 0)
-    return Reading(TUNNEL, index, counters, True, True, None)
+    return Reading(TUNNEL, index, counters, float(total), True, None)
 
 
 @given(
@@ -35,7 +35,7 @@ def reading(index: int | None, total: int) -> Reading:
         max_size=60,
     )
 )
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 def test_counters_that_begin_anew_at_any_time_give_no_wrong_rate(
     story: list[tuple[float, float, str, int]],
 ) -> None:
@@ -54,11 +54,11 @@ def test_counters_that_begin_anew_at_any_time_give_no_wrong_rate(
             assert len(view.bytes_in) == len(view.carrying) == len(view.prefixes_received) == shape.count
             assert at - 2 * shape.interval < view.start + shape.count * shape.interval <= at + shape.interval
             assert all(rate is None or 0 <= rate <= LINE_RATE * 1.001 for rate in view.bytes_in)
-            assert set(view.carrying) <= {None, 1.0}
+            assert all(share is None or 0 <= share <= 1 for share in view.carrying)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=2, max_size=170), st.integers(0, 10**6))
-@settings(max_examples=60)
+@settings(max_examples=50, deadline=None)
 def test_what_passed_is_what_the_intervals_add_up_to(passed: list[int], begin: int) -> None:
     recorder = Recorder()
     begin = int(START) // 5 + begin

@@ -19,7 +19,7 @@ def measured(service: FakeService) -> FakeService:
         at = service.now + seconds
         counters = Counters(total, 2 * total, total // 100, total // 100)
         counts = PrefixCounts(received=4, accepted=3, rejected=1, advertised=1)
-        service.recorder.take(at, Reading(SessionId(ACTIVE), 7, counters, True, True, counts))
+        service.recorder.take(at, Reading(SessionId(ACTIVE), 7, counters, 10.0 + seconds, True, counts))
         service.recorder.finish(at, {SessionId(ACTIVE), SessionId(STANDBY)})
     return service
 
