@@ -114,7 +114,8 @@ class _Document:
             "name": self._choices.gateway,
             "vpc": self._choices.vpc,
             "addresses": addresses,
-            "auto_propagate": any(connection.bgp for connection in self._connections),
+            # Without BGP it means nothing here, and must not switch it off for what another import made.
+            "auto_propagate": True,
         }
         document: Json = {
             "vpcs": [{"name": self._choices.vpc, "cidrs": self._cidrs()}],
