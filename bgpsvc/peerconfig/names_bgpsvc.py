@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from bgpsvc.peerconfig.facts import PeerFacts
+from bgpsvc.peerconfig.facts import IPNetwork, PeerFacts
 from bgpsvc.peerconfig.words import Helpers, Unsupported
 from bgpsvc.resources.fields import DEFAULT_LOCAL_ASN
 
@@ -29,6 +30,25 @@ def named(name: str, suffix: str) -> str:
     return f"{name[: _LONGEST - _SUFFIX].rstrip('-')}-{suffix}"
 
 
+def outermost(networks: Iterable[IPNetwork]) -> list[IPNetwork]:
+    """Networks that are in no other one: a VPC's do not overlap."""
+    given = list(networks)
+    return [network for network in given if not _covered(network, given)]
+
+
+def inner(networks: Iterable[IPNetwork]) -> list[IPNetwork]:
+    """The others, which may be announced beside them."""
+    given = list(networks)
+    return [network for network in given if _covered(network, given)]
+
+
+def _covered(network: IPNetwork, others: Iterable[IPNetwork]) -> bool:
+    return any(
+        other.version == network.version and other != network and other.supernet_of(network)  # type: ignore[arg-type]
+        for other in others
+    )
+
+
 def possible(peer: PeerFacts) -> str:
     """Nothing; Unsupported if a bgpsvc cannot be the other side of the connection."""
     if len({tunnel.device for tunnel in peer.tunnels}) < len(peer.tunnels):
@@ -47,4 +67,6 @@ def possible(peer: PeerFacts) -> str:
     return ""
 
 
-HELPERS: Helpers = {"text": text, "network_of": network_of, "named": named, "possible": possible}
+HELPERS: Helpers = {
+    helper.__name__: helper for helper in (text, network_of, named, outermost, inner, possible)
+}

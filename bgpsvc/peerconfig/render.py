@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -27,6 +27,7 @@ from bgpsvc.peerconfig.words import Unsupported
 SUFFIX = ".j2"
 _BUILT_IN = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 _FILE = re.compile(r"_?[a-z0-9][a-z0-9_-]{0,62}\.j2")
 """Files that begin with `_` are parts that others include, no platforms."""
 _ABOUT = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
@@ -69,13 +70,17 @@ def platforms(overrides: Path | None = None) -> Mapping[str, Platform]:
     for name, text in _of_operator(overrides):
         own = found.get(name)
         about = _about(text)
+        extension = about.get("extension", "txt" if own is None else own.extension)
+        if not _EXTENSION.fullmatch(extension):
+            what = f"extension {extension!r}; allowed: 1 to 8 of a-z and 0-9"
+            raise BrokenTemplate(str(Path(overrides or ".") / (name + SUFFIX)), 1, what)
         found[name] = Platform(
             name,
             about.get("title", name if own is None else own.title),
-            about.get("extension", "txt" if own is None else own.extension),
+            extension,
             about.get("notes", "From the operator's directory."),
             about.get("comment", "#" if own is None else own.comment),
-            JSON if about.get("extension") == "json" else TEXT if own is None else own.media_type,
+            JSON if extension == "json" else TEXT,
             {} if own is None else own.helpers,
             built_in=False,
         )
@@ -92,9 +97,10 @@ def render(peer: PeerFacts, platform: str, overrides: Path | None = None) -> Ren
     if platform not in known:
         raise UnknownPlatform(platform, tuple(known))
     chosen = known[platform]
-    environment = _environment(chosen, peer, overrides)
+    environment = _environment(platform, overrides)
     with _telling_where(platform + SUFFIX):
-        text = environment.get_template(platform + SUFFIX).render(peer=peer)
+        template = environment.get_template(platform + SUFFIX)
+        text = template.render(peer=peer, header=partial(_header, peer, chosen))
     return Rendered(
         text if text.endswith("\n") else text + "\n",
         f"{peer.connection}-{platform}.{chosen.extension}",
@@ -142,6 +148,14 @@ def _read(path: Path) -> str:
         raise BrokenTemplate(str(path), line, "is not UTF-8") from None
 
 
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class _Loader(jinja2.BaseLoader):
     """Templates by their file's name: the operator's, else ours."""
 
@@ -153,15 +167,20 @@ class _Loader(jinja2.BaseLoader):
     ) -> tuple[str, str | None, Callable[[], bool] | None]:
         # A name is no path: nothing of what is asked for can lead out of the two directories.
         if _FILE.fullmatch(template):
-            for folder in self._folders:
-                if (path := folder / template).exists():
-                    return _read(path), str(path), None
+            state = self._state(template)
+            for path, stamp in state:
+                if stamp is not None:
+                    return _read(path), str(path), lambda: self._state(template) == state
         raise jinja2.TemplateNotFound(template)
 
+    def _state(self, template: str) -> list[tuple[Path, tuple[int, ...] | None]]:
+        """Where a template may be, in order, and what tells one version of it from another."""
+        return [(folder / template, _stamp(folder / template)) for folder in self._folders]
 
-def _environment(
-    platform: Platform, peer: PeerFacts, overrides: Path | None
-) -> ImmutableSandboxedEnvironment:
+
+@lru_cache(maxsize=64)
+def _environment(platform: str, overrides: Path | None) -> ImmutableSandboxedEnvironment:
+    # Kept, because it keeps what it has compiled: that takes longer than all the rest.
     environment = ImmutableSandboxedEnvironment(
         loader=_Loader(overrides),
         undefined=jinja2.StrictUndefined,
@@ -170,14 +189,10 @@ def _environment(
         keep_trailing_newline=True,
         autoescape=False,
     )
-    common: dict[str, Callable[..., Any]] = {
-        "header": partial(_header, peer, platform),
-        "unsupported": _unsupported,
-        "netmask": _netmask,
-        "wildcard": _wildcard,
-    }
-    environment.globals.update(common | dict(platform.helpers))
-    environment.filters.update({"netmask": _netmask, "wildcard": _wildcard} | dict(platform.helpers))
+    helpers = {"netmask": _netmask, "wildcard": _wildcard}
+    helpers |= PLATFORMS[platform].helpers if platform in PLATFORMS else {}
+    environment.globals.update(helpers | {"unsupported": _unsupported})
+    environment.filters.update(helpers)
     return environment
 
 

@@ -69,7 +69,7 @@ def peer_facts(
         secrets=secrets,
         tunnels=tunnels,
         gateway_initiates=found.effect_immediately,
-        warnings=tuple(_warnings(found)),
+        warnings=tuple(_warnings(found, secrets)),
     )
 
 
@@ -95,7 +95,7 @@ def _device_networks(intent: Intent, connection: VpnConnection) -> Iterator[IPNe
             yield route.destination
 
 
-def _warnings(connection: VpnConnection) -> Iterator[str]:
+def _warnings(connection: VpnConnection, secrets: bool) -> Iterator[str]:
     if len(connection.tunnels) == 1:
         yield f"{connection.name} has a single tunnel: nothing takes over when it fails."
     for number, tunnel in enumerate(connection.tunnels, 1):
@@ -107,6 +107,8 @@ def _warnings(connection: VpnConnection) -> Iterator[str]:
                 f"Tunnel {number} ends at the gateway in {tunnel.interface}, which bgpsvc neither makes nor "
                 f"protects: what stands here of IKE and IPsec is what {settings}; compare it with that end."
             )
+        if secrets and (tunnel.ike is None or tunnel.ike.pre_shared_key is None):
+            yield f"Tunnel {number} has no pre-shared key here: a placeholder stands for it."
 
 
 def _tunnel(
