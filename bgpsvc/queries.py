@@ -45,8 +45,8 @@ from bgpsvc.views import InvalidQuery, Page, RouteFilter, RouteState
 
 WALKED = 16 * BLOCK
 """Prefixes that are looked at in order, for those of a page, before all are looked at in another order."""
-REMEMBERED = 2
-"""Searches by paths whose matches are kept."""
+REMEMBERED, MOST_REMEMBERED = 8, 2_000_000
+"""Searches by paths whose matches are kept, and so many matches of all of them; the latest anyhow."""
 VIEWS_AT_ONCE = 50
 
 Steps = Generator[None, None, Page]
@@ -191,7 +191,10 @@ class RouteQueries:
         key = (gateway, query.session, query.asn, query.community)
         known = self._searches.pop(key, None) or tested(test)
         self._searches[key] = known
-        while len(self._searches) > REMEMBERED:
+        while len(self._searches) > 1 and (
+            len(self._searches) > REMEMBERED
+            or sum(len(one.prefixes) for one in self._searches.values()) > MOST_REMEMBERED
+        ):
             self._searches.popitem(last=False)
         return known
 
@@ -225,10 +228,11 @@ def _found(listed: Listed, where: Places, wanted: int, after: Prefix | None) -> 
     if listed.matches is not None:
         yield from listed.matches.find(listed.gateway)
     beside = yield from _beside(listed)
+    among = yield from _among(listed)
     found: list[Prefix] = []
     for span in where.spans:
         left = span.behind(after)
-        ranked = yield from _ranked(listed, left, wanted - len(found))
+        ranked = yield from _ranked(listed, among, left, wanted - len(found))
         refused = yield from smallest(beside, left, wanted - len(found), list)
         found += sorted({*ranked, *refused})[: wanted - len(found)]
         if len(found) == wanted:
@@ -265,11 +269,12 @@ def _state(gateway: Gateway, prefix: Prefix) -> RouteState:
     return route_state(gateway, prefix)[0] if prefix in gateway.rib.routes else "not_installed"
 
 
-def _ranked(listed: Listed, span: Span, wanted: int) -> Generator[None, None, list[Prefix]]:
+def _ranked(
+    listed: Listed, among: Sequence[Prefix] | None, span: Span, wanted: int
+) -> Generator[None, None, list[Prefix]]:
     """The first ones of a span that match by what `keep` looks at, in order."""
     if wanted <= 0 or span.low >= span.high:
         return []
-    among = yield from _among(listed)
     if among is not None and len(among) <= SPARSE:
         return (yield from _first(sorted(filter(span.holds, among)), wanted, listed))
     blocks = yield from listed.order.blocks()

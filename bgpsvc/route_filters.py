@@ -146,13 +146,16 @@ def in_state(
 
 
 def lacking(gateway: Gateway, state: RouteState, *, in_flight: bool) -> list[Prefix] | None:
-    """Prefixes among which all `failed` or `pending` ones are; None if they are not known by themselves."""
-    table = gateway.table
+    """Prefixes among which all in a state are, as far as those are few; None if that is not known."""
+    table, rib = gateway.table, gateway.rib
     if state == "failed":
         return [prefix for prefix, metric in table.failed if metric == METRIC_PRIMARY]
     if state == "pending" and not in_flight and len(table.dirty) <= SPARSE:
         blocked = chain.from_iterable(table.blocked.values())
         return list({*table.dirty, *table.waiting, *blocked})
+    wanted = gateway.propagate and not rib.leaving
+    if state == "not_installed" and wanted and all(c.target[0] is not None for c in rib.every_class()):
+        return list(gateway.statics.published)
     return None
 
 

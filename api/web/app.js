@@ -23,6 +23,8 @@ const ROUTES = [
   ['/connections/:name/peer-config', () => import('./pages/peerconfig.js'), 'peerconfig'],
   ['/tokens', () => import('./pages/tokens.js'), 'tokens'],
   ['/events', () => import('./pages/events.js'), 'events'],
+  ['/routes', () => import('./pages/routes.js'), 'routes'],
+  ['/routes/:gateway/:prefix', () => import('./pages/route.js'), 'route'],
   ['/traffic', () => import('./pages/traffic.js'), 'traffic'],
 ];
 
