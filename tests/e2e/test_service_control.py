@@ -98,8 +98,26 @@ def test_a_stale_etag_changes_nothing(lab: tuple[Site, BgpPeer, BgpPeer]) -> Non
     assert site.kernel_routes() == set(ROUTES)
 
 
+MED, COMMUNITIES = 4, 8
+GRACEFUL_SHUTDOWN = bytes.fromhex("ffff0000")
+
+
+def until_drained(one: BgpPeer, two: BgpPeer, drained: bool) -> None:
+    """Until the first tunnel's peer hears that it is the last choice (RFC 8326), or that it is not."""
+
+    def heard() -> bool:
+        first, second = one.log.routes[VPC], two.log.routes[VPC]
+        worse = first[MED] > second[MED]
+        return worse is drained and (GRACEFUL_SHUTDOWN in first.get(COMMUNITIES, b"")) is drained
+
+    one.wait(
+        heard, f"the VPC's CIDR is announced over tunnel 1 {'as the last choice' if drained else 'again'}"
+    )
+    assert COMMUNITIES not in two.log.routes[VPC]
+
+
 def test_operator_switch(lab: tuple[Site, BgpPeer, BgpPeer]) -> None:
-    site = lab[0]
+    site, one, two = lab
     plan = site.rest.switch("standby", dry_run=True)
     assert (plan["from_tunnel"], plan["to_tunnel"]) == ("conn1-tunnel1", "conn1-tunnel2")
     assert (plan["prefixes_moved"], plan["groups_replaced"], plan["changed"]) == (len(ROUTES), 1, True)
@@ -109,13 +127,16 @@ def test_operator_switch(lab: tuple[Site, BgpPeer, BgpPeer]) -> None:
     assert site.rest.switch("standby") == plan
     assert tunnel_of(site, SAMPLE) == "t2"
     assert site.rest.connection()["carrying"] == "conn1-tunnel2"
+    until_drained(one, two, True)
     losers = [c for c in site.rest.route(ROUTES[0])["candidates"] if not c["in_use"]]
     assert [c["reason"] for c in losers] == ["operator_preference"]
 
     restart(site)
     assert site.rest.connection()["mode"] == "standby"
     assert site.rest.connection()["carrying"] == "conn1-tunnel2"
+    assert site.rest.connection()["choice"]["by"] is not None
     assert tunnel_of(site, SAMPLE) == "t2"
+    until_drained(one, two, True)
 
     site.gateway.ip("link set t2 down")
     wait_until(lambda: tunnel_of(site, SAMPLE) == "t1", "the wish waits while its tunnel is down")
@@ -123,5 +144,6 @@ def test_operator_switch(lab: tuple[Site, BgpPeer, BgpPeer]) -> None:
     wait_until(lambda: tunnel_of(site, SAMPLE) == "t2", "the wish is followed again")
 
     site.rest.switch("auto")
+    until_drained(one, two, False)
     assert tunnel_of(site, SAMPLE) == "t1"
     assert site.rest.connection()["carrying"] == "conn1-tunnel1"

@@ -43,8 +43,7 @@ def test_a_tunnel_out_of_use_is_announced_as_the_last_choice_until_it_is_given_b
     said = announced(node.engine)
     assert said[T1].communities == (GRACEFUL_SHUTDOWN,)
     assert said[T2] == Advertisement(med=200)
-    assert said[T1].med is not None
-    assert said[T1].med > 200
+    assert (said[T1].med or 0) > 200
     node.engine.outbox.clear()
     down(node.engine, T1, 6)
     up(node.engine, T1, 7, A, B)
