@@ -99,7 +99,7 @@ def _connection(xml: Node, answer: Node | None, notes: Notes) -> FoundConnection
         gateway_networks=theirs,
         selectors=bool(ours and theirs),
     )
-    if answer is None:
+    if not all(tunnel.name in options for tunnel in tunnels):
         notes.warn(xml.where, _NO_VERSION)
         _warn_of_weak(found, notes)
     return found

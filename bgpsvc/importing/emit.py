@@ -15,7 +15,7 @@ import yaml
 
 from bgpsvc.importing.model import Bgp, Choices, FoundConnection, FoundTunnel, Phase
 from bgpsvc.importing.notes import Note, Notes, Refused, refused, shown
-from bgpsvc.importing.select import chosen, local_addresses
+from bgpsvc.importing.select import check_used, chosen, local_addresses
 from bgpsvc.resources import ConfigError, Intent, Problem, SecretReader, dump, load
 from bgpsvc.resources.draft import IPNetwork
 
@@ -47,6 +47,7 @@ def emit(
 ) -> Imported:
     """Resources for the connections that are chosen among those found. Raises Refused."""
     connections = chosen(found, choices, notes)
+    check_used(connections, choices, notes)
     notes.stop_at_problems()
     document, places = _Document(cloud, connections, choices, notes).made()
     notes.stop_at_problems()
@@ -125,8 +126,10 @@ class _Document:
         }
         if self._routes:
             document["destination_routes"] = self._routes
+        networks = "--vpc-cidr" if self._choices.vpc_cidrs else "networks of this side"
+        ends = "--local-address" if self._choices.local_addresses else "addresses of this side"
         self._places |= {"vpcs[0].name": "--vpc", "vpn_gateways[0].name": "--gateway"}
-        self._places |= {"vpcs[0].cidrs": "--vpc-cidr", "vpn_gateways[0].addresses": "--local-address"}
+        self._places |= {"vpcs[0].cidrs": networks, "vpn_gateways[0].addresses": ends}
         return document, self._places
 
     def _cidrs(self) -> list[str]:
@@ -145,7 +148,7 @@ class _Document:
                 if network.prefixlen < other.prefixlen:
                     continue
                 text = f"{network} is inside {other}, which alone becomes a network of the VPC"
-                self._notes.warn("--vpc-cidr", text)
+                self._notes.warn("networks of this side", text)
                 return True
         return False
 
@@ -202,7 +205,8 @@ class _Document:
             text = "has no BGP, and no route leads to the cloud's networks, which the file does not name"
             self._notes.warn(found.where or found.name, f"{text}: give --remote-cidr")
         for number, network in enumerate(networks, 1):
-            self._places[f"destination_routes[{len(self._routes)}]"] = "--remote-cidr"
+            given = "--remote-cidr" if self._choices.remote_cidrs else found.where or found.name
+            self._places[f"destination_routes[{len(self._routes)}]"] = given
             route = {"name": f"{name}-{number}", "vpn_gateway": self._choices.gateway, "destination": network}
             self._routes.append({**route, "vpn_connection": name, "publish": True})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from bgpsvc.importing.model import Choices, FoundConnection, FoundTunnel
@@ -59,6 +59,38 @@ def _check_count(connection: FoundConnection, notes: Notes) -> None:
         names = ", ".join(tunnel.name for tunnel in connection.tunnels)
         text = f"has {count} tunnels ({names}), and a connection has two here"
         notes.refuse(place, text, "--tunnel NAME for each of the two, the active one first")
+
+
+def check_used(connections: Sequence[FoundConnection], choices: Choices, notes: Notes) -> None:
+    """What was given beside the file has a use there, and it is clear which."""
+    if choices.remote_cidrs and all(connection.bgp or connection.selectors for connection in connections):
+        text = "every connection learns the cloud's networks by BGP, or names them"
+        notes.refuse("--remote-cidr", text, "a connection without BGP, or no --remote-cidr")
+    _check_files("--key-file", choices.key_files, connections, lambda tunnel: tunnel.key is None, notes)
+    _check_files("--password-file", choices.password_files, connections, _lacks_password, notes)
+
+
+def _lacks_password(tunnel: FoundTunnel) -> bool:
+    return tunnel.bgp is not None and tunnel.bgp.keyed and tunnel.bgp.password is None
+
+
+def _check_files(
+    option: str,
+    files: Sequence[str],
+    connections: Iterable[FoundConnection],
+    lacks: Callable[[FoundTunnel], bool],
+    notes: Notes,
+) -> None:
+    if not files:
+        return
+    if len(files) > _TUNNELS:
+        notes.refuse(option, f"{len(files)} given", "one for both tunnels, or one for each")
+    where = [one for one in connections if any(lacks(tunnel) for tunnel in one.tunnels)]
+    if not where:
+        notes.warn(option, "is not used: the file has all that it needs")
+    elif len(where) > 1:
+        names = ", ".join(connection.name for connection in where)
+        notes.refuse(option, f"several connections lack keys ({names})", "one of them, by --connection")
 
 
 def local_addresses(connections: Sequence[FoundConnection], choices: Choices, notes: Notes) -> list[str]:

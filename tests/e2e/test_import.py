@@ -1,5 +1,5 @@
-"""A bgpsvc that knows nothing but what `bgpsvc import` made of a cloud's configuration is the other side, with
-one public address for both tunnels, as the customer gateway of a cloud usually has."""
+"""A bgpsvc that knows nothing but what `bgpsvc import` made of a cloud's configuration is its other
+side, with one public address for both tunnels, as the customer gateway of a cloud usually has."""
 
 from __future__ import annotations
 

@@ -113,7 +113,9 @@ def test_the_networks_of_this_side_are_those_of_the_file_or_those_given() -> Non
     assert intent.vpn_connections[0].vpn_gateway == "edge"
     found = imported(azure, text_of(azure).replace('"169.254.22.1/32"', '"192.168.7.0/24"'))
     assert [str(cidr) for cidr in found.intent.vpcs[0].cidrs] == ["192.168.0.0/16"]
-    assert "--vpc-cidr: 192.168.7.0/24 is inside 192.168.0.0/16, which alone becomes" in warnings(found)
+    assert "networks of this side: 192.168.7.0/24 is inside 192.168.0.0/16, which alone becomes" in warnings(
+        found
+    )
     said = refusal("aws-bgp.xml", choices=Choices())
     assert said.startswith("--vpc-cidr: AWS does not say which networks are on this side")
     said = refusal("aws-bgp.xml", choices=Choices(vpc_cidrs=("10.0.0.1/8",)))
@@ -185,6 +187,12 @@ def test_keys_that_the_cloud_hides_come_from_files() -> None:
     assert first.bgp.password is not None
     assert first.bgp.password.get_secret_value() == "key.of.md5"
     assert "Keys stand here" not in found.text
+    assert "--key-file: is not used" in warnings(imported(name, choices=chosen(name, key_files=("/k/one",))))
+    three = refusal(name, text, chosen(name, key_files=("/k/one",) * 3, password_files=("/k/md5",)))
+    assert three == "--key-file: 3 given; allowed: one for both tunnels, or one for each"
+    answer = text_of("aws-answer.json").replace("aws.Key_for.tunnel_1", "***").replace("static.Key_2", "***")
+    said = refusal("aws-answer.json", answer, chosen("aws-answer.json", key_files=("/k/one",)))
+    assert said.startswith("--key-file: several connections lack keys (vpn-0123456789abcdef0, vpn-0fedcba")
 
 
 # Algorithms
@@ -229,6 +237,15 @@ def test_of_what_aws_accepts_the_best_is_taken() -> None:
     assert first.ike is not None
     assert second.ike is not None
     assert (first.ike.encryption, first.ike.authentication, first.ike.pfs) == ("aes256", "sha256", "group14")
+    # Without the options of a tunnel, what the XML has is all that is known.
+    text = text_of("aws-answer.json").replace(
+        '"OutsideIpAddress": "198.51.100.11"', '"OutsideIpAddress": "192.0.2.1"'
+    )
+    found = imported("aws-answer.json", text)
+    ike = found.intent.vpn_connections[0].tunnels[0].ike
+    assert ike is not None
+    assert (ike.encryption, ike.authentication, ike.pfs) == ("aes", "sha1", "group2")
+    assert "names the weakest algorithms that AWS accepts" in warnings(found)
     # The options of the second tunnel leave no better ones.
     assert (second.ike.encryption, second.ike.authentication, second.ike.pfs) == ("aes", "sha384", "group14")
     assert second.ipsec is not None
@@ -250,7 +267,8 @@ def test_restricted_tunnels_carry_the_pairs_that_the_cloud_says() -> None:
     answer = json.loads(text_of("aws-answer.json"))
     options = answer["VpnConnections"][1]["Options"]
     options |= {"LocalIpv4NetworkCidr": "192.168.0.0/16", "RemoteIpv4NetworkCidr": "10.9.0.0/16"}
-    connection = imported("aws-answer.json", json.dumps(answer)).intent.vpn_connections[1]
+    found = imported("aws-answer.json", json.dumps(answer), Choices(vpc_cidrs=CIDRS))
+    connection = found.intent.vpn_connections[1]
     assert connection.routing_mode == "interesting_traffic"
     assert [str(network) for network in connection.local_cidrs] == ["192.168.0.0/16"]
     assert [str(network) for network in connection.remote_cidrs] == ["10.9.0.0/16"]
@@ -261,6 +279,8 @@ def test_what_switched_off_bgp_sessions_and_static_routes_mean_is_said() -> None
     assert "is switched off in the cloud (enable: FALSE)" in warnings(imported("gcp-ha.yaml", off))
     without = imported("aws-answer.json", choices=Choices(vpc_cidrs=CIDRS))
     assert "has no BGP, and no route leads to the cloud's networks" in warnings(without)
+    said = refusal("aws-bgp.xml", choices=chosen("aws-bgp.xml", remote_cidrs=("10.8.0.0/16",)))
+    assert said.startswith("--remote-cidr: every connection learns the cloud's networks by BGP")
     peer = json.loads(text_of("alibaba-single.json"))
     peer["VpnConnectionConfig"] |= {"LocalSubnet": "0.0.0.0/0", "RemoteSubnet": "0.0.0.0/0"}
     both = imported("alibaba-single.json", json.dumps(peer), Choices(vpc_cidrs=CIDRS))
