@@ -7,6 +7,7 @@ show comes from the API, which asks for a token. They are no operations: the Ope
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping
@@ -51,15 +52,24 @@ class Asset:
 
 
 def read_assets(directory: Path = WEB) -> dict[str, Asset]:
-    """All files of `directory` that are served, by their path below it with `/` between its parts."""
+    """All files of `directory` that are served, by their path below it with `/` between its parts.
+
+    The ETag of the page itself stands for all of them."""
     found = {}
     for path in sorted(directory.rglob("*")):
         media_type = TYPES.get(path.suffix)
         if media_type is not None and path.is_file():
             body = path.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            found[path.relative_to(directory).as_posix()] = Asset(body, media_type, etag)
+            found[path.relative_to(directory).as_posix()] = Asset(body, media_type, _etag(body))
+    if INDEX in found:
+        # Changes with every file: a page that has been open for long sees by it that it is an old one.
+        every = "".join(asset.etag for asset in found.values())
+        found[INDEX] = dataclasses.replace(found[INDEX], etag=_etag(every.encode()))
     return found
+
+
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 @functools.cache

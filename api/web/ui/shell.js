@@ -3,6 +3,7 @@ import { html, useEffect, useRef } from '../core/html.js';
 import { useActor, signOut } from '../core/session.js';
 import { subscribe, useStream } from '../core/live.js';
 import { useStore } from '../core/store.js';
+import { outdated, watchVersion } from '../core/version.js';
 import { apply, setTheme, theme, THEMES } from '../core/theme.js';
 import { Announcer, Toasts, toast } from './toasts.js';
 import { Status } from './status.js';
@@ -37,6 +38,7 @@ export function Shell({ route, children }) {
     navigation.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [route.path]);
   useEffect(() => subscribe(tellOfTraffic), []);
+  useEffect(watchVersion, []);
   const skip = (event) => { event.preventDefault(); main.current.focus(); };
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
@@ -49,7 +51,7 @@ export function Shell({ route, children }) {
       </ul></nav>
       <div class="top-end"><${Connection} /><${Account} actor=${actor} /></div>
     </header>
-    <${Lost} />
+    <${Lost} /><${Outdated} />
     <main id="main" tabindex="-1" ref=${main}>${children}</main>
     <${Toasts} /><${Announcer} />`;
 }
@@ -74,6 +76,11 @@ function Lost() {
     (${reason}). It is tried again all the time.
   </p>`}</div>`;
 }
+
+const Outdated = () => html`<div role="status">${useStore(outdated) && html`<p class="banner banner-info">
+  <strong>The daemon was upgraded.</strong> This page is still the old one.${' '}
+  <button type="button" class="small" onClick=${() => location.reload()}>Load the new one</button>
+</p>`}</div>`;
 
 function Account({ actor }) {
   const chosen = useStore(theme);
