@@ -8,7 +8,9 @@ engine hears why first, and then the kernel is read, so that both agree without 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,6 +57,10 @@ class Figures:
     status: GuardStatus
     seen: GuardSeen
     moved: int
+
+
+_NO_INTERFACE = os.strerror(errno.ENODEV)
+"""How the guard ends its words about an interface that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,13 @@ class Guardian:
             case Status():
                 self._figures(message)
             case Refused():
-                self._note(Log("guard.error", "error", "guard", f"{message.subject}: {message.text}"))
+                if not self._waits_for_interface(message):
+                    self._note(Log("guard.error", "error", "guard", f"{message.subject}: {message.text}"))
+
+    def _waits_for_interface(self, refused: Refused) -> bool:
+        """True if all that is wrong is an interface that is not there: its tunnel says so itself."""
+        tunnel = self._engine.tunnels.get(refused.subject.partition(" ")[0])
+        return tunnel is not None and not tunnel.link_up and refused.text.endswith(_NO_INTERFACE)
 
     def _detected(self, detection: Detection) -> None:
         tunnel = self._engine.tunnels.get(detection.tunnel)

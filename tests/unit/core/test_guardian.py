@@ -135,6 +135,22 @@ def test_other_words(bench: Bench) -> None:
     assert ports == [frozenset({7})]
 
 
+@pytest.mark.parametrize(
+    ("there", "why", "told"),
+    [
+        (False, "No such device", False),
+        (True, "No such device", True),
+        (False, "Cannot assign requested address", True),
+    ],
+)
+def test_an_interface_that_is_not_there_yet_is_no_error_of_the_guard(
+    bench: Bench, there: bool, why: str, told: bool
+) -> None:
+    bench.node.engine.tunnels[T1].link_up = there
+    bench.hear(Refused(f"{T1} bfd", f"BFD to 169.254.10.2 over t1: {why}"))
+    assert [note.kind for note in bench.notes] == ["guard.error"] * told
+
+
 def test_figures_are_those_of_tunnels_that_are_watched_so(bench: Bench) -> None:
     bfd = BfdStatus(T1, "Up", "Up", "none", "none", 1, 2, 50, 50, 150, 9, 8, 7, "TTL", 6, 5)
     unknown = BfdStatus(SessionId("gone-tunnel1"), *("Up", "Up", "", "", 1, 2, 5, 5, 5, 9, 8, 7, None, 6, 5))
