@@ -11,6 +11,17 @@ const COLOURS = ['--accent', '--warn'];
 const SHADES = { standby: '--warn-ground', none: '--bad-ground' };
 const system = matchMedia('(prefers-color-scheme: dark)');
 
+let sheet = null;
+
+/** Has the library's own style sheet; one that could not be fetched is fetched with the next chart. */
+function dress() {
+  if (sheet) return;
+  sheet = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: new URL('../vendor/uplot.css', import.meta.url).href });
+  sheet.onerror = () => { sheet.remove(); sheet = null; };
+  document.head.append(sheet);
+}
+dress();
+
 /** Colours as the page has them now: the canvas cannot ask the style sheet. */
 function colours() {
   const probe = document.body.appendChild(document.createElement('span'));
@@ -140,6 +151,7 @@ export function Chart({ title, unit, at, lines, stretches, moments, whole = fals
   latest.current = data;
   const kind = lines.map((line) => line.label).join();
   useLayoutEffect(() => {
+    dress();
     chart.current = new uPlot(options({ shown, width: box.current.clientWidth, onPoint: setPointed }), latest.current, box.current);
     const resized = new ResizeObserver(() => chart.current?.setSize({ width: box.current.clientWidth, height: HEIGHT }));
     resized.observe(box.current);
