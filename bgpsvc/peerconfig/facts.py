@@ -43,6 +43,8 @@ class BgpFacts:
     GTSM allows (RFC 5082). `gateway_passive`: the gateway waits, so the device must connect.
     `local_preference` (higher wins) is what the device gives our routes over this tunnel, `med` (lower wins)
     what it announces its own with: 200 and 100 for the active tunnel, 100 and 200 for the standby.
+    A route with GRACEFUL_SHUTDOWN (65535:0, RFC 8326) should get local preference 0: the gateway announces it
+    over a tunnel that is out of use.
     """
 
     gateway: IPv4Address
