@@ -123,7 +123,7 @@ class RouteOrder:
 
         The table must not change between the end of this generator and the use of its outcome.
         """
-        for _ in range(Arrivals.MOST // PLACED_AT_ONCE):
+        for _ in range(1 + Arrivals.MOST // PLACED_AT_ONCE):
             if self._blocks is None or not self._notice():
                 return None
             if not self._pending:

@@ -660,7 +660,7 @@ def _by_prefix(known: list[Prefix], wanted: RouteFilter) -> list[Prefix]:
     if wanted.prefix is None:
         return known
     try:
-        if wanted.match == "best" and "/" not in wanted.prefix:
+        if wanted.match in ("best", "covering") and "/" not in wanted.prefix:
             address = parse_address(wanted.prefix)
             target = pack_prefix(address, len(address) * 8)
         else:
@@ -689,4 +689,4 @@ def _page(rows: list[Any], filter: RouteFilter, limit: int, cursor: str | None) 
         start = names.index(cursor) + 1
     items = rows[start : start + limit]
     more = start + limit < len(rows)
-    return Page(tuple(items), items[-1].prefix if more else None)
+    return Page(tuple(items), items[-1].prefix if more else None, len(rows))

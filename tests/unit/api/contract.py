@@ -74,7 +74,7 @@ class Contract:
         for header, described in promised.get("headers", {}).items():
             if described.get("required", True) and header not in response.headers:
                 raise Violation(f"{template}: header {header} is missing")
-        if media.endswith("json"):
+        if media.endswith("json") and media != "application/x-ndjson":
             self.valid(response.json(), promised["content"][media]["schema"], template)
 
     def valid(self, value: Json, schema: Json, where: str) -> None:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
 import pytest
 
+from api import export
+from bgpsvc.cli import columns
+from bgpsvc.cli.output import Column, Format, write_list
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
 from tests.unit.api.conftest import Client
 
@@ -135,3 +144,84 @@ def test_a_filter_that_cannot_be_understood_is_a_422(
     response = client("GET", f"{path}?{query}")
     assert response.status_code == 422
     assert response.json()["errors"] == [{"in": "query", "pointer": pointer, "detail": detail}]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("192.168.", ["192.168.0.0/16", "192.168.10.0/24"]),
+        ("192.168.10.7", ["0.0.0.0/0", "192.168.0.0/16", "192.168.10.0/24"]),
+        ("AS65502", ["172.16.0.0/12"]),
+        ("65500:100", ["192.168.0.0/16"]),
+        (f"{STANDBY} ipv6", ["2001:db8:2::/48"]),
+    ],
+)
+def test_free_text(client: Client, text: str, found: list[str]) -> None:
+    page = client.get(f"{LOC_RIB}?q={quote(text)}")
+    assert ([item["prefix"] for item in page["items"]], page["matching"]) == (found, len(found))
+
+
+def test_free_text_without_meaning_is_a_422_at_its_field(client: Client) -> None:
+    response = client("GET", f"{LOC_RIB}?q=nowhere")
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "#/q"
+    assert error["detail"].endswith(f"nor a session of this gateway ({ACTIVE}, {STANDBY})")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "name"),
+    [(LOC_RIB, columns.ROUTES, "routes-gw1"), (TABLE, columns.TABLE, "table-vpc1")],
+)
+def test_an_export_is_what_the_command_line_writes(
+    client: Client, path: str, shown: Sequence[Column], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 2)
+    monkeypatch.setattr(export, "AT_ONCE", 1)
+    items = client.get(path)["items"]
+    written = io.StringIO()
+    write_list([items], shown, Format.CSV, written)
+    response = client("GET", f"{path}/export?format=csv")
+    assert response.text == written.getvalue()
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    disposition = response.headers["content-disposition"]
+    assert re.fullmatch(rf'attachment; filename="{name}-\d{{8}}T\d{{6}}Z\.csv"', disposition)
+    lines = client("GET", f"{path}/export?format=ndjson").text.splitlines()
+    assert [json.loads(line) for line in lines] == items
+
+
+def test_an_export_takes_the_filters_of_the_list(client: Client) -> None:
+    lines = client("GET", f"{LOC_RIB}/export?format=ndjson&q=192.168.&state=installed").text.splitlines()
+    assert [json.loads(line)["prefix"] for line in lines] == ALL[3:5]
+    assert client("GET", f"{LOC_RIB}/export?format=csv&q=as1").text.count("\n") == 1, "its head"
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"), [("", "#/format"), ("format=xml", "#/format"), ("format=csv&limit=5", "#/limit")]
+)
+def test_an_export_that_cannot_be_understood_is_a_422(client: Client, query: str, pointer: str) -> None:
+    response = client("GET", f"{LOC_RIB}/export?{query}")
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+def test_an_export_of_nothing_known_is_a_404(client: Client) -> None:
+    assert client("GET", "/v1/vpn-gateways/gw2/routes/export?format=csv").status_code == 404
+    assert client("GET", "/v1/vpcs/vpc2/routes/export?format=csv").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-conn", "'-conn"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\tx", "'\tx"),
+        (-5, "-5"),
+        (None, ""),
+        (("65500:100", "no-export"), "65500:100 no-export"),
+    ],
+)
+def test_no_cell_is_a_formula(value: object, shown: str) -> None:
+    assert export.cell(value) == shown
