@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ import httpx
 from bgpsvc.lab.launch import listen
 from tests.e2e.labs import LabCommand
 from tests.e2e.service import LONG, REPOSITORY, Rest
-from tests.e2e.two_gateways import Side
+from tests.e2e.two_gateways import LANS, Side
 from tests.netns.namespaces import wait_until
 from tests.netns.wan import Wan
 
@@ -119,9 +120,23 @@ def open_gateway() -> Iterator[OpenSide]:
         yield side
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both gateways of the reference scenario, the first one open, and the provider between them."""
+
+    one: OpenSide
+    two: Side
+    wan: Wan
+
+    def pings(self) -> bool:
+        """True if a host of VPC 1 reaches one of VPC 2."""
+        words = self.one.host.command("ping", "-c", "1", "-W", "1", f"{LANS[2]}.10")
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
 @contextmanager
-def open_pair() -> Iterator[tuple[OpenSide, Side]]:
-    """Both gateways of the reference scenario, whose daemons run without resources; the first is open."""
+def open_pair() -> Iterator[Pair]:
+    """Both gateways, whose daemons run without resources."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bgpsvc-")))
         wan = stack.enter_context(Wan())
@@ -130,4 +145,4 @@ def open_pair() -> Iterator[tuple[OpenSide, Side]]:
             side.spawn()
         for side in (one, two):
             side.until_alive()
-        yield one, two
+        yield Pair(one, two, wan)

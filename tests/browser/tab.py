@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,7 +115,11 @@ class Watch:
             self.problems.append(f"{request.method} {request.url} failed: {request.failure}")
 
     def _response(self, response: Response) -> None:
-        if response.status < 400 or self._unreachable:
+        if response.status < 400:
+            return
+        # Nobody may care for its body, without which it never counts as finished.
+        self.pending.discard(response.request)
+        if self._unreachable:
             return
         path = urlsplit(response.url).path
         if not any(status == response.status and where.search(path) for status, where in self._expected):
@@ -162,10 +167,12 @@ class Tab:
 
     def settle(self) -> None:
         """Until nothing is asked for any more and the page has stopped to change, or changes all the time."""
-        while True:
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        self.page.evaluate(_QUIET)
+        while self.watch.pending:
+            waiting = [request.url for request in self.watch.pending]
+            assert time.monotonic() < deadline, f"no answer to {', '.join(waiting)}"
             self.page.evaluate(_QUIET)
-            if not self.watch.pending:
-                return
 
     def look(self, *, width: int | None = None, scheme: Scheme | None = None) -> None:
         """Another width or colour scheme of the same page."""

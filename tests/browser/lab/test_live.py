@@ -1,4 +1,4 @@
-"""Pages that change by themselves: a failover seen in a browser, and a stream that is followed again."""
+"""A failover as somebody sees it who only looks at the page."""
 
 from __future__ import annotations
 
@@ -10,24 +10,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Tabs
 from tests.browser.daemons import Lab
+from tests.browser.lanes import CARRIES, lane, time_seen, watch
 
 TRIES = 3
 """A machine that stands still for a moment delays one of them, not all."""
 WITHIN = 1.0
-_WHEN_SHOWN = """
-(text) => {
-  const shown = () => document.querySelector('main').innerText.includes(text);
-  window.__shown = new Promise((done) => {
-    const observer = new MutationObserver(() => {
-      if (!shown()) return;
-      observer.disconnect();
-      done(Date.now());
-    });
-    observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
-  });
-  return shown();
-}
-"""
 
 
 @pytest.fixture
@@ -39,29 +26,26 @@ def whole(lab: Lab) -> Iterator[Lab]:
     lab.until_carrying(1)
 
 
-def time_of_switchover(lab: Lab) -> float:
-    """When the daemon moved traffic the last time, in seconds since 1970."""
-    events = lab.rest.get("/v1/events", kind="connection.switchover")["items"]
-    return datetime.fromisoformat(events[-1]["time"]).timestamp()
-
-
-def delay_of(page: Page, lab: Lab) -> float:
-    """Seconds from a switchover to the page that shows it."""
-    assert not page.evaluate(_WHEN_SHOWN, "conn1-tunnel2 carries")
+def delay_of_a_failover(page: Page, lab: Lab) -> float:
+    """Seconds from the daemon's switchover to the page that shows it."""
+    lab.until_carrying(1)
+    expect(lane(page, "conn1-tunnel1")).to_contain_text(CARRIES)
+    # On a busy machine BFD may have failed by itself meanwhile: then that is the failover.
+    watch(page, "conn1-tunnel2")
     lab("fail", "1")
-    shown: float = page.evaluate("() => window.__shown")
-    return shown / 1000 - time_of_switchover(lab)
+    seen = time_seen(page)
+    found = lab.rest.get("/v1/events", kind="connection.switchover", limit=1000)["items"]
+    times = [datetime.fromisoformat(event["time"]).timestamp() for event in found]
+    return seen - max(time for time in times if time <= seen)
 
 
 def test_a_failover_is_on_the_page_within_a_second(whole: Lab, tabs: Tabs) -> None:
-    tab = tabs(whole.url)
-    page = tab.go()
+    page = tabs(whole.url).go()
     delays: list[float] = []
     while len(delays) < TRIES and not any(delay < WITHIN for delay in delays):
-        delays.append(delay_of(page, whole))
+        delays.append(delay_of_a_failover(page, whole))
+        expect(lane(page, "conn1-tunnel1")).not_to_contain_text(CARRIES)
         whole("heal", "1")
-        whole.until_carrying(1)
-        expect(page.get_by_text("conn1-tunnel1 carries")).to_be_visible()
+        expect(lane(page, "conn1-tunnel1")).to_contain_text(CARRIES)
     print(f"seconds from the switchover to the page: {delays}")
     assert min(delays) < WITHIN, delays
-    assert min(delays) >= 0
