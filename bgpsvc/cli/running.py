@@ -60,7 +60,7 @@ def run(options: Options) -> None:
         asyncio.run(
             Daemon(
                 *(config, loaded, state_dir, options.database, door, options.anonymous, limits),
-                *(tunnels, options.keep_speakers, watched, _peer_config_dir(options)),
+                *(tunnels, options.keep_speakers, watched, peer_config_dir(options)),
             ).run()
         )
     except ConfigError as error:
@@ -107,7 +107,7 @@ def _limits(rate: int) -> Limits:
     return Limits(rate=NO_LIMIT, burst=NO_LIMIT, failure_rate=NO_LIMIT, failure_burst=NO_LIMIT)
 
 
-def _peer_config_dir(options: Options) -> Path | None:
+def peer_config_dir(options: Options) -> Path | None:
     """The operator's templates: where they were said to be, else where they usually are."""
     if options.peer_config_dir is not None:
         return options.peer_config_dir.absolute()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bgpsvc.cli.running import peer_config_dir
+from bgpsvc.cli.serving import Options
 from bgpsvc.peerconfig.platforms import PLATFORMS
 from tests.fakes.server import RunningApi
 from tests.unit.cli.conftest import Run
@@ -84,3 +87,23 @@ def test_a_file_that_cannot_be_written(running: RunningApi, bgpsvc: Run, tmp_pat
     result = bgpsvc("peer-config", "conn1", "-p", "bgpsvc", "-o", str(tmp_path / "no" / "file"))
     assert (result.status, result.out) == (1, "")
     assert "no/file cannot be written: No such file or directory" in result.err
+
+
+def options(config: Path | None, state: Path, given: Path | None) -> Options:
+    """Options of `bgpsvc serve` that matter here."""
+    usual = Options(
+        *(None, state, None, "", None, None, None, 0, None),
+        *("auto", Path("/run/charon.vici"), None, False, "info"),
+    )
+    return replace(usual, config=config, peer_config_dir=given)
+
+
+def test_where_the_operators_templates_are_looked_for(tmp_path: Path) -> None:
+    beside, state, other = tmp_path / "etc", tmp_path / "state", tmp_path / "other"
+    config = beside / "gw1.yaml"
+    assert peer_config_dir(options(config, state, None)) is None
+    for folder in (beside / "peer-config", state / "peer-config", other):
+        folder.mkdir(parents=True)
+    assert peer_config_dir(options(config, state, None)) == beside / "peer-config"
+    assert peer_config_dir(options(None, state, None)) == state / "peer-config"
+    assert peer_config_dir(options(config, state, other)) == other
