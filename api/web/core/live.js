@@ -97,7 +97,7 @@ function tell(event) {
   for (const listener of [...listeners]) listener(event);
 }
 
-const concerns = (kinds, event) => event === null || !kinds || kinds.some((kind) => event.kind.startsWith(kind));
+const concerns = (kinds, event) => !kinds || kinds.some((kind) => event.kind.startsWith(kind));
 
 /**
  * Data of the API that stays true: loaded at once, when an event of `kinds` comes (prefixes, as `tunnel.`; all
@@ -115,7 +115,7 @@ export function useLive(loader, { kinds, every, key } = {}) {
       ...(was.key === key ? was : { data: null, error: null }), ...change, key,
     })));
     reloader.current = job.soon;
-    const off = subscribe((event) => concerns(kinds, event) && job.twice());
+    const off = subscribe((event) => (event === null ? job.afresh() : concerns(kinds, event) && job.twice()));
     const poll = every && setInterval(() => document.visibilityState === 'visible' && job.soon(), every);
     job.now();
     return () => { off(); clearInterval(poll); job.end(); };

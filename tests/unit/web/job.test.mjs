@@ -109,3 +109,33 @@ test('one load at a time, and nothing is shown after the end', async (t) => {
   assert.deepEqual(made.shown.map(({ data }) => data).filter(Boolean), ['a']);
   assert.equal(made.loads, 2);
 });
+
+test('a load that nobody answers is given up, and tried again', async (t) => {
+  const pass = clock(t);
+  const signals = [];
+  const made = { loads: 0, shown: [] };
+  made.job = createJob((signal) => { signals.push(signal); return new Promise(() => {}); }, (change) => made.shown.push(change));
+  made.job.now();
+  await pass(19_999);
+  assert.equal(signals.length, 1);
+  await pass(2);
+  assert.ok(signals[0].aborted);
+  assert.equal(made.shown.at(-1).error.status, 0);
+  await pass(2000);
+  assert.equal(signals.length, 2);
+});
+
+test('what was asked before the stream broke is asked again', async (t) => {
+  const pass = clock(t);
+  const answers = [];
+  const made = counting(() => new Promise((done) => answers.push(done)));
+  made.job.now();
+  await pass(1000);
+  made.job.afresh();
+  await pass(500);
+  assert.equal(made.loads, 2);
+  answers[0]('old');
+  answers[1]('new');
+  await pass(0);
+  assert.deepEqual(made.shown.map(({ data, error }) => data ?? error).filter(Boolean), ['new']);
+});
