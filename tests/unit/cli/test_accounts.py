@@ -50,7 +50,7 @@ def test_accounts_for_programs(bgpsvc: Run) -> None:
     assert made["token"].startswith(f"bgpsvc_{made['id']}.")
     (row,) = csv.DictReader(io.StringIO(bgpsvc("token", "revoke", made["id"], "-o", "csv").out))
     assert row["state"] == "revoked"
-    assert bgpsvc("secrets", "rotate-key", "-o", "yaml").out == "rotated: 2\n"
+    assert bgpsvc("secrets", "rotate-key", "-o", "yaml").out == "rotated: 2\ndry_run: false\n"
 
 
 def test_a_token_opens_what_its_scope_allows(bgpsvc: Run, tmp_path: Path) -> None:
