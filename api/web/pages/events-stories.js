@@ -7,6 +7,7 @@ const MOMENT = 2000;
 /** What a dead tunnel still causes, as the end of its session's hold time, belongs to its death so long (ms). */
 const AFTERMATH = 200_000;
 const CAUSED = new Set(['session.down', 'session.error', 'ipsec.down', 'ipsec.error', 'tunnel.unhealthy']);
+const FAILS = new Set(['bfd.down', 'probe.down', 'tunnel.down', 'ipsec.down']);
 const MOVES = new Set(['connection.switchover', 'connection.failback', 'connection.no_live_tunnel']);
 const WORST = { info: 0, warning: 1, error: 2 };
 const METHODS = { bfd: 'BFD', probe: 'the probe of the peer', link: 'the link' };
@@ -39,11 +40,12 @@ export function stories(events) {
 }
 
 function joins(story, event, tunnel) {
+  if (event.kind === 'connection.operator_switch') return false;
   const at = Date.parse(event.time);
-  if (at - story.end <= MOMENT) return true;
-  if (!CAUSED.has(event.kind) || at - story.begin > AFTERMATH) return false;
-  const state = story.events.findLast((one) => one.subject === tunnel && /^tunnel\.(down|live)$/.test(one.kind));
-  return state?.kind === 'tunnel.down' && !(MOVES.has(story.events.at(-1).kind) && story.events.at(-1).data.to === tunnel);
+  const state = story.events.findLast((one) => one.subject === tunnel && /^tunnel\.(down|live)$/.test(one.kind))?.kind;
+  // A tunnel that has come back and fails again does so in a story of its own, however soon that is.
+  if (FAILS.has(event.kind) && state === 'tunnel.live') return false;
+  return at - story.end <= MOMENT || (CAUSED.has(event.kind) && at - story.begin <= AFTERMATH && state === 'tunnel.down');
 }
 
 /**
