@@ -37,6 +37,7 @@ COMMANDS = {
     "doctor": ("bgpsvc.cli.doctor:doctor", "Tell whether this machine has what the daemon needs."),
     "serve": ("bgpsvc.cli.serve:serve", "Run the daemon."),
     "lab": ("bgpsvc.cli.lab:app", "Run two gateways and their hosts in network namespaces."),
+    "man": ("bgpsvc.cli.man:man", "Print the manual page."),
 }
 
 
