@@ -77,6 +77,11 @@ def _own_assets() -> Mapping[str, Asset]:
     return read_assets()
 
 
+def is_file(path: str) -> bool:
+    """True for the paths at which files are served, whether they are there or not."""
+    return path == "/" or path.startswith("/assets/")
+
+
 def router(assets: Mapping[str, Asset] | None = None) -> APIRouter:
     """`GET` and `HEAD` of `/` and `/assets/PATH`; `assets` as `read_assets` gives them (None: our own)."""
     files = _own_assets() if assets is None else assets

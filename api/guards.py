@@ -2,7 +2,8 @@
 
 A web page that an operator has open could reach a daemon that answers anonymous requests by DNS
 rebinding (its own name, resolving to 127.0.0.1), so such requests must name a loopback host. With a token
-the name does not matter: no page knows the token. No CORS header is ever sent.
+the name does not matter: no page knows the token. The dashboard's files are the same for everybody, and
+behind a proxy with a name of its own they are what asks for the token. No CORS header is ever sent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import BODY_LIMIT, DOCUMENT, over_tcp, too_large
+from api.dashboard import is_file
 from api.problems import SECURITY_HEADERS, problem
 
 
@@ -36,6 +38,7 @@ class Guards:
             and over_tcp(scope)
             and "authorization" not in headers
             and not is_loopback_host(host)
+            and not is_file(scope["path"])
         ):
             detail = f"without a token this API answers only to loopback names and addresses, not to {host!r}"
             await problem(Request(scope), 421, detail)(scope, receive, guarded)

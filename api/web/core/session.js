@@ -24,6 +24,8 @@ export async function start() {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) return;
+    // By this name it answers only to who has a token: 421, see api/guards.py.
+    if (error.status === 421) { signOut(); return; }
     session.set({ state: 'away', actor: null, reason: error.message });
     setTimeout(start, RETRY);
   }

@@ -10,9 +10,13 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
+from api.app import create_app
 from api.dashboard import TYPES, WEB, read_assets
 from api.problems import SECURITY_HEADERS
+from bgpsvc.control import Scope
+from tests.fakes.control import FakeControl
 from tests.fakes.server import RunningApi
+from tests.fakes.service import FakeService
 from tests.unit.api.conftest import Client
 
 TCP = "http://gateway.example:8179"
@@ -83,6 +87,15 @@ def test_who_has_a_file_already_gets_no_bytes(app: FastAPI) -> None:
     for other in ('"other"', etag.strip('"'), ""):
         assert ask(app, "GET", "/assets/app.js", **{"If-None-Match": other}).status_code == 200, other
     assert etag != ask(app, "GET", "/").headers["etag"]
+
+
+def test_behind_a_name_of_its_own_the_page_is_there_to_ask_for_a_token(
+    service: FakeService, control: FakeControl
+) -> None:
+    """Who has no token is somebody on loopback only (`api.guards`); the files are the same for everybody."""
+    app = create_app(service, control, version="0.1.0", anonymous=Scope.ADMIN)
+    assert [ask(app, "GET", path).status_code for path in ("/", "/assets/app.js")] == [200, 200]
+    assert [ask(app, "GET", path).status_code for path in ("/v1/whoami", "/v1/vpcs", "/assets")] == [421] * 3
 
 
 def test_head_is_get_without_a_body(app: FastAPI) -> None:

@@ -36,6 +36,15 @@ def test_without_a_token_it_says_so(service: FakeService, control: FakeControl, 
     assert answer == {"name": "anonymous", "kind": "anonymous", "scope": "operate", **WRITABLE}
 
 
+def test_the_unix_socket_is_its_owners(client: Client) -> None:
+    assert client.get("/v1/whoami") == {
+        "name": "unix socket",
+        "kind": "unix_socket",
+        "scope": "admin",
+        **WRITABLE,
+    }
+
+
 def test_a_file_is_named_as_the_reason(client: Client, control: FakeControl) -> None:
     control.file = "/etc/bgpsvc.yaml"
     answer = client.get("/v1/whoami")
