@@ -40,6 +40,7 @@ export function SignIn({ reason }) {
       <input type="password" autocomplete="current-password" spellcheck="false" value=${token} autofocus
         onInput=${(event) => setToken(event.target.value)} />
     <//>
+    <input type="text" name="username" autocomplete="username" value="bgpsvc" hidden />
     <div class="field field-check"><label><input type="checkbox" checked=${keep} onInput=${(event) => setKeep(event.target.checked)} />
       <span>Keep it in this tab until it is closed</span></label></div>
     <button type="submit" class="primary" disabled=${busy}>${busy ? 'Signing in…' : 'Sign in'}</button>
