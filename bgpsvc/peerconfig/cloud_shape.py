@@ -7,8 +7,8 @@ there always, at the top those of tunnel 1, so that a reader of either form find
 numbers are text there, and so they are here.
 
 Each tunnel has its session besides, and says what the cloud's answer to `DescribeVpnConnection` says of it:
-`Role`, `EnableDpd`, `EnableNatTraversal`. What neither has a place for stands under `Extensions`, in words of
-ours, which a reader of the cloud's shape can leave alone.
+`Role`, `EnableDpd`, `EnableNatTraversal`; and so does the connection, `VpnConnectionId`. What neither has a
+place for stands under `Extensions`, in words of ours, which a reader of the cloud's shape can leave alone.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def document(peer: PeerFacts) -> str:
     """The whole document, indented, without a line's end behind it."""
     first = peer.tunnels[0]
     config: dict[str, Any] = {
+        "VpnConnectionId": peer.connection,
         "LocalSubnet": _networks(ours for ours, _ in first.selectors),
         "RemoteSubnet": _networks(theirs for _, theirs in first.selectors),
         "Local": str(first.device),
@@ -51,7 +52,6 @@ def document(peer: PeerFacts) -> str:
     if sessions:
         config["BgpConfigs"] = {"BgpConfig": sessions}
     config["Extensions"] = {
-        "VpnConnection": peer.connection,
         "VpnGateway": peer.gateway,
         "Vpc": peer.vpc,
         "RoutingMode": "destination" if peer.route_based else "interesting_traffic",
