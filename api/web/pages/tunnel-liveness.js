@@ -13,7 +13,7 @@ export const Liveness = ({ tunnel, connection }) => html`
     ['Traffic', traffic(tunnel, connection)],
     ['Interface', html`<code>${tunnel.interface}</code>, link ${tunnel.link_up ? 'up' : 'down'}`],
     ['Inside addresses', tunnel.local_address && html`<span class="mono">${tunnel.local_address}</span> here, <span class="mono">${tunnel.peer_address}</span> there`],
-    ['Returns after', `${tunnel.hold_down} s up${tunnel.flapping ? ': longer than configured, because it keeps failing' : ''}`],
+    ['Carries again after', `${tunnel.hold_down} s of being up${tunnel.flapping ? ': longer than configured, because it keeps failing' : ''}`],
     ['Health check', tunnel.health && html`<${Status} kind=${tunnel.health === 'healthy' ? 'good' : 'bad'}>${tunnel.health}<//> ${tunnel.health_reason}`],
   ]} /></section>
   <section aria-labelledby="detection"><h2 id="detection">Detection</h2>

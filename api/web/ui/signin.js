@@ -34,13 +34,13 @@ export function SignIn({ reason }) {
     <h1>Sign in to bgpsvc</h1>
     ${reason && !problem && html`<p class="notice notice-warn" role="status">${reason}</p>`}
     <${ProblemNotice} problem=${problem} />
+    <input type="text" name="username" autocomplete="username" value="bgpsvc" hidden />
     <${Field} label="Token" name="token" error=${error} required
       hint=${html`Made on the gateway with <code class="command">bgpsvc token create --name NAME --scope read</code>
         <code>operate</code> instead of <code>read</code> may switch tunnels, <code>admin</code> may change resources.`}>
       <input type="password" autocomplete="current-password" spellcheck="false" value=${token} autofocus
         onInput=${(event) => setToken(event.target.value)} />
     <//>
-    <input type="text" name="username" autocomplete="username" value="bgpsvc" hidden />
     <div class="field field-check"><label><input type="checkbox" checked=${keep} onInput=${(event) => setKeep(event.target.checked)} />
       <span>Keep it in this tab until it is closed</span></label></div>
     <button type="submit" class="primary" disabled=${busy}>${busy ? 'Signing in…' : 'Sign in'}</button>
