@@ -8,7 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bgpsvc.cli import complete, show_tunnels
+from bgpsvc.cli import complete, show_history, show_tunnels
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.columns import SESSIONS, last_error, on_off
 from bgpsvc.cli.errors import CliError
@@ -39,11 +39,12 @@ from bgpsvc.cli.output import (
 app = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP,
-    help="Show the BGP summary, the tunnels, a session, or a route with all candidates.\n\n"
+    help="Show the BGP summary, tunnels and their traffic, a session, or a route with all candidates.\n\n"
     "Examples:\n\n"
     "  bgpsvc show bgp summary --watch\n\n"
     "  bgpsvc show tunnels\n\n"
     "  bgpsvc show tunnel conn1-tunnel1\n\n"
+    "  bgpsvc show history conn1-tunnel1\n\n"
     "  bgpsvc show session conn1-tunnel1\n\n"
     "  bgpsvc show route 192.168.10.7",
 )
@@ -51,6 +52,7 @@ bgp = typer.Typer(no_args_is_help=True, context_settings=HELP, help="BGP of all 
 app.add_typer(bgp, name="bgp")
 app.command("tunnels", short_help="One line per tunnel: IPsec, traffic, BGP.")(show_tunnels.tunnels)
 app.command("tunnel", short_help="Everything about one tunnel: SAs, last error.")(show_tunnels.tunnel)
+app.command("history", short_help="What a tunnel carried lately, as a chart.")(show_history.history)
 
 
 def _up_down(session: Json) -> str:

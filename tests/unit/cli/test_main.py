@@ -85,6 +85,7 @@ def test_client_commands_load_nothing_heavy(running: RunningApi) -> None:
         ["show", "route"],
         ["show", "tunnels"],
         ["show", "tunnel"],
+        ["show", "history"],
         *([name] for name in ("explain", "simulate", "apply", "diff", "export", "delete", "reveal", "audit")),
         *(["token", name] for name in ("create", "list", "revoke")),
         ["secrets", "rotate-key"],
