@@ -53,20 +53,22 @@ function Connection({ connection, gateway, reload }) {
         onRestart=${() => setDoing({ what: 'restart', tunnel })} />`)}
     </section>
     <div class="conn-more">
-      <section class="conn-panel">
-        <h2>Automatic propagation</h2>
-        <p>${gateway.auto_propagate
-          ? html`<${Status} kind="good">on<//>: ${gateway.advertised.join(', ') || 'nothing'} is advertised, ${
-            gateway.routes_installed} of ${gateway.routes_learned} learned prefixes are in the table of ${gateway.vpc}.`
-          : html`<${Status} kind="off">off<//>: nothing is advertised, and no learned prefix is in the table of ${gateway.vpc}.`}</p>
-        <p class="hint">It belongs to VPN gateway ${gateway.name}, with all of its connections.</p>
-        <p class="actions"><${Doing} why=${why} onClick=${() => setDoing({ what: 'propagation', on: !gateway.auto_propagate })}>
-          ${gateway.auto_propagate ? 'Turn off…' : 'Turn on…'}<//></p>
-      </section>
+      <${PropagationPanel} gateway=${gateway} why=${why} onTurn=${(on) => setDoing({ what: 'propagation', on })} />
       <${WhatIf} connection=${connection} />
     </div>
     ${doing && html`<${Dialog} ...${doing} connection=${connection} gateway=${gateway} onClose=${close} />`}`;
 }
+
+const PropagationPanel = ({ gateway, why, onTurn }) => html`<section class="conn-panel">
+    <h2>Automatic propagation</h2>
+    <p>${gateway.auto_propagate
+      ? html`<${Status} kind="good">on<//>: ${gateway.advertised.join(', ') || 'nothing'} is advertised, ${
+        gateway.routes_installed} of ${gateway.routes_learned} learned prefixes are in the table of ${gateway.vpc}.`
+      : html`<${Status} kind="off">off<//>: nothing is advertised, and no learned prefix is in the table of ${gateway.vpc}.`}</p>
+    <p class="hint">It belongs to VPN gateway ${gateway.name}, with all of its connections.</p>
+    <p class="actions"><${Doing} why=${why} onClick=${() => onTurn(!gateway.auto_propagate)}>
+      ${gateway.auto_propagate ? 'Turn off…' : 'Turn on…'}<//></p>
+  </section>`;
 
 /** Above everything while an operator has taken a tunnel out of use. */
 function OutOfUse({ connection, out, why, onGiveBack }) {

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from '../core/html.js';
 import { all, api, path as url } from '../core/http.js';
 import { navigate } from '../core/router.js';
 import { useActor } from '../core/session.js';
-import { ConfirmDialog, Page, Plan, ProblemNotice, Spinner, toast } from '../ui/index.js';
+import { ConfirmDialog, Page, Plan, ProblemNotice, Spinner } from '../ui/index.js';
 import { Conflict } from './resources_conflict.js';
 import { at, merged, pathOf, pointerOf, put, toDocument, toDraft } from './resources_document.js';
 import { Section } from './resources_fields.js';
@@ -57,22 +57,19 @@ function beginning(kind, schema, query) {
   return { ...BEGINNINGS[kind.document], ...Object.fromEntries(given) };
 }
 
-function Editor({ kind, title, parent, query, loaded, onAgain }) {
+/** The draft of a resource, what it stands for, and what is asked before it is written. */
+function useEditing({ kind, loaded, query, onAgain }) {
   const { schema, resource } = loaded;
-  const actor = useActor();
   const exists = resource !== null;
   const initial = useMemo(() => (exists ? toDraft(schema, resource.config) : beginning(kind, schema, query)), []);
+  const untouched = useMemo(() => toDocument(schema, initial) ?? {}, []);
   const [base, setBase] = useState({ config: resource?.config ?? {}, etag: loaded.etag });
   const [draft, setDraft] = useState(initial);
   const [errors, setErrors] = useState([]);
   const [asking, setAsking] = useState(null);
-  const why = whyNot(actor, 'admin', { resources: true });
   const document = useMemo(() => toDocument(schema, draft) ?? {}, [draft]);
-  const untouched = useMemo(() => toDocument(schema, initial) ?? {}, []);
   const dirty = JSON.stringify(document) !== JSON.stringify(untouched);
-  const guard = useGuard(dirty && !why);
-  const form = useMemo(() => formOf({ kind, loaded, exists, initial, draft, setDraft, errors, why, actor, schema }), [draft, errors, why]);
-  const write = writer(kind, resource?.name, document, base.etag);
+  const write = useMemo(() => writer(kind, resource?.name, document, base.etag), [document, base.etag]);
   const review = async (event) => {
     event.preventDefault();
     setErrors([]);
@@ -84,25 +81,32 @@ function Editor({ kind, title, parent, query, loaded, onAgain }) {
       refused(problem, { setErrors, setAsking, kind, name: resource?.name });
     }
   };
-  const written = ({ data }) => {
-    guard.leave();
-    for (const warning of data.warnings ?? []) toast('warn', warning);
-    if (exists) onAgain();
-    else navigate(kind.key === 'vpn_connections' ? url`/connections/${data.name}` : url`/resources/${kind.path}/${data.name}`);
-  };
+  /** After a conflict: on with what is there now, with or without what was changed here. */
   const rebase = (keep) => {
     const theirs = asking.theirs.data.config;
-    const next = keep ? merged(base.config, document, theirs) : theirs;
     setBase({ config: theirs, etag: asking.theirs.etag });
-    setDraft(toDraft(schema, next));
+    setDraft(toDraft(schema, keep ? merged(base.config, document, theirs) : theirs));
     setAsking(null);
   };
+  return {
+    kind, schema, resource, exists, initial, base, draft, setDraft, errors, asking, document, dirty, write, review, rebase, onAgain,
+    close: () => setAsking(null),
+  };
+}
+
+function Editor({ kind, title, parent, query, loaded, onAgain }) {
+  const editing = useEditing({ kind, loaded, query, onAgain });
+  const { schema, resource, exists, draft, errors, dirty } = editing;
+  const actor = useActor();
+  const why = whyNot(actor, 'admin', { resources: true });
+  const guard = useGuard(dirty && !why);
+  const form = useMemo(() => formOf({ ...editing, loaded, why, actor }), [draft, errors, why]);
   return html`<${Page} title=${title} parent=${parent} lead=${kind.what}
-    actions=${exists && html`<${Deletion} kind=${kind} resource=${resource} etag=${base.etag} why=${why} onLeave=${guard.leave} />`}>
+    actions=${exists && html`<${Deletion} kind=${kind} resource=${resource} etag=${editing.base.etag} why=${why} onLeave=${guard.leave} />`}>
     <${Cannot} why=${why} />
     <${Standing} kind=${kind} resource=${resource} />
     <${Summary} errors=${errors} />
-    <form class="resource-form" onSubmit=${review} noValidate>
+    <form class="resource-form" onSubmit=${editing.review} noValidate>
       <fieldset class="form-all" disabled=${Boolean(why)}><legend class="visually-hidden">${kind.label} ${exists ? title : ''}</legend>
         <${Section} schema=${schema} path=${[]} form=${form} />
       </fieldset>
@@ -112,14 +116,27 @@ function Editor({ kind, title, parent, query, loaded, onAgain }) {
         ${exists && !why && html`<span class="muted">${dirty ? 'Not saved yet' : 'No changes'}</span>`}
       </div>
     </form>
-    ${asking && !asking.theirs && html`<${ConfirmDialog} title=${exists ? `Save ${title}?` : `Create this ${kind.label}?`}
-      plan=${asking.plan && html`<${Plan} plan=${asking.plan} />`} danger=${interrupts(asking.plan)}
-      error=${asking.error} confirm=${{ label: exists ? 'Save' : 'Create', run: () => write({}) }}
-      done=${`${kind.label} ${document.name ?? ''} is ${exists ? 'saved' : 'made'}`} onDone=${written} onClose=${() => setAsking(null)} />`}
-    ${asking?.theirs && html`<${Conflict} base=${base.config} theirs=${asking.theirs.data.config} mine=${document}
-      onKeep=${() => rebase(true)} onDiscard=${() => rebase(false)} onClose=${() => setAsking(null)} />`}
+    <${Question} editing=${editing} onWritten=${guard.leave} />
     ${guard.dialog}
   <//>`;
+}
+
+/** What is asked before it is written: whether to, or what to do about what somebody else changed. */
+function Question({ editing: { kind, resource, exists, base, document, asking, write, rebase, close, onAgain }, onWritten }) {
+  if (!asking) return null;
+  if (asking.theirs) {
+    return html`<${Conflict} base=${base.config} theirs=${asking.theirs.data.config} mine=${document}
+      onKeep=${() => rebase(true)} onDiscard=${() => rebase(false)} onClose=${close} />`;
+  }
+  const written = ({ data }) => {
+    onWritten();
+    if (exists) onAgain();
+    else navigate(kind.key === 'vpn_connections' ? url`/connections/${data.name}` : url`/resources/${kind.path}/${data.name}`);
+  };
+  return html`<${ConfirmDialog} title=${exists ? `Save ${resource.name}?` : `Create this ${kind.label}?`}
+    plan=${asking.plan && html`<${Plan} plan=${asking.plan} />`} danger=${interrupts(asking.plan)}
+    error=${asking.error} confirm=${{ label: exists ? 'Save' : 'Create', run: () => write({}) }}
+    done=${`${kind.label} ${document.name ?? ''} is ${exists ? 'saved' : 'made'}`} onDone=${written} onClose=${close} />`;
 }
 
 /** Sends the document; a creation has a key of its own, so that a repetition makes nothing twice. */

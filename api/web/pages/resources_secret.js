@@ -40,7 +40,7 @@ function Kept({ common, path, set, form }) {
     ${secret === null ? html`<p class="muted">Set, and not shown.</p>` : html`<p><code>${secret}</code></p>`}
     <p class="actions">
       <button type="button" class="small" name=${common.name} disabled=${form.disabled} onClick=${() => set(undefined)}>Change</button>
-      ${form.mayReveal && secret === null && html`<button type="button" class="small" data-always disabled=${busy} onClick=${reveal}
+      ${form.mayReveal && secret === null && html`<button type="button" class="small" disabled=${busy} onClick=${reveal}
         title="The audit log notes who looked">Reveal</button>`}
       ${secret !== null && html`<${CopyButton} text=${secret} /><button type="button" class="small" onClick=${() => setSecret(null)}>Hide</button>`}
     </p>
