@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,63 +30,74 @@ class CloudName(StrEnum):
     ALIBABA = "alibaba"
 
 
-def _many(option: str, metavar: str, text: str) -> object:
+def _many(option: str, metavar: str, text: str) -> Any:
     return typer.Option(option, metavar=metavar, help=text)
 
 
+Cloud = Annotated[CloudName, typer.Argument(metavar="CLOUD", help="aws, azure, gcp or alibaba.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="What the cloud gave; - for standard input.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the VPN connection. Default: as in the cloud."),
+]
+VpcName = Annotated[
+    str, typer.Option("--vpc", metavar="NAME", help="Name of the VPC, which is this side's networks.")
+]
+Gateway = Annotated[
+    str, typer.Option("--gateway", metavar="NAME", help="Name of the VPN gateway, which is this side.")
+]
+VpcCidrs = Annotated[
+    list[str] | None,
+    _many("--vpc-cidr", "CIDR", "A network of this side; again for more. Needed if the file has none."),
+]
+RemoteCidrs = Annotated[
+    list[str] | None,
+    _many("--remote-cidr", "CIDR", "Without BGP: a network in the cloud to route there; again for more."),
+]
+LocalAddresses = Annotated[
+    list[str] | None,
+    _many(
+        "--local-address",
+        "ADDRESS",
+        "Address of this side, once, or for each tunnel in order: behind a NAT, or if the file has none.",
+    ),
+]
+Connections = Annotated[
+    list[str] | None,
+    _many("--connection", "NAME", "Take only this connection of the file; again for more."),
+]
+Tunnels = Annotated[
+    list[str] | None,
+    _many("--tunnel", "NAME", "Take this tunnel, by name or cloud address; the first is the active one."),
+]
+KeyFiles = Annotated[
+    list[str] | None,
+    _many("--key-file", "FILE", "File with the pre-shared key, if the cloud hides it; once, or for each."),
+]
+PasswordFiles = Annotated[
+    list[str] | None,
+    _many("--password-file", "FILE", "File with the TCP MD5 key, if the cloud hides it; as --key-file."),
+]
+OutputFile = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FILE", help="Where to write, readable by you alone; - stdout."),
+]
+
+
 def import_(
-    cloud: Annotated[CloudName, typer.Argument(metavar="CLOUD", help="aws, azure, gcp or alibaba.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What the cloud gave; - for standard input.")],
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="Name of the VPN connection. Default: as in the cloud."),
-    ] = None,
-    vpc: Annotated[
-        str, typer.Option("--vpc", metavar="NAME", help="Name of the VPC, which is this side's networks.")
-    ] = "on-premises",
-    gateway: Annotated[
-        str, typer.Option("--gateway", metavar="NAME", help="Name of the VPN gateway, which is this side.")
-    ] = "on-premises",
-    vpc_cidr: Annotated[
-        list[str] | None,
-        _many("--vpc-cidr", "CIDR", "A network of this side; again for more. Needed if the file has none."),
-    ] = None,
-    remote_cidr: Annotated[
-        list[str] | None,
-        _many("--remote-cidr", "CIDR", "Without BGP: a network in the cloud to route there; again for more."),
-    ] = None,
-    local_address: Annotated[
-        list[str] | None,
-        _many(
-            "--local-address",
-            "ADDRESS",
-            "Address of this side, once, or for each tunnel in order: behind a NAT, or if the file has none.",
-        ),
-    ] = None,
-    connection: Annotated[
-        list[str] | None,
-        _many("--connection", "NAME", "Take only this connection of the file; again for more."),
-    ] = None,
-    tunnel: Annotated[
-        list[str] | None,
-        _many("--tunnel", "NAME", "Take this tunnel, by name or cloud address; the first is the active one."),
-    ] = None,
-    key_file: Annotated[
-        list[str] | None,
-        _many(
-            "--key-file", "FILE", "File with the pre-shared key, if the cloud hides it; once, or for each."
-        ),
-    ] = None,
-    password_file: Annotated[
-        list[str] | None,
-        _many("--password-file", "FILE", "File with the TCP MD5 key, if the cloud hides it; as --key-file."),
-    ] = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Where to write, readable by you alone; - stdout."
-        ),
-    ] = "-",
+    cloud: Cloud,
+    file: File,
+    name: Name = None,
+    vpc: VpcName = "on-premises",
+    gateway: Gateway = "on-premises",
+    vpc_cidr: VpcCidrs = None,
+    remote_cidr: RemoteCidrs = None,
+    local_address: LocalAddresses = None,
+    connection: Connections = None,
+    tunnel: Tunnels = None,
+    key_file: KeyFiles = None,
+    password_file: PasswordFiles = None,
+    output: OutputFile = "-",
 ) -> None:
     """Turn a cloud's VPN configuration into a file for this side.
 

@@ -125,9 +125,15 @@ class Objects:
         own = connection.get("sharedKey")
         if own is not None:
             return own.text()
+        name = connection.need("name").text().lower()
         several = len(self._of.get(CONNECTIONS, {})) > 1
-        if len(self._keys) == 1 and not several:
-            return self._keys[0].need("value").text()
+        for node in self._keys:
+            ident = node.get("id")
+            # Some releases of `az` say whose key it is; otherwise it is that of the only connection.
+            if ident is not None and f"/connections/{name}/" in f"{ident.text().lower()}/":
+                return node.need("value").text()
+            if ident is None and len(self._keys) == 1 and not several:
+                return node.need("value").text()
         return None
 
 

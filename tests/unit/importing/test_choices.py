@@ -195,6 +195,20 @@ def test_keys_that_the_cloud_hides_come_from_files() -> None:
     assert said.startswith("--key-file: several connections lack keys (vpn-0123456789abcdef0, vpn-0fedcba")
 
 
+def test_keys_of_azure_that_stand_beside_the_connections_are_found() -> None:
+    name = "azure-two-connections.json"
+    without = text_of(name).replace('"sharedKey"', '"x"')
+    start = "/subscriptions/0/resourceGroups/net/providers/Microsoft.Network/connections"
+    keys = [{"id": f"{start}/branch-{one}/sharedKey", "value": f"beside-{one}"} for one in "ab"]
+    found = imported(name, without + "".join(map(json.dumps, keys)))
+    assert [line for line in found.text.split() if line.startswith("beside-")] == ["beside-a", "beside-b"]
+    # Without an id it is not known whose it is, unless there is one connection.
+    assert "no pre-shared key" in refusal(name, without + json.dumps({"value": "beside"}))
+    template = text_of("azure-template.json").replace('"sharedKey"', '"x"')
+    single = imported("azure-template.json", template + json.dumps({"value": "beside"}))
+    assert single.text.count("pre_shared_key: beside") == 2
+
+
 # Algorithms
 
 NAMES = [
