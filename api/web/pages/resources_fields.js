@@ -103,7 +103,8 @@ function Control({ item, schema, path, form }) {
   const fixed = item.fixed && form.exists;
   if (schema.secret) return html`<${Secret} common=${common} schema=${schema} path=${path} value=${value} set=${set} form=${form} />`;
   if (item.ref) return html`<${Reference} common=${common} item=${item} schema=${schema} value=${value} set=${set} form=${form} fixed=${fixed} />`;
-  if (schema.type === 'choice') return html`<${SelectField} ...${common} options=${choices(schema)} value=${value} onInput=${(e) => set(e.target.value)} />`;
+  if (schema.type === 'choice') return html`<${SelectField} ...${common} options=${choices(schema)}
+    value=${value === schema.default ? '' : value} onInput=${(e) => set(e.target.value)} />`;
   if (schema.type === 'boolean') return html`<${YesNo} common=${common} schema=${schema} value=${value} set=${set} />`;
   if (schema.type === 'list') return html`<${Field} ...${common}>
     <textarea rows=${Math.min(8, 1 + (value ?? '').split('\n').length)} value=${value ?? ''} placeholder=${item.placeholder}

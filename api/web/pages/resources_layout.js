@@ -12,7 +12,7 @@ const POLICIES = [
 const GATEWAY = { at: 'vpn_gateway', label: 'VPN gateway', ref: 'vpn-gateways', fixed: true };
 const OVER = { at: 'vpn_connection', label: 'Over VPN connection', ref: 'vpn-connections', hint: 'Where it leads: a connection of that gateway.' };
 const PUBLISH = { at: 'publish', label: "Publish it into the VPC's route table too" };
-const DESTINATION = { at: 'destination', label: 'Destination', placeholder: '192.168.0.0/16' };
+const DESTINATION = { at: 'destination', label: 'Destination', placeholder: '192.168.0.0/16', hint: 'A network, IPv4 or IPv6; not the default route.' };
 
 export const LAYOUTS = {
   VpcDocument: [
@@ -84,7 +84,7 @@ export const LAYOUTS = {
   ],
   DestinationRouteDocument: [NAME, GATEWAY, DESTINATION, OVER, PUBLISH],
   PolicyRouteDocument: [
-    NAME, GATEWAY, { at: 'source', label: 'Source', placeholder: '10.0.1.0/24' }, DESTINATION, OVER,
+    NAME, GATEWAY, { at: 'source', label: 'Source', placeholder: '10.0.1.0/24', hint: 'A network of the same family.' }, DESTINATION, OVER,
     { at: 'priority', label: 'Priority', hint: 'The lowest is asked first, whatever the lengths.' }, PUBLISH,
   ],
   VpcRouteDocument: [

@@ -45,9 +45,9 @@ function List({ tokens, onRevoke }) {
   const mine = (token) => actor?.name === `token ${token.id} (${token.name})`;
   const ended = (token) => token.revoked_at || (token.expires_at && Date.parse(token.expires_at) <= Date.now());
   const columns = [
-    { key: 'name', label: 'Name', render: (token) => html`${token.name}${mine(token) ? html` <span class="muted">(yours)</span>` : ''}` },
+    { key: 'name', label: 'Name', render: (token) => html`${token.name}${mine(token) ? html` <span class="muted">(yours)</span>` : ''}<span class="narrow-only muted"> ${token.scope}</span>` },
     { key: 'state', label: 'State', render: state },
-    { key: 'scope', label: 'Scope' },
+    { key: 'scope', label: 'Scope', narrow: 'hide' },
     { key: 'id', label: 'Id', render: (token) => html`<code>${token.id}</code>`, narrow: 'hide' },
     { key: 'expires_at', label: 'Ends', render: (token) => (token.expires_at ? html`<${Time} at=${token.expires_at} />` : 'never') },
     { key: 'last_used_at', label: 'Last used', render: (token) => (token.last_used_at ? html`<${Past} at=${token.last_used_at} />` : 'never'), narrow: 'hide' },
@@ -59,7 +59,7 @@ function List({ tokens, onRevoke }) {
     },
   ];
   const order = (one, other) => Boolean(ended(one)) - Boolean(ended(other)) || one.name.localeCompare(other.name);
-  return html`<${Table} caption="API tokens" columns=${columns} rows=${[...tokens].sort(order)} rowKey=${(token) => token.id} />`;
+  return html`<div class="tokens"><${Table} caption="API tokens" columns=${columns} rows=${[...tokens].sort(order)} rowKey=${(token) => token.id} /></div>`;
 }
 
 function Revoke({ token, onClose }) {

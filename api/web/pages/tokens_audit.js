@@ -19,8 +19,12 @@ export function Audit() {
 
 const COLUMNS = [
   { key: 'time', label: 'Time', render: ({ time }) => html`<${Time} at=${time} />` },
-  { key: 'actor', label: 'Who' },
-  { key: 'action', label: 'What', render: ({ action, kind, name }) => html`${words(action)}${kind && html` ${words(kind)} <code>${name}</code>`}` },
+  { key: 'actor', label: 'Who', narrow: 'hide' },
+  {
+    key: 'action', label: 'What',
+    render: ({ action, kind, name, actor }) => html`${words(action)}${kind && html` ${words(kind)} <code>${name}</code>`}
+      <span class="narrow-only muted"> by ${actor}</span>`,
+  },
   { key: 'new', label: 'Details', render: (entry) => html`<${Details} entry=${entry} />`, narrow: 'hide' },
   { key: 'source', label: 'From', narrow: 'hide' },
 ];
