@@ -164,6 +164,20 @@ def test_a_platform_that_cannot_sign_bfd_says_so(platform: str) -> None:
     assert "signed2" not in text
 
 
+@pytest.mark.parametrize("platform", ["fortigate", "mikrotik", "huawei"])
+def test_a_platform_without_multihop_bfd_says_so(platform: str) -> None:
+    first = FACTS.tunnels[0]
+    assert first.inside is not None
+    assert first.inside.bfd is not None
+    bfd = replace(first.inside.bfd, multihop=True)
+    inside = replace(first.inside, bfd=bfd)
+    assert first.bgp is not None
+    facts = replace(FACTS, tunnels=(replace(first, inside=inside, bgp=replace(first.bgp, bfd=bfd)),))
+    text = render(facts, platform).text
+    assert "RFC 5883" in text
+    assert not re.search(r"bfd enable|use-bfd|bfd min-tx", text)
+
+
 def test_names_fit() -> None:
     assert short("conn1", 12) == "conn1"
     first, second = short("head-office-to-branch-1", 12), short("head-office-to-branch-2", 12)
