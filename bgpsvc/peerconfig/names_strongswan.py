@@ -108,14 +108,24 @@ def with_ipv6(peer: PeerFacts) -> bool:
 
 
 def frr_possible(peer: PeerFacts) -> str:
-    """Nothing; Unsupported if FRR cannot do what the connection asks for."""
+    """Nothing; Unsupported if FRR cannot do what the connection asks for.
+
+    FRR takes a neighbor with TTL security for one that may be far away, and has multihop BFD with it.
+    """
     for tunnel in peer.tunnels:
         where = f"tunnel {tunnel.number}"
-        if tunnel.inside is not None and tunnel.inside.bfd is not None:
-            if tunnel.inside.bfd.key is not None:
-                raise Unsupported("BFD with a key", where, "BFD without one, as FRR's bfdd signs nothing")
-            if tunnel.inside.bfd.multihop:
-                raise Unsupported("multihop BFD", where, "BFD over a single hop")
+        bfd = None if tunnel.inside is None else tunnel.inside.bfd
+        if bfd is None:
+            continue
+        guarded = tunnel.bgp is not None and tunnel.bgp.ttl_security is not None
+        if bfd.key is not None:
+            raise Unsupported("BFD with a key", where, "BFD without one, as FRR's bfdd signs nothing")
+        if guarded and not bfd.multihop:
+            raise Unsupported(
+                "BFD over a single hop beside TTL security", where, "multihop BFD, or one of both"
+            )
+        if bfd.multihop and not guarded:
+            raise Unsupported("multihop BFD", where, "BFD over a single hop, or TTL security beside it")
     return ""
 
 

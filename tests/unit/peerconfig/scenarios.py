@@ -86,7 +86,6 @@ vpn_connections:
           local_ip: 169.254.10.2
           hold_time: 9
           password: "p!#&'x"
-          ttl_security: 1
           graceful_restart: 0
           bfd: {interval_ms: 100, multiplier: 5}
           ipv6: {tunnel_cidr: "fd00:10::/126", local_ip: "fd00:10::1"}
@@ -97,6 +96,7 @@ vpn_connections:
           tunnel_cidr: 169.254.20.0/30
           local_ip: 169.254.20.1
           passive: true
+          ttl_security: 1
           ipv6: {tunnel_cidr: "fd00:20::/126", local_ip: "fd00:20::1"}
 """,
 )
