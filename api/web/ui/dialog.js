@@ -7,15 +7,14 @@ import { toast } from './toasts.js';
 export function Dialog({ title, onClose, children, wide }) {
   const element = useRef();
   const label = useId();
-  const gone = useRef(false);
   useEffect(() => {
-    const dialog = element.current;
-    if (!dialog.open) dialog.showModal();
-    // One that is only taken out of the page gives the focus back to nobody.
-    return () => { gone.current = true; dialog.close(); };
+    const before = document.activeElement;
+    if (!element.current.open) element.current.showModal();
+    // One that is taken out of the page without being closed first gives the focus back to nobody.
+    return () => { if (document.activeElement === document.body) before?.focus(); };
   }, []);
   return html`<dialog ref=${element} class=${wide ? 'wide' : ''} aria-labelledby=${label}
-    onClose=${() => gone.current || onClose()} onClick=${(event) => event.target === element.current && element.current.close()}>
+    onClose=${onClose} onClick=${(event) => event.target === element.current && element.current.close()}>
     <div class="dialog-body">
       <header><h2 id=${label}>${title}</h2>
         <button type="button" class="quiet" aria-label="Close" onClick=${() => element.current.close()}>✕</button>
