@@ -33,6 +33,8 @@ SMALL, DOCUMENT, BULK = 64 * 1024, 1024 * 1024, 16 * 1024 * 1024
 BODY_LIMIT = "bgpsvc.body_limit"
 """Key of the ASGI scope: a list of one number, the bytes that the request's body may have."""
 PUBLIC = "none"
+FILES = 4
+"""So many times as often as operations may files be asked for: the dashboard is a hundred of them."""
 UNIX_SOCKET, ANONYMOUS = "unix socket", "anonymous"
 _TOKEN = re.compile(r"bgpsvc_[A-Za-z0-9]{1,64}\.[A-Za-z0-9_-]{1,256}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -44,7 +46,9 @@ def needs(scope: Scope | None, *, body: int = SMALL, **extra: Any) -> dict[str, 
 
 
 class ScopedRoute(APIRoute):
-    """A route that lets nobody in without the scope it declares."""
+    """A route that lets nobody in without the scope it declares. `file`: what it serves is no operation."""
+
+    file = False
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         declared = (given.get("openapi_extra") or {}).get(SCOPE)
@@ -61,7 +65,7 @@ class ScopedRoute(APIRoute):
         if self.scope is not None:
             scope.setdefault("state", {})["actor"] = await access.admit(scope, self.scope)
         else:
-            access.count(scope)
+            access.count(scope, self.file)
         scope[BODY_LIMIT][0] = self.max_body
         _refuse_large_body(scope, self.max_body)
         await super().handle(scope, receive, send)
@@ -101,6 +105,7 @@ class Access:
         self.anonymous = anonymous
         self._clock = clock
         self._requests = Buckets(limits.rate, limits.burst, limits.callers)
+        self._files = Buckets(limits.rate * FILES, limits.burst * FILES, limits.callers)
         self._failures = Buckets(limits.failure_rate, limits.failure_burst, limits.callers)
         self._log = FailureLog(limits.callers)
 
@@ -145,10 +150,10 @@ class Access:
         actor = await self.control.authenticate(given.partition(" ")[2].strip(), _address(scope))
         return actor is not None and actor.scope.includes(needed)
 
-    def count(self, scope: Connection) -> None:
+    def count(self, scope: Connection, file: bool) -> None:
         """Counts a request that needs no scope; 429 if there are too many."""
         if over_tcp(scope):
-            self._take(self._requests, _caller(scope))
+            self._take(self._files if file else self._requests, _caller(scope))
 
     async def _refuse(self, scope: Connection, reason: str) -> NoReturn:
         self._count_failure(scope)

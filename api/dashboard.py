@@ -41,6 +41,12 @@ HEADERS = {
 }
 
 
+class FileRoute(ScopedRoute):
+    """A route to files."""
+
+    file = True
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A file as it is served. `etag` is quoted, as in the header."""
@@ -84,7 +90,7 @@ def is_file(path: str) -> bool:
 def router(assets: Mapping[str, Asset] | None = None) -> APIRouter:
     """`GET` and `HEAD` of `/` and `/assets/PATH`; `assets` as `read_assets` gives them (None: our own)."""
     files = _own_assets() if assets is None else assets
-    made = APIRouter(route_class=ScopedRoute)
+    made = APIRouter(route_class=FileRoute)
 
     async def get_index(request: Request) -> Response:
         return answer(request, files[INDEX])

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.dashboard import TYPES, WEB, read_assets
+from api.limits import Limits
 from api.problems import SECURITY_HEADERS
 from bgpsvc.control import Scope
 from tests.fakes.control import FakeControl
@@ -96,6 +97,15 @@ def test_behind_a_name_of_its_own_the_page_is_there_to_ask_for_a_token(
     app = create_app(service, control, version="0.1.0", anonymous=Scope.ADMIN)
     assert [ask(app, "GET", path).status_code for path in ("/", "/assets/app.js")] == [200, 200]
     assert [ask(app, "GET", path).status_code for path in ("/v1/whoami", "/v1/vpcs", "/assets")] == [421] * 3
+
+
+def test_loading_the_page_again_and_again_uses_nobodys_requests_up(
+    service: FakeService, control: FakeControl
+) -> None:
+    """It is a hundred files, and half a page is none; but not even files may be asked for without end."""
+    app = create_app(service, control, version="0.1.0", limits=Limits(rate=0.001, burst=3))
+    assert [ask(app, "GET", "/assets/app.js").status_code for _ in range(13)] == [200] * 12 + [429]
+    assert [ask(app, "GET", "/healthz").status_code for _ in range(4)] == [200] * 3 + [429]
 
 
 def test_head_is_get_without_a_body(app: FastAPI) -> None:
