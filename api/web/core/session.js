@@ -23,9 +23,10 @@ export async function start() {
     session.set({ state: 'in', actor: data, reason: null });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (error.status === 401) return;
-    // By this name it answers only to who has a token: 421, see api/guards.py.
-    if (error.status === 421) { signOut(); return; }
+    if (error.status === 401) return; // onRefused above has seen to it.
+    // Who has no token yet is asked for one, whatever else stands in the way: another name than loopback's (421,
+    // api/guards.py), or too many attempts (429).
+    if (token === null && error.status >= 400 && error.status < 500) { signOut(); return; }
     session.set({ state: 'away', actor: null, reason: error.message });
     setTimeout(start, RETRY);
   }
