@@ -113,7 +113,7 @@ function gap(story, last, outage, died) {
   const method = guard?.data.method ?? noticed?.kind.split('.')[0];
   const silent = noticed?.data.detection_ms;
   if (noticed?.message.startsWith('the peer says')) return 'As long as the peer heard nothing of us: it noticed first, and said so';
-  if (silent) return `About ${duration(silent)}: so long nothing was heard (${METHODS[method] ?? method}); moving took no time beside it`;
+  if (silent) return `About ${duration(silent)}: so long nothing was heard (${METHODS[method] ?? method}); the move itself took no time that could be measured`;
   if (/hold timer/i.test(died.message)) return 'For the hold time of the BGP session: nothing faster was in force';
   if (method === 'link') return 'For a moment: the link said so at once';
   return null;

@@ -116,7 +116,7 @@ function Summary({ connection, histories, unit, window }) {
     { key: 'in-total', label: 'Received in all', align: 'end', render: ({ one }) => bytes(total(one.bytes_in, one.interval)) },
     { key: 'out-total', label: 'Sent in all', align: 'end', render: ({ one }) => bytes(total(one.bytes_out, one.interval)) },
   ];
-  return html`<${Table} caption=${`Traffic of ${connection.name} in the last ${WINDOWS[window][0]}`} columns=${columns} rows=${rows} rowKey=${({ tunnel }) => tunnel.id} />`;
+  return html`<${Table} caption=${`Traffic of ${connection.name} in the last ${window === '1h' ? 'hour' : WINDOWS[window][0]}`} columns=${columns} rows=${rows} rowKey=${({ tunnel }) => tunnel.id} />`;
 }
 
 /** The marked moments in words. */
