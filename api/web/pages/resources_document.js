@@ -72,23 +72,22 @@ function scalarOf(schema, draft) {
   return text === '' ? undefined : text;
 }
 
-/** Every single value of a document by its pointer; a list of plain values is one. */
-export function flat(value, pointer = '') {
-  if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) return { [pointer]: value };
-  if (value === null || typeof value !== 'object') return { [pointer]: value ?? null };
-  const keys = Array.isArray(value) ? value.keys() : Object.keys(value);
-  return Object.assign({}, ...[...keys].map((key) => flat(value[key], pointer + pointerOf([key]))));
-}
+/** An empty list says as much as none. */
+const said = (value) => (Array.isArray(value) && value.length === 0 ? null : value ?? null);
+const same = (one, other) => JSON.stringify(said(one)) === JSON.stringify(said(other));
+const isSection = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
+const areSections = (value) => Array.isArray(value) && value.every(isSection);
 
-const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
-
-/** [{pointer, old, new}]: what differs between two documents. */
-export function differences(before, after) {
-  const old = flat(before);
-  const now = flat(after);
-  return [...new Set([...Object.keys(old), ...Object.keys(now)])]
-    .filter((pointer) => !same(old[pointer], now[pointer]))
-    .map((pointer) => ({ pointer, old: old[pointer] ?? null, new: now[pointer] ?? null }));
+/**
+ * [{pointer, old, new}]: what differs between two documents, value by value. A list of plain values is one; so is
+ * one of sections that got longer or shorter.
+ */
+export function differences(before, after, pointer = '') {
+  if (same(before, after)) return [];
+  const lists = areSections(before) && areSections(after) && before.length === after.length;
+  if (!lists && !(isSection(before) && isSection(after))) return [{ pointer, old: before ?? null, new: after ?? null }];
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
+    .flatMap((key) => differences(before[key], after[key], pointer + pointerOf([key])));
 }
 
 /** The path of a pointer. */
@@ -99,7 +98,7 @@ export const pathOf = (pointer) => pointer.split('/').slice(1).map((part) => {
 
 /** `theirs` with what `mine` changed against `base`: the last word is mine where both changed a value. */
 export function merged(base, mine, theirs) {
-  return differences(base, mine).reduceRight(
+  return differences(base, mine).reduce(
     (document, { pointer, new: value }) => put(document, pathOf(pointer), value ?? undefined), theirs,
   );
 }
