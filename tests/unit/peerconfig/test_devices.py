@@ -122,6 +122,20 @@ def test_static_routes_are_probed_where_there_is_somebody_to_ask(platform: str, 
     assert re.search(probe, render(replace(without, tunnels=tuple(inside)), platform).text)
 
 
+@pytest.mark.parametrize(
+    ("platform", "probe"),
+    [
+        ("cisco-ios-xe", r"\nip sla 1\n"),
+        ("fortigate", r"set server"),
+        ("palo-alto", r"path-monitor enable"),
+        ("mikrotik", r"dst-address=169\.254\.10\.1/32"),
+    ],
+)
+def test_interesting_traffic_lets_no_probe_pass(platform: str, probe: str) -> None:
+    facts = first_with(SINGLE.facts, inside=FACTS.tunnels[0].inside)
+    assert not re.search(probe, render(facts, platform).text)
+
+
 @pytest.mark.parametrize("scenario", [REFERENCE, EVERYTHING, STATIC, GUARDED, SINGLE])
 def test_the_clouds_shape_can_be_read_as_the_clouds(scenario: Scenario) -> None:
     facts = scenario.facts
