@@ -22,28 +22,35 @@ from tests.unit.core.harness import Node
 from tests.unit.support import IFINDEX, T1, T2, down, engine, intent, path, run, up
 
 TEXTS = (
-    *("0.0.0.0/0", "10.0.9.0/24", "20.0.0.0/8", "20.1.0.0/16", "20.1.0.0/24", "20.1.1.0/24", "20.1.1.128/25"),
-    *("20.200.0.0/16", "30.0.0.0/7", "31.0.0.0/8", "40.0.0.0/24", "203.0.113.0/24"),
+    *("0.0.0.0/0", "10.0.9.0/24", "20.0.0.0/8", "20.1.1.128/25", "30.0.0.0/7", "203.0.113.0/24"),
+    *(f"20.{number}.0.0/16" for number in range(0, 40, 3)),
+    *(f"20.1.{number}.0/24" for number in range(0, 40, 3)),
     *("2001:db8::/32", "2001:db8::/48", "2001:db8:1::/48", "2a00::/16"),
 )
 PREFIXES = [parse_prefix(text) for text in TEXTS]
 SESSIONS = st.sampled_from([T1, T2])
-SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, unique=True).map(tuple)
+SOME = st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=10, unique=True).map(tuple)
 ATTRIBUTES: list[dict[str, Any]] = [
     {"communities": (65500 << 16 | 1,)},
     {"communities": (0xFFFFFF01,), "large_communities": ((1, 2, 3),)},
     {},
 ]
-FILTERS = st.builds(
-    RouteFilter,
-    prefix=st.none() | st.sampled_from([*TEXTS, "20.0.0.0/7", "2001:db8::/31"]),
-    match=st.sampled_from(["exact", "longer", "longer", "covering", "best"]),
-    family=st.sampled_from([None, None, "ipv4", "ipv6"]),
-    session=st.none() | SESSIONS,
-    asn=st.sampled_from([None, None, 65501, 65530, 7]),
-    community=st.sampled_from([None, None, "65500:1", "no-export", "1:2:3"]),
-    state=st.sampled_from([None, None, "installed", "pending", "not_installed", "failed"]),
+FIELDS: list[dict[str, Any]] = [
+    *({"prefix": prefix, "match": "longer"} for prefix in ("20.0.0.0/8", "20.1.0.0/16")),
+    *({"prefix": "20.1.1.128/25", "match": match} for match in ("exact", "covering", "best")),
+    {"prefix": "2001:db8::/31", "match": "longer"},
+    *({"family": family} for family in ("ipv4", "ipv6")),
+    *({"session": session} for session in (T1, T2)),
+    *({"asn": asn} for asn in (65501, 65530, 7)),
+    *({"community": community} for community in ("65500:1", "no-export", "1:2:3")),
+    *({"state": state} for state in ("installed", "pending", "not_installed", "failed")),
+]
+FILTERS = st.lists(st.sampled_from(FIELDS), max_size=2).map(
+    lambda fields: RouteFilter(**{name: value for field in fields for name, value in field.items()})
 )
+ORDERED = st.lists(st.booleans(), min_size=1, max_size=3)
+"""Whether tables are put in order before a page."""
+LIMITS = st.sampled_from([2, 5, 100])
 
 Step = Callable[[Node], None]
 
@@ -60,7 +67,7 @@ def _small_pieces() -> Iterator[None]:
         patch.setattr(queries, "WALKED", 3)
         patch.setattr(queries, "SPARSE", 2)
         patch.setattr(route_filters, "SPARSE", 2)
-        patch.setattr(Arrivals, "MOST", 20)
+        patch.setattr(Arrivals, "MOST", 40)
         yield
 
 
@@ -129,7 +136,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(_worked, st.sampled_from([1, 100])),
     st.builds(_peering, st.sampled_from([65530, 65530, 65501]), st.sampled_from([3, 1000])),
 )
-HISTORIES = st.lists(STEPS, min_size=2, max_size=12)
+HISTORIES = st.lists(STEPS, max_size=8)
 
 
 def begun(history: list[Step]) -> Node:
@@ -137,8 +144,11 @@ def begun(history: list[Step]) -> Node:
     node = Node(engine())
     for session in (T1, T2):
         up(node.engine, session, 1.0, end=False, families=(Family.IPV4, Family.IPV6))
-    node.engine.handle(Announced(T1, path(T1), tuple(PREFIXES)), 2.0)
+    for number, more in enumerate(ATTRIBUTES):
+        some = tuple(PREFIXES[number :: 2 * len(ATTRIBUTES)])
+        node.engine.handle(Announced(T1, path(T1, 65500, 65501 + number, **more), some), 2.0)
     run(node.engine)
+    _programmed(1000)(node)
     for step in history:
         step(node)
     return node
@@ -237,33 +247,31 @@ def after(prefixes: list[Prefix], last: str | None) -> list[str]:
 
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    HISTORIES, st.lists(HISTORIES, max_size=3), FILTERS, st.booleans(), st.sampled_from([1, 3, 50]), st.data()
-)
+@given(HISTORIES, st.lists(HISTORIES, max_size=4), FILTERS, st.booleans(), LIMITS, ORDERED)
 def test_each_page_is_what_a_look_at_every_route_finds(
     history: list[Step],
     between: list[list[Step]],
     query: RouteFilter,
     table: bool,
     limit: int,
-    data: st.DataObject,
+    ordered: list[bool],
 ) -> None:
     node = begun(history)
     found = RouteQueries(node.engine, lambda: 0.0)
+    worked_off(asked(found, node, table, RouteFilter(), 1, None))
     cursor, last = None, None
     for number in range(60):
+        for order in found.due() if ordered[number % len(ordered)] else ():
+            for _ in order.build():
+                pass
+        for step in between[number] if number < len(between) else ():
+            step(node)
         expected = after(naive(node.engine, query, table), last)
         page = worked_off(asked(found, node, table, query, limit, cursor))
         assert [item.prefix for item in page.items] == expected[:limit]
         assert (page.next_cursor is not None) is (len(expected) > limit)
         if page.matching is not None:
             assert page.matching == len(naive(node.engine, query, table))
-        for order in found.due() if data.draw(st.booleans()) else ():
-            for _ in order.build():
-                pass
-        if number < len(between):
-            for step in between[number]:
-                step(node)
         if page.next_cursor is None:
             return
         cursor, last = page.next_cursor, page.items[-1].prefix

@@ -47,7 +47,7 @@ function Story({ told, gateway }) {
     <div class="route-summary" data-state=${told.state}>
       <p><${RouteState} state=${told.state} title=${told.reason ? words(told.reason) : null} /></p>
       <p class="route-said">${told.summary}</p>
-      ${asked !== prefix && html`<p class="muted">Asked for <span class="mono">${asked}</span>, whose longest match this is.</p>`}
+      ${asked !== prefix && paths.length > 0 && html`<p class="muted">Asked for <span class="mono">${asked}</span>, whose longest match this is.</p>`}
     </div>
     <${Facts} facts=${facts(told, gateway)} />
     <section><h2>Who announces it</h2><${Paths} paths=${paths} /></section>

@@ -36,6 +36,7 @@ function List({ gateways, query }) {
   const trail = useTrail(list.filters, query.cursor);
   const go = (changes, options) => navigate('/routes', { ...query, cursor: undefined, ...changes }, options);
   useShortcut('/', '#routes-q');
+  useTop(query.cursor);
   const missing = query.gateway && gateway.name !== query.gateway;
   return html`
     ${missing && html`<${ProblemNotice} problem=${{ title: 'No such gateway', detail: `there is no VPN gateway ${query.gateway}; this is ${gateway.name}` }} />`}
@@ -92,6 +93,15 @@ function useTrail(filters, cursor) {
     });
   }, [key, cursor]);
   return kept.cursors;
+}
+
+/** Another page begins at its top, wherever the link to it was. */
+function useTop(cursor) {
+  const shown = useRef(cursor);
+  useEffect(() => {
+    if (cursor !== shown.current) document.querySelector('.routes-tools')?.scrollIntoView({ block: 'nearest' });
+    shown.current = cursor;
+  }, [cursor]);
 }
 
 /** A key that goes to an element, unless somebody writes. */

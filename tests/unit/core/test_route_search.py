@@ -8,10 +8,14 @@ import pytest
 
 from bgpsvc import route_order
 from bgpsvc.bulk import Arrivals
+from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.model import Family, Prefix, format_prefix, parse_prefix
+from bgpsvc.queries import RouteQueries
 from bgpsvc.route_order import FIRST, LAST, RouteOrder
 from bgpsvc.route_search import inside, understood
 from bgpsvc.views import InvalidQuery, RouteFilter
+from tests.unit.core.harness import TABLE, Node
+from tests.unit.support import T1, engine, up, withdraw
 
 SESSIONS = ("conn1-tunnel1", "conn1-tunnel2")
 
@@ -81,7 +85,7 @@ def test_inside_begins_at_the_prefix_itself() -> None:
     assert everything.holds(parse_prefix("255.255.255.255/32"))
 
 
-def table(numbers: list[int]) -> dict[Prefix, int]:
+def numbered(numbers: list[int]) -> dict[Prefix, int]:
     return {Prefix(number.to_bytes(4, "big") + b"\x20"): number for number in numbers}
 
 
@@ -110,7 +114,7 @@ def test_a_large_table_is_followed_while_it_changes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(route_order, "BLOCK", 16)
     monkeypatch.setattr(route_order, "PORTION", 64)
     dice = random.Random(1)
-    members = table(dice.sample(range(2**32), 2000))
+    members = numbered(dice.sample(range(2**32), 2000))
     arrivals = Arrivals()
     order = RouteOrder(lambda: members, lambda: arrivals, lambda: 0.0)
     assert order.due
@@ -120,14 +124,14 @@ def test_a_large_table_is_followed_while_it_changes(monkeypatch: pytest.MonkeyPa
         if number % 5 == 0:
             gone = dice.choice(list(members))
             del members[gone]
-            new = table([dice.randrange(2**32) for _ in range(3)])
+            new = numbered([dice.randrange(2**32) for _ in range(3)])
             members.update(new)
             arrivals.note([gone])
             arrivals.note(new)
             assert in_order(order) is None
             assert not order.due
     assert in_order(order) == [format_prefix(p) for p in sorted(members)]
-    many = table([0xC0000000 + number for number in range(500)])
+    many = numbered([0xC0000000 + number for number in range(500)])
     members.update(many)
     arrivals.note(many)
     assert in_order(order) == [format_prefix(p) for p in sorted(members)]
@@ -146,13 +150,13 @@ def test_what_changes_too_fast_is_put_in_order_again_after_a_rest(monkeypatch: p
         now += 1.0
         return now
 
-    members = table(list(range(100)))
+    members = numbered(list(range(100)))
     arrivals = Arrivals()
     order = RouteOrder(lambda: members, lambda: arrivals, clock)
     assert list(order.build()) is not None
     assert in_order(order) == [format_prefix(p) for p in sorted(members)]
-    members.update(table(list(range(100, 120))))
-    arrivals.note(table(list(range(100, 120))))
+    members.update(numbered(list(range(100, 120))))
+    arrivals.note(numbered(list(range(100, 120))))
     assert in_order(order) is None
     waits = 0
     while not order.due:
@@ -160,3 +164,35 @@ def test_what_changes_too_fast_is_put_in_order_again_after_a_rest(monkeypatch: p
     assert waits >= RouteOrder.REST / 2, "ten times as long as it took"
     assert list(order.build()) is not None
     assert in_order(order) == [format_prefix(p) for p in sorted(members)]
+
+
+def page_of(found: RouteQueries, node: Node, kind: str) -> list[str]:
+    """All of a list; worked off."""
+    ask = {"routes": found.routes, "table": found.table_routes}[kind]
+    work = ask(node.engine.gateways["gw1"], RouteFilter(), 1000, None)
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return [item.prefix for item in stop.value.items]
+
+
+@pytest.mark.parametrize("kind", ["routes", "table"])
+def test_what_comes_and_goes_after_a_table_was_put_in_order_is_on_its_pages(kind: str) -> None:
+    node = Node(engine())
+    up(node.engine, T1, 1.0, "20.1.0.0/16", "20.3.0.0/16")
+    node.settle()
+    found = RouteQueries(node.engine, lambda: 0.0)
+    assert page_of(found, node, kind) == ["20.1.0.0/16", "20.3.0.0/16"]
+    (order,) = found.due()
+    assert list(order.build()) is not None
+    up(node.engine, T1, 2.0, "20.0.0.0/16", "20.2.0.0/16")
+    withdraw(node.engine, T1, 2.0, "20.3.0.0/16")
+    node.settle()
+    assert page_of(found, node, kind) == ["20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16"]
+    assert not found.due(), "it was followed, and is not put in order anew"
+    # Somebody else deletes a route, and it is put back.
+    node.engine.fib.route_gone(TABLE, parse_prefix("20.1.0.0/16"), METRIC_PRIMARY)
+    assert ("20.1.0.0/16" in page_of(found, node, kind)) is (kind == "routes")
+    node.settle()
+    assert "20.1.0.0/16" in page_of(found, node, kind)
