@@ -47,8 +47,8 @@ function What({ plan, connection, out }) {
     <ul>
       <li>${plan.note[0].toUpperCase()}${plan.note.slice(1)}${plan.prefixes_moved > 0 ? `: ${plural(plan.prefixes_moved, 'prefix', 'prefixes')}, by ${
         plural(plan.groups_replaced, 'change', 'changes')} in the kernel, no packet lost` : ''}.</li>
-      ${plan.drained && html`<li>The peer is asked to leave ${plan.drained} too (worse MED, GRACEFUL_SHUTDOWN): wait until no traffic comes over it
-        before you take it down.</li>`}
+      ${plan.drained && html`<li>The peer is asked to leave ${plan.drained} too (worse MED, GRACEFUL_SHUTDOWN). Its card says when it is quiet:
+        take it down only then.</li>`}
       ${!plan.changed && html`<li>It is so already.</li>`}
       ${out && !both && html`<li><strong>No other tunnel is usable: traffic stays where it is.</strong></li>`}
     </ul>

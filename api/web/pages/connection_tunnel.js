@@ -3,6 +3,7 @@ import { html } from '../core/html.js';
 import { duration, words } from '../core/format.js';
 import { link } from '../core/router.js';
 import { Ago, Facts, Role, Status } from '../ui/index.js';
+import { Quiet } from './connection_quiet.js';
 import { Doing } from './resources_rights.js';
 
 const STATES = { live: 'good', warming: 'warn', down: 'bad' };
@@ -27,6 +28,7 @@ export function TunnelCard({ tunnel, out, single, why, onTakeOut, onGiveBack, on
         ? html`<${Status} kind=${ipsecKind(tunnel.ipsec.status)}>${words(tunnel.ipsec.status)}<//>` : `external, ${tunnel.interface}`],
       ['BGP', tunnel.session_state && html`<${Status} kind=${sessionKind(tunnel.session_state)}>${words(tunnel.session_state)}<//>`],
       ['Detection', fastest ? `${words(fastest.method)}, within ${duration(fastest.worst_case_ms)}` : 'none in force'],
+      ['Still comes in', out && tunnel.state !== 'down' ? html`<${Quiet} tunnel=${tunnel} />` : null],
       ['Peer', html`<span class="mono">${tunnel.remote_address}</span>${tunnel.peer_address && html`, inside <span class="mono">${tunnel.peer_address}</span>`}`],
     ]} />
     <p class="actions">
