@@ -122,6 +122,12 @@ def test_static_routes_are_probed_where_there_is_somebody_to_ask(platform: str, 
     assert re.search(probe, render(replace(without, tunnels=tuple(inside)), platform).text)
 
 
+def test_huawei_truncates_sha2_as_others_do_only_where_it_is_used() -> None:
+    line = "\nipsec authentication sha2 compatible enable\n"
+    assert line in render(FACTS, "huawei").text
+    assert line not in render(STATIC.facts, "huawei").text
+
+
 @pytest.mark.parametrize(
     ("platform", "probe"),
     [
