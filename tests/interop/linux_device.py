@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -55,9 +56,8 @@ class LinuxDevice:
             self._start_bird()
 
     def _start_frr(self) -> None:
-        home = self.directory / "frr"
-        home.mkdir()
-        self.directory.chmod(0o755)
+        # Not below a directory of root's alone: they run as another user.
+        home = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bgpsvc-frr-")))
         shutil.chown(home, "frr", "frr")
         for daemon in ("zebra", "bfdd", "bgpd"):
             options = ["--bfdctl", f"{home}/bfdd.sock"] if daemon == "bfdd" else []
