@@ -135,6 +135,7 @@ def test_huawei_truncates_sha2_as_others_do_only_where_it_is_used() -> None:
         ("fortigate", r"set server"),
         ("palo-alto", r"path-monitor enable"),
         ("mikrotik", r"dst-address=169\.254\.10\.1/32"),
+        ("opnsense", r"monitor IP"),
     ],
 )
 def test_interesting_traffic_lets_no_probe_pass(platform: str, probe: str) -> None:
