@@ -23,9 +23,9 @@ def furnished(gateway: OpenSide) -> Iterator[OpenSide]:
     for number, tunnel in enumerate(wanted["vpn_connections"][0]["tunnels"], start=1):
         del tunnel["ike"]
         tunnel["interface"] = f"elsewhere{number}"
-    gateway.rest.write("POST", "/v1/apply", wanted)
+    gateway.rest.write("POST", "/v1/configuration/apply", wanted)
     yield gateway
-    gateway.rest.write("POST", "/v1/delete", wanted)
+    gateway.rest.write("POST", "/v1/configuration/delete", wanted)
     wait_until(lambda: not gateway.rest.get("/v1/vpcs")["items"], "all of it is gone")
 
 
