@@ -43,7 +43,7 @@ from bgpsvc.route_search import PathTest, Places, Span, any_path, path_test, pla
 from bgpsvc.routes_report import route_state, route_view, table_route_view
 from bgpsvc.views import InvalidQuery, Page, RouteFilter, RouteState
 
-WALKED = 16 * BLOCK
+WALKED = 4 * BLOCK
 """Prefixes that are looked at in order, for those of a page, before all are looked at in another order."""
 REMEMBERED, MOST_REMEMBERED = 8, 2_000_000
 """Searches by paths whose matches are kept, and so many matches of all of them; the latest anyhow."""
