@@ -18,7 +18,7 @@ from itertools import islice
 from bgpsvc.engine import Engine
 from bgpsvc.fib.counters import decode_counters, dump_counters
 from bgpsvc.fib.nlsocket import Requester
-from bgpsvc.fib.wire import Message
+from bgpsvc.fib.wire import Message, NetlinkDecodeError
 from bgpsvc.measuring.rates import Counters
 from bgpsvc.measuring.recorder import Reading, Recorder
 from bgpsvc.measuring.rings import FINEST
@@ -42,7 +42,8 @@ class InterfaceCounters:
         self._requester = Requester()
 
     def read(self, wanted: frozenset[int]) -> dict[int, Counters]:
-        """Of these interfaces, by index; those that are gone are left out. Blocks. OSError."""
+        """Of these interfaces, by index; those that are gone are left out. Blocks. OSError,
+        NetlinkDecodeError."""
         found: dict[int, Counters] = {}
 
         def take(message: Message) -> None:
@@ -109,7 +110,7 @@ class Sampler:
         found: Mapping[int, Counters] = {}
         try:
             found = counters.read(wanted)
-        except OSError as error:
+        except (OSError, NetlinkDecodeError) as error:
             if not self._failing:
                 log.warning("counters of interfaces cannot be read: %s", error)
             self._failing = True
