@@ -152,7 +152,9 @@ def _translated(cloud: CloudName, text: str, shown: str, choices: Choices) -> Im
         for note in error.notes:
             typer.echo(f"{shown}: {note}", err=True)
         count = len(error.notes)
-        raise CliError(f"nothing was written: {count} problem{'' if count == 1 else 's'}") from None
+        called_wrongly = all(note.where.startswith("--") for note in error.notes)
+        text = f"nothing was written: {count} problem{'' if count == 1 else 's'}"
+        raise CliError(text, 2 if called_wrongly else 1) from None
 
 
 def _write(found: Imported, output: str) -> None:
@@ -166,11 +168,18 @@ def _write(found: Imported, output: str) -> None:
     count = len(found.intent.vpn_connections)
     tunnels = sum(len(connection.tunnels) for connection in found.intent.vpn_connections)
     what = f"{count} VPN connection{'' if count == 1 else 's'}, {tunnels} tunnel{'' if tunnels == 1 else 's'}"
-    typer.echo(f"{output}: {what}; it has the keys in clear", err=True)
+    typer.echo(f"{output}: {what}{'; it has the keys in clear' if found.in_clear else ''}", err=True)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, whole or not at all, whatever was there before."""
+    """Writes a file that only its owner may read, whole or not at all, whatever was there before.
+
+    Into a device or a pipe (/dev/null, /dev/stdout) it writes: those are not to be replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    path = path.resolve()  # what a symbolic link leads to is written, not the link
     # mkstemp makes it 0600; a file that was there with other rights is replaced, not written into.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
@@ -22,20 +22,19 @@ from bgpsvc.resources.draft import IPNetwork
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _LONGEST_NAME = 55
 """Of a connection: its customer gateways' names are longer by a suffix, and 63 is the longest name."""
+_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{_LONGEST_NAME - 1}}}")
 _LONGEST_LIFETIME = 86400
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The result: `text` is YAML with the keys in clear; `intent` what it says, `warnings` in order."""
+    """The result: `text` is YAML, `intent` what it says, `warnings` in order. `in_clear`: it has keys."""
 
     intent: Intent
-    text: str
+    text: str = field(repr=False)
     warnings: tuple[Note, ...]
-
-    def __repr__(self) -> str:
-        return f"Imported({len(self.intent.vpn_connections)} connections)"
+    in_clear: bool
 
 
 def emit(
@@ -52,14 +51,20 @@ def emit(
     document, places = _Document(cloud, connections, choices, notes).made()
     notes.stop_at_problems()
     intent = _judged(document, places, notes, read_secret)
-    return Imported(intent, _header(cloud, connections) + dump(intent, reveal=True), tuple(notes.warnings))
+    in_clear = any(_has_secret(tunnel) for connection in connections for tunnel in connection.tunnels)
+    text = _header(cloud, connections, in_clear) + dump(intent, reveal=True)
+    return Imported(intent, text, tuple(notes.warnings), in_clear)
 
 
-def _header(cloud: str, connections: Sequence[FoundConnection]) -> str:
+def _has_secret(tunnel: FoundTunnel) -> bool:
+    keys = (tunnel.key, tunnel.bgp and tunnel.bgp.password, tunnel.bfd and tunnel.bfd.key)
+    return any(key is not None for key in keys)
+
+
+def _header(cloud: str, connections: Sequence[FoundConnection], in_clear: bool) -> str:
     names = ", ".join(_safe(connection.name) for connection in connections)
     text = f"# From {cloud}: {names}.\n# This side is the VPN gateway, the cloud the customer gateways.\n"
-    clear = any(tunnel.key is not None for connection in connections for tunnel in connection.tunnels)
-    return f"{text}# Keys stand here in clear.\n" if clear else text
+    return f"{text}# Keys stand here in clear.\n" if in_clear else text
 
 
 def _safe(text: str) -> str:
@@ -73,7 +78,7 @@ def _judged(
     try:
         loaded = load(text, "", read_secret)
     except ConfigError as error:
-        raise Refused([_placed(problem, places) for problem in error.problems]) from None
+        raise Refused(dict.fromkeys(_placed(problem, places) for problem in error.problems)) from None
     for problem in loaded.warnings:
         note = _placed(problem, places)
         notes.warn(note.where, note.text)
@@ -83,10 +88,13 @@ def _judged(
 def _placed(problem: Problem, places: Mapping[str, str]) -> Note:
     """A problem of the document with the place in the input that the value came from."""
     longest = max((key for key in places if _begins(problem.path, key)), key=len, default=None)
-    inner = problem.path if longest is None else problem.path[len(longest) :].lstrip(".")
-    where = problem.path if longest is None else f"{places[longest]} ({inner})" if inner else places[longest]
-    value = f"{problem.value!r} " if problem.value is not None else ""
-    return Note(where, f"{value}{problem.message}", problem.allowed)
+    where = problem.path
+    if longest is not None:
+        where, inner = places[longest], problem.path[len(longest) :].lstrip(".")
+        # Which of an option's values it is, the value itself says.
+        where = f"{where} ({inner})" if inner and not where.startswith("--") else where
+    said = problem.value is None or problem.message.startswith(repr(problem.value))
+    return Note(where, problem.message if said else f"{problem.value!r} {problem.message}", problem.allowed)
 
 
 def _begins(path: str, start: str) -> bool:
@@ -184,6 +192,9 @@ class _Document:
                 raise refused(
                     "--name", f"there are {len(self._connections)} connections", "one, by --connection"
                 )
+            if not _NAME.fullmatch(self._choices.name):
+                allowed = f"1 to {_LONGEST_NAME} of a-z, 0-9 and -, beginning with a letter"
+                raise refused("--name", f"{shown(self._choices.name)} is not a name", allowed)
             return self._choices.name
         plain = re.sub(r"[^a-z0-9]+", "-", found.name.lower()).strip("-")
         if not plain[:1].isalpha():

@@ -18,7 +18,8 @@ class Note:
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.text}" if self.where else self.text
-        return f"{text}; allowed: {self.allowed}" if self.allowed else text
+        # It quotes the input, and mostly goes to a terminal: none of that may steer it.
+        return _printable(f"{text}; allowed: {self.allowed}" if self.allowed else text)
 
 
 class Refused(ValueError):
@@ -61,5 +62,9 @@ class Notes:
 
 def shown(text: str) -> str:
     """Text of the input as a message can hold it: one line, printable, not long."""
-    plain = "".join(char if char.isprintable() else "?" for char in text)
+    plain = _printable(text)
     return repr(plain if len(plain) <= LONGEST_SHOWN else plain[:LONGEST_SHOWN] + "…")
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

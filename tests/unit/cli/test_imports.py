@@ -48,6 +48,22 @@ def test_a_file_is_readable_by_its_owner_alone_whatever_was_there(bgpsvc: Run, t
     assert (checked.status, checked.out.count("valid: ")) == (0, 1)
 
 
+def test_a_device_is_written_into_and_a_link_stays(bgpsvc: Run, tmp_path: Path) -> None:
+    pipe, link, made = tmp_path / "pipe", tmp_path / "link", tmp_path / "made"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert bgpsvc("import", "aws", AWS, *CIDR, "-o", str(pipe)).status == 0
+        assert os.read(reader, 20) == b"# From AWS: vpn-0123"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    link.symlink_to(made)
+    assert bgpsvc("import", "aws", AWS, *CIDR, "-o", str(link)).status == 0
+    assert link.is_symlink()
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+
+
 def test_standard_input_is_read(bgpsvc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of("aws-bgp.xml")
     for start in ("", "\ufeff"):
@@ -66,6 +82,7 @@ def test_keys_from_files_are_named_by_their_whole_path(
     assert done.status == 0
     assert f"pre_shared_key_file: {tmp_path}/key\n" in done.out
     assert "a.key.of.ours" not in done.out + done.err
+    assert "in clear" not in done.out + bgpsvc("import", "gcp", GCP, "--key-file", "key", "-o", "made").err
     missing = bgpsvc("import", "gcp", GCP, "--key-file", "absent")
     assert missing.status == 1
     place = "vpnTunnels/classic-tunnel (ike.pre_shared_key_file)"
@@ -89,7 +106,9 @@ def test_a_refusal_names_every_problem_and_leaves_no_file(bgpsvc: Run, tmp_path:
         (("gcp", AWS), 1, "is a file of AWS: use `bgpsvc import aws`"),
         (("aws", "/nonexistent/x"), 1, "/nonexistent/x can't be read: No such file or directory"),
         (("aws", AWS, *CIDR, "-o", "/nonexistent/x"), 1, "/nonexistent/x can't be written: No such file"),
-        (("aws", AWS), 1, "--vpc-cidr: AWS does not say which networks are on this side: give them"),
+        (("aws", AWS, "--vpc-cidr", "x/8"), 2, f"{AWS}: --vpc-cidr: 'x/8' is not a prefix: "),
+        (("aws", AWS, *CIDR, "--name", "A"), 2, f"{AWS}: --name: 'A' is not a name; allowed: 1 to 55 of "),
+        (("aws", AWS), 2, "--vpc-cidr: AWS does not say which networks are on this side: give them"),
     ],
 )
 def test_what_is_called_wrongly_ends_with_a_reason(

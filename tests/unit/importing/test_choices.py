@@ -119,7 +119,7 @@ def test_the_networks_of_this_side_are_those_of_the_file_or_those_given() -> Non
     said = refusal("aws-bgp.xml", choices=Choices())
     assert said.startswith("--vpc-cidr: AWS does not say which networks are on this side")
     said = refusal("aws-bgp.xml", choices=Choices(vpc_cidrs=("10.0.0.1/8",)))
-    assert said.startswith("--vpc-cidr ([0]): '10.0.0.1/8'")
+    assert said.startswith("--vpc-cidr: '10.0.0.1/8' is not a prefix")
 
 
 # Addresses and ids
