@@ -186,7 +186,7 @@ class Guardian:
 
     def _waits_for_interface(self, refused: Refused) -> bool:
         """True if all that is wrong is an interface that is not there: its tunnel says so itself."""
-        tunnel = self._engine.tunnels.get(refused.subject.partition(" ")[0])
+        tunnel = self._engine.tunnels.get(SessionId(refused.subject.partition(" ")[0]))
         return tunnel is not None and not tunnel.link_up and refused.text.endswith(_NO_INTERFACE)
 
     def _detected(self, detection: Detection) -> None:
