@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import ipaddress
+import json
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
@@ -143,6 +145,30 @@ def test_filters_by_path(site: Site) -> None:
     assert set(names(rest.routes(state="not_installed"))) == set(REFUSED)
     assert set(names(rest.routes(state="installed", family="ipv6"))) == set(V6)
     assert names(rest.routes(session="conn1-tunnel2", asn=64600)) == [], "one path must match both"
+
+
+def test_a_search_by_free_text_tells_how_many_there_are(site: Site) -> None:
+    rest = site.rest
+    assert names(rest.routes(q="30.1.2.200")) == names(rest.routes(prefix="30.1.2.200", match="covering"))
+    assert names(rest.routes(q="30.1.")) == names(rest.routes(prefix="30.1.0.0/16", match="longer"))
+    assert set(names(rest.routes(q=f"AS64700 {PEER_ASN}:101"))) == set()
+    page = rest.get("/v1/vpn-gateways/gw1/routes", q="conn1-tunnel2", limit=10)
+    assert page["matching"] == len({*BOTH, *SECOND_ONLY})
+    table = rest.get("/v1/vpcs/vpc1/routes", limit=10)
+    assert table["matching"] == rest.gateway()["routes_installed"]
+
+
+def test_files_have_every_route(site: Site) -> None:
+    http = site.rest.http
+    for path, routes in (
+        ("/v1/vpn-gateways/gw1/routes", site.rest.routes()),
+        ("/v1/vpcs/vpc1/routes", site.rest.table()),
+    ):
+        assert site.rest.get(path, limit=1)["matching"] == len(routes)
+        lines = http.get(f"{path}/export", params={"format": "ndjson"}).text.splitlines()
+        assert [json.loads(line) for line in lines] == routes
+        rows = list(csv.DictReader(http.get(f"{path}/export", params={"format": "csv"}).text.splitlines()))
+        assert [row["prefix"] for row in rows] == names(routes)
 
 
 @pytest.mark.parametrize("prefix", REFUSED)
