@@ -6,9 +6,10 @@ How it is measured. A daemon as an operator runs it learns the prefixes over one
 each with an AS path of its own, the second half with a community, the last UPDATE with one more. Then each
 kind of search is asked over the API's unix socket, in turn, `repeat` times; the clock runs from the first
 byte of the request to the last byte of the response (pages of 100). The first time stands by itself: what a
-filter matches is remembered until a path changes. Two are asked before all others, while nothing is in order. All the while another connection asks `/healthz` every 10 ms: its times stand beside
-those of the search that went on, and before all of them those of an idle daemon. It is no test: it asserts no
-time. Needs root.
+filter matches is remembered until a path changes. Two are asked before all others, while nothing is in
+order. All the while another connection asks `/healthz` every 10 ms: its times stand beside those of the
+search that went on, and before all of them those of an idle daemon. It is no test: it asserts no time. Needs
+root.
 """
 
 from __future__ import annotations
