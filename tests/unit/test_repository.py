@@ -142,11 +142,13 @@ def test_pure_modules_are_guarded_and_exist() -> None:
         "controller",
         "history",
         "runtime",
+        "searching",
         "service",
         "settling",
         "surroundings",
         "tuning",
         "tunnelling",
+        "turns",
         "watchdog",
     }
     assert top_level - does_io <= guarded, "a new module is either pure or said here to do I/O"
