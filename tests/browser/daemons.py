@@ -53,6 +53,19 @@ class Lab:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
+        """`bgpsvc lab ARGUMENTS`, running."""
+        return self._command.popen(*arguments)
+
+    def be_patient(self) -> None:
+        """Have BFD wait three times 300 ms, as by default: no living tunnel is dead to a busy machine."""
+        path = "/v1/vpn-connections/conn1"
+        tunnels = self.rest.get(path)["config"]["tunnels"]
+        for tunnel in tunnels:
+            tunnel["bgp"]["bfd"] = {"interval_ms": 300, "multiplier": 3}
+        self.rest.write("PATCH", path, {"tunnels": tunnels})
+        self.rest.until_active(path)
+
     def until_carrying(self, tunnel: int) -> None:
         """Until a tunnel carries the traffic, and all sessions are established unless one is broken."""
 

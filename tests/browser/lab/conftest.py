@@ -13,6 +13,7 @@ from tests.browser.daemons import Lab
 def lab() -> Iterator[Lab]:
     running = Lab()
     try:
+        running.be_patient()
         running.until_carrying(1)
         yield running
     finally:

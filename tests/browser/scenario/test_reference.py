@@ -55,7 +55,7 @@ def new(page: Page, kind: str) -> None:
     """Open the form for a new resource, the way that somebody finds it."""
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Resources").click()
     page.get_by_role("navigation", name="Kinds of resources").get_by_role("link", name=kind).click()
-    page.get_by_role("link", name="New ").click()
+    page.get_by_role("link", name="New ").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^New "))
 
 
