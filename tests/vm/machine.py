@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GUEST = Path("tests/vm/guest")
 FOLDERS = ("bgpsvc", "api", "exabgp-conf", "tests")
-PACKAGES = ""
+PACKAGES = "bird2 frr"
 """Debian packages that the checks need beside those that the tool installs anyway."""
 TEST_PACKAGES = ("iniconfig", "packaging", "pluggy", "pygments", "pytest", "pytest-timeout")
 LIMIT_S = 1800

@@ -8,7 +8,7 @@ import pytest
 
 from tests.vm import machine
 
-CHECKS = machine.names("check_gateways.py")
+CHECKS = machine.names("check_gateways.py") + machine.names("check_peer_configurations.py")
 
 
 @pytest.fixture(scope="module")
