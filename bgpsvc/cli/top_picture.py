@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -19,13 +21,23 @@ from bgpsvc.cli.columns import detection, ipsec_status
 from bgpsvc.cli.output import PASSING, duration
 
 GOOD = ("ipsec_sa_established", "established", "live")
-SORTS = ("name", "traffic", "trouble")
+
+
+class Sort(StrEnum):
+    """Orders of the tunnels."""
+
+    NAME = "name"
+    TRAFFIC = "traffic"
+    TROUBLE = "trouble"
+
+
+SORTS = tuple(Sort)
 UNITS = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s")
 SEVERITY = {"warning": "yellow", "error": "red"}
 _FRAME_LINES = 7
 """Lines of a picture that are neither tunnels nor events."""
 _EVENTS_SHARE = 3
-"""One part in so many of the height belongs to events."""
+"""One part in so many of the height belongs to events, and what tunnels leave free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +56,13 @@ class View:
 
     width: int
     height: int
-    sort: str = "name"
+    sort: Sort = Sort.NAME
     offset: int = 0
     paused: bool = False
     trouble: str = ""
     """Why the last look failed."""
+    keys: bool = True
+    """Whether there is a keyboard to tell about."""
 
 
 Rates = dict[str, tuple[float, float]]
@@ -103,36 +117,33 @@ def rate(bits: float | None) -> str:
     return f"{bits:.0f} {UNITS[unit]}" if unit == 0 or bits >= 100 else f"{bits:.1f} {UNITS[unit]}"
 
 
-def ordered(look: Look, found: Rates, sort: str) -> list[Json]:
+def ordered(look: Look, found: Rates, sort: Sort) -> list[Json]:
     """The tunnels by name, by traffic (most first), or by trouble (those that are not well first)."""
     tunnels = sorted(look.tunnels, key=lambda tunnel: str(tunnel["id"]))
-    if sort == "traffic":
+    if sort is Sort.TRAFFIC:
         return sorted(tunnels, key=lambda tunnel: -sum(found.get(tunnel["id"], (0, 0))))
-    if sort == "trouble":
+    if sort is Sort.TROUBLE:
         return sorted(tunnels, key=lambda tunnel: tunnel["state"] == "live")
     return tunnels
 
 
 def rows_of(view: View) -> int:
     """How many tunnels fit into the picture."""
-    return max(1, view.height - _FRAME_LINES - _events_of(view))
-
-
-def _events_of(view: View) -> int:
-    return max(1, (view.height - _FRAME_LINES) // _EVENTS_SHARE)
+    return max(1, view.height - _FRAME_LINES - max(1, (view.height - _FRAME_LINES) // _EVENTS_SHARE))
 
 
 def picture(server: str, look: Look, found: Rates, view: View) -> RenderableType:
     """The whole screen."""
     shown = ordered(look, found, view.sort)
     page = shown[view.offset : view.offset + rows_of(view)]
+    events = max(1, view.height - _FRAME_LINES - len(page))
     return Group(
         _headline(server, look, found),
         _notice(view),
-        _tunnels(page, look.sessions, found),
-        Text(_position(view, len(page), len(shown)), style="dim"),
+        _tunnels(page, look.sessions, found, view.width),
+        Text(_position(view, len(page), len(shown)), style="dim", no_wrap=True, overflow="ellipsis"),
         Text("Events", style="bold"),
-        *map(_event, look.events[-_events_of(view) :][::-1]),
+        *map(_event, look.events[-events:][::-1]),
     )
 
 
@@ -140,16 +151,16 @@ def _headline(server: str, look: Look, found: Rates) -> Text:
     up = sum(ipsec_status(tunnel) in ("ipsec_sa_established", "external") for tunnel in look.tunnels)
     established = sum(session["state"] == "established" for session in look.sessions)
     routes = sum(gateway["routes_installed"] for gateway in look.gateways)
-    total = [sum(each[way] for each in found.values()) for way in (0, 1)]
+    total = [sum(each[way] for each in found.values()) if found else None for way in (0, 1)]
     parts = [
-        ("bgpsvc top", "bold"),
-        (f"  {server}  gateways {len(look.gateways)}", ""),
+        ("bgpsvc", "bold"),
         (f"  tunnels {up}/{len(look.tunnels)}", "" if up == len(look.tunnels) else "red"),
         (
             f"  sessions {established}/{len(look.sessions)}",
             "" if established == len(look.sessions) else "red",
         ),
         (f"  routes {routes:,}  in {rate(total[0])}  out {rate(total[1])}", ""),
+        (f"  gateways {len(look.gateways)}  {server}", "dim"),
     ]
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
@@ -160,31 +171,67 @@ def _notice(view: View) -> Text:
     return Text("paused: what you see is old" if view.paused else "", style="yellow")
 
 
-def _tunnels(page: Sequence[Json], sessions: Sequence[Json], found: Rates) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False, expand=False)
-    for title in ("TUNNEL", "ROLE", "IPSEC", "SESSION", "STATE"):
-        table.add_column(title, no_wrap=True)
-    for title in ("TRAFFIC", "IN", "OUT", "PREFIXES", "FOR"):
-        table.add_column(title, no_wrap=True, justify="left" if title == "TRAFFIC" else "right")
-    table.add_column("DETECTION", no_wrap=True)
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the tunnels. Of a narrow terminal those with the highest `rank` are left out first."""
+
+    title: str
+    rank: int
+    least: int = 0
+    """Width that is kept for it, so that columns do not come and go with the rates."""
+    right: bool = False
+
+
+_COLUMNS = (
+    _Column("TUNNEL", 0),
+    _Column("ROLE", 7, 7),
+    _Column("IPSEC", 6, 20),
+    _Column("SESSION", 3, 11),
+    _Column("STATE", 1, 7),
+    _Column("TRAFFIC", 1),
+    _Column("IN", 2, 11, right=True),
+    _Column("OUT", 2, 11, right=True),
+    _Column("PREFIXES", 4, right=True),
+    _Column("FOR", 5, 8, right=True),
+    _Column("DETECTION", 8, 10),
+)
+_GAP = 2
+
+
+def _tunnels(page: Sequence[Json], sessions: Sequence[Json], found: Rates, width: int) -> Table:
     prefixes = {session["id"]: session["prefixes"]["accepted"] for session in sessions}
-    for tunnel in page:
-        rate_in, rate_out = found.get(tunnel["id"], (None, None))
-        accepted = prefixes.get(tunnel["id"])
-        table.add_row(
-            tunnel["id"],
-            tunnel["role"],
-            _state(ipsec_status(tunnel)),
-            _state(tunnel["session_state"] or "-"),
-            _state(tunnel["state"]),
-            Text("yes", style="bold") if tunnel["carrying"] else Text("no"),
-            rate(rate_in),
-            rate(rate_out),
-            "-" if accepted is None else f"{accepted:,}",
-            duration(tunnel["since"]),
-            detection(tunnel) or "-",
-        )
+    rows = [_row(tunnel, found, prefixes.get(tunnel["id"])) for tunnel in page]
+    widths = [
+        max(column.least, len(column.title), *(len(row[n]) for row in rows))
+        for n, column in enumerate(_COLUMNS)
+    ]
+    kept = list(range(len(_COLUMNS)))
+    while len(kept) > 1 and sum(widths[n] + _GAP for n in kept) - _GAP > width:
+        kept.remove(max(kept, key=lambda n: _COLUMNS[n].rank))
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False, expand=False)
+    for column in (_COLUMNS[n] for n in kept):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.title, no_wrap=True, min_width=column.least or None, justify=justify)
+    for row in rows:
+        table.add_row(*(row[n] for n in kept))
     return table
+
+
+def _row(tunnel: Json, found: Rates, accepted: int | None) -> list[Text]:
+    rate_in, rate_out = found.get(tunnel["id"], (None, None))
+    return [
+        Text(tunnel["id"]),
+        Text(tunnel["role"]),
+        _state(ipsec_status(tunnel)),
+        _state(tunnel["session_state"] or "-"),
+        _state(tunnel["state"]),
+        Text("yes", style="bold") if tunnel["carrying"] else Text("no"),
+        Text(rate(rate_in)),
+        Text(rate(rate_out)),
+        Text("-" if accepted is None else f"{accepted:,}"),
+        Text(duration(tunnel["since"])),
+        Text(detection(tunnel) or "-"),
+    ]
 
 
 def _state(word: str) -> Text:
@@ -194,10 +241,9 @@ def _state(word: str) -> Text:
 
 
 def _position(view: View, count: int, total: int) -> str:
-    keys = "q quit  s sort  p pause  up/down scroll"
-    if count == total:
-        return f"by {view.sort}  {keys}"
-    return f"{view.offset + 1}-{view.offset + count} of {total}, by {view.sort}  {keys}"
+    part = "" if count == total else f"{view.offset + 1}-{view.offset + count} of {total}, "
+    keys = "  q quit  s sort  p pause  up/down scroll" if view.keys else ""
+    return f"{part}by {view.sort}{keys}"
 
 
 def _event(event: Json) -> Text:

@@ -6,6 +6,7 @@ import io
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import pytest
 from rich.console import Console
 
 from bgpsvc.cli import top
-from bgpsvc.cli.top_picture import Look, Rates, View, ordered, picture, rate, rates, rows_of
+from bgpsvc.cli.client import Client
+from bgpsvc.cli.top_picture import Look, Rates, Sort, View, ordered, picture, rate, rates, rows_of
 from tests.fakes.server import RunningApi
 from tests.unit.cli.conftest import Run
 
@@ -91,7 +93,7 @@ def test_rates_in_words(bits: float | None, text: str) -> None:
 def test_orders() -> None:
     found = {"b": (5.0, 5.0), "c": (90.0, 0.0)}
     now = look(tunnel("c"), tunnel("a", state="down"), tunnel("b"))
-    assert {by: [t["id"] for t in ordered(now, found, by)] for by in ("name", "traffic", "trouble")} == {
+    assert {by.value: [t["id"] for t in ordered(now, found, by)] for by in Sort} == {
         "name": ["a", "b", "c"],
         "traffic": ["c", "b", "a"],
         "trouble": ["a", "b", "c"],
@@ -104,7 +106,10 @@ def test_the_picture() -> None:
         tunnel(NAMES[0]), tunnel(NAMES[1], carrying=False), events=({**event, "message": "\x1b[2Jgone"},)
     )
     lines = shown(now, {NAMES[0]: (1e6, 2e3)}, View(160, 24))
-    assert "tunnels 2/2  sessions 2/2  routes 1,000,000  in 1.0 Mbit/s  out 2.0 kbit/s" in lines[0]
+    assert lines[0].startswith(
+        "bgpsvc  tunnels 2/2  sessions 2/2  routes 1,000,000  in 1.0 Mbit/s  out 2.0 kbit/s"
+    )
+    assert "q quit" in "".join(lines)
     (first,) = [line for line in lines if line.startswith(NAMES[0])]
     assert first.split()[1:] == [
         *("active", "ipsec_sa_established", "established", "live", "yes"),
@@ -125,17 +130,99 @@ def test_a_picture_is_never_higher_than_the_terminal() -> None:
         assert f"4-{3 + rows_of(view)} of 200" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (160, "TUNNEL ROLE IPSEC SESSION STATE TRAFFIC IN OUT PREFIXES FOR DETECTION"),
+        (120, "TUNNEL IPSEC SESSION STATE TRAFFIC IN OUT PREFIXES FOR"),
+        (80, "TUNNEL SESSION STATE TRAFFIC IN OUT PREFIXES"),
+        (60, "TUNNEL STATE TRAFFIC IN OUT"),
+        (10, "TUNNEL"),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_none_is_cut(width: int, titles: str) -> None:
+    for found in ({}, {NAMES[0]: (1.2e6, 999.0)}):  # columns do not come and go with the rates
+        lines = shown(look(tunnel(NAMES[0])), found, View(width, 24))
+        head = next(n for n, line in enumerate(lines) if line.startswith("TUNNEL"))
+        assert lines[head].split() == titles.split()
+        assert "…" not in lines[head + 1] or width == 10
+
+
+def test_events_have_the_lines_that_tunnels_leave() -> None:
+    event = {"time": "2026-11-22T10:00:07.5Z", "kind": "bfd.up", "severity": "info", "subject": "t"}
+    events = tuple({**event, "message": f"number {n}."} for n in range(40))
+    lines = shown(look(tunnel(NAMES[0]), events=events), {}, View(100, 24))
+    assert len(lines) <= 24
+    assert sum("bfd.up" in line for line in lines) > 10
+    assert "number 39." in lines[lines.index(next(line for line in lines if "Events" in line)) + 1]
+
+
+def scrolled(state: top._State, keys: bytes) -> int:
+    assert state.press(keys)
+    return state.view.offset
+
+
+def test_keys_that_come_at_once_and_ends_of_the_list(
+    running: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = look(*(tunnel(f"t{number:03}") for number in range(100)))
+    monkeypatch.setattr(top, "_look", lambda client: many)
+    state = top._State(Client(running.url), Sort.NAME)
+    state.look(1.0)
+    state.view = View(100, 24)
+    page, last = rows_of(state.view), 100 - rows_of(state.view)
+    assert scrolled(state, b"\x1b[B\x1b[Bj") == 3
+    assert scrolled(state, b"\x1bOA") == 2
+    assert scrolled(state, b"\x1b[6~") == 2 + page
+    assert scrolled(state, b"\x1b[6~" * 20) == last
+    assert scrolled(state, b"\x1b[B\x1b[A") == last - 1  # nothing is counted beyond the end
+    assert scrolled(state, b"\x1b[H") == 0
+    assert scrolled(state, b"\x1b[F") == last
+    assert scrolled(state, b"\x1b[5~" * 20) == 0
+    assert not state.press(b"jq")
+    assert not state.press(b"")
+
+
+def test_a_slow_daemon_is_left_in_peace_between_looks(
+    running: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 103.0, 200.0, 200.1])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(top, "_look", lambda client: look())
+    state = top._State(Client(running.url), Sort.NAME)
+    assert state.look(1.0) == 103.0 + 3 * top.RESTS
+    assert state.look(1.0) == 200.1 + 1.0
+
+
+def test_a_daemon_that_goes_away_and_comes_back(running: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = top._State(Client(running.url), Sort.NAME)
+    state.look(1.0)
+    with monkeypatch.context() as gone:
+        gone.setattr(top, "_look", lambda client: client.get("/v1/vpcs/absent"))
+        state.look(1.0)
+    console = Console(width=80, file=io.StringIO(), record=True, color_system=None)
+    console.print(state.picture())
+    said = console.export_text().splitlines()[1]
+    assert said.startswith("what you see is old: ")
+    state.look(1.0)
+    assert not state.view.trouble
+
+
 def test_once(bgpsvc: Run, running: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top, "COUNTERS_PATIENCE", 0.0)
     result = bgpsvc("top", "--once", "--interval", "0.2", "--sort", "trouble")
     assert result.status == 0, result.err
-    assert result.out.startswith(f"bgpsvc top  {running.url}  gateways ")
+    assert result.out.startswith("bgpsvc  tunnels ")
+    assert running.url in result.out
+    assert "q quit" not in result.out
     assert all(name in result.out for name in NAMES)
     assert "\x1b" not in result.out
 
 
 def test_what_it_refuses(bgpsvc: Run, running: RunningApi) -> None:
-    assert bgpsvc("top", "--sort", "size").status == 2
+    wrong = bgpsvc("top", "--sort", "size")
+    assert wrong.status == 2
+    assert "'name', 'traffic', 'trouble'" in wrong.err
     result = bgpsvc("top")
     assert result.status == 2
     assert "use --once" in result.err
@@ -179,8 +266,8 @@ def test_keys(running: RunningApi) -> None:
         terminal.until("by traffic")
         terminal.press(b"p")
         terminal.until("paused")
-        terminal.press(b"q")
+        terminal.process.terminate()
         terminal.until("\x1b[?1049l")  # the terminal has its own screen again (xterm)
-        assert terminal.process.wait(PATIENCE) == 0
+        assert terminal.process.wait(PATIENCE) == 128 + signal.SIGTERM
     finally:
         terminal.close()
