@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FloatRect
 
 from tests.browser.chromium import chromium
 from tests.browser.daemons import Lab
@@ -42,6 +42,10 @@ class Picture:
     scheme: Scheme = "light"
 
 
+_SHOWN = """
+() => Math.min(innerHeight, document.querySelector('main article').getBoundingClientRect().bottom + 16)
+"""
+"""Height of what is not empty, in CSS pixels."""
 PICTURES = (
     Picture("topology-light", "#/"),
     Picture("topology-dark", "#/", scheme="dark"),
@@ -91,7 +95,9 @@ def take(browser: Browser, lab: Lab, picture: Picture, directory: Path) -> Path:
     tab = Tab(browser, lab.url, width=picture.width, scheme=picture.scheme)
     tab.go(picture.route)
     path = directory / f"dashboard-{picture.name}.png"
-    tab.page.screenshot(path=path, animations="disabled", caret="hide")
+    height = float(tab.page.evaluate(_SHOWN))
+    clip: FloatRect = {"x": 0, "y": 0, "width": picture.width, "height": height}
+    tab.page.screenshot(path=path, animations="disabled", caret="hide", clip=clip)
     tab.close()
     size = path.stat().st_size
     assert size < MOST_BYTES, f"{path.name} has {size} bytes, more than {MOST_BYTES}"

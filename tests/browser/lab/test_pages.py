@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.axe import grave_faults
 from tests.browser.conftest import Tabs
 from tests.browser.daemons import Lab
 from tests.browser.keyboard import faults_of_tab_order
-from tests.browser.tab import WIDTHS, Tab
+from tests.browser.looks import faults_of_looks
 
 PAGES = {
     "topology": "#/",
@@ -28,31 +27,6 @@ PAGES = {
     "tokens": "#/tokens",
     "unknown": "#/no-such-page",
 }
-_OVERFLOW = """
-() => {
-  const root = document.scrollingElement;
-  const hides = [document.documentElement, document.body]
-    .filter((e) => ['hidden', 'clip'].includes(getComputedStyle(e).overflowX))
-    .map((e) => `${e.localName} hides it`);
-  if (root.scrollWidth <= root.clientWidth) return hides;
-  const wide = [...document.querySelectorAll('body *')]
-    .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 200));
-  return [`${root.scrollWidth} of ${root.clientWidth} px`, ...wide.slice(-3)];
-}
-"""
-
-
-def faults(tab: Tab) -> list[str]:
-    """What is wrong with the page that is shown, in every look."""
-    found: list[str] = []
-    for device, width in WIDTHS.items():
-        for scheme in ("light", "dark"):
-            tab.look(width=width, scheme=scheme)
-            told = [f"wider than the screen: {text}" for text in tab.page.evaluate(_OVERFLOW)]
-            # Only colours depend on the scheme.
-            told += grave_faults(tab.page, *(("color-contrast",) if scheme == "dark" else ()))
-            found += [f"{device}, {scheme}: {text}" for text in told]
-    return found
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -61,6 +35,6 @@ def test_a_page_fits_and_can_be_read_in_every_look(lab: Lab, tabs: Tabs, name: s
     page = tab.go(PAGES[name])
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.title().endswith("bgpsvc")
-    assert not faults(tab)
+    assert not faults_of_looks(tab)
     if name != "unknown":
         assert not faults_of_tab_order(page)
