@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel
 
 from bgpsvc.peerconfig.facts import PeerFacts
 from bgpsvc.peerconfig.platforms import JSON, PLATFORMS, TEXT, Platform
@@ -178,10 +179,19 @@ class _Loader(jinja2.BaseLoader):
         return [(folder / template, _stamp(folder / template)) for folder in self._folders]
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """jinja2's sandbox, where settings are values: their methods read files and load pickles."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, BaseModel):
+            return attr in type(obj).model_fields
+        return super().is_safe_attribute(obj, attr, value)
+
+
 @lru_cache(maxsize=64)
 def _environment(platform: str, overrides: Path | None) -> ImmutableSandboxedEnvironment:
     # Kept, because it keeps what it has compiled: that takes longer than all the rest.
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         loader=_Loader(overrides),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
