@@ -6,7 +6,7 @@ export function parse(hash) {
   const text = hash.replace(/^#?\/?/, '/');
   const mark = text.indexOf('?');
   const path = mark < 0 ? text : text.slice(0, mark);
-  const query = {};
+  const query = Object.create(null); // `__proto__` is a name like any other.
   for (const [name, value] of new URLSearchParams(mark < 0 ? '' : text.slice(mark + 1))) {
     query[name] = name in query ? [query[name], value].flat() : value;
   }
@@ -51,27 +51,54 @@ export function navigate(path, query = {}, { params = {}, replace = false } = {}
   const target = link(path, query, params);
   if (!replace) location.hash = target;
   else {
-    history.replaceState(null, '', target);
+    history.replaceState(history.state, '', target);
     dispatchEvent(new HashChangeEvent('hashchange'));
   }
 }
 
 let guard = null;
 
-/** `ask(hash)` is asked before another page is shown: true keeps the one that is there. null: nobody is asked. */
+/**
+ * `ask(go)` is asked before another page is shown: true keeps the one that is there, and `go()` goes to the other
+ * after all. null: nobody is asked.
+ */
 export function guardBy(ask) {
   guard = ask;
+}
+
+/** Where in the history we are, as its entries say: what goes on, or Back, or five back, can be undone. */
+let place = 0;
+/** The place to return to while a way is undone, else null. */
+let home = null;
+
+/** Takes note of the entry that is shown now; how many entries it is ahead of the one before. */
+function arrive() {
+  const before = place;
+  place = history.state?.place ?? before + 1;
+  history.replaceState({ place }, '');
+  return place - before;
+}
+
+/** True if the page that is there stays: the history is then as it was before. */
+function stays(moved) {
+  if (home !== null) {
+    if (place === home) home = null;
+    else history.go(home - place);
+    return true;
+  }
+  if (moved === 0 || !guard?.(() => history.go(moved))) return false;
+  home = place - moved;
+  history.go(-moved);
+  return true;
 }
 
 /** {path, segments, query} of where we are. */
 export function useRoute() {
   const [route, setRoute] = useState(() => parse(location.hash));
   useEffect(() => {
-    const changed = (event) => {
-      const stay = event.oldURL && guard?.(location.hash);
-      if (stay) history.replaceState(null, '', event.oldURL);
-      else setRoute(parse(location.hash));
-    };
+    place = history.state?.place ?? 0;
+    history.replaceState({ place }, '');
+    const changed = () => { if (!stays(arrive())) setRoute(parse(location.hash)); };
     addEventListener('hashchange', changed);
     return () => removeEventListener('hashchange', changed);
   }, []);

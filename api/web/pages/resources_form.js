@@ -5,7 +5,7 @@ import { navigate } from '../core/router.js';
 import { useActor } from '../core/session.js';
 import { ConfirmDialog, Page, Plan, ProblemNotice, Spinner } from '../ui/index.js';
 import { Conflict } from './resources_conflict.js';
-import { at, merged, pathOf, pointerOf, put, toDocument, toDraft } from './resources_document.js';
+import { at, differences, merged, pathOf, pointerOf, put, toDocument, toDraft } from './resources_document.js';
 import { Section } from './resources_fields.js';
 import { useGuard } from './resources_guard.js';
 import { KINDS, kindOf } from './resources_kinds.js';
@@ -52,8 +52,10 @@ async function load(kind, name) {
   return { schema: schemaOf(components, kind.document), resource: resource?.data ?? null, etag: resource?.etag, references };
 }
 
+/** What a link brings along is taken for plain values only. */
 function beginning(kind, schema, query) {
-  const given = Object.entries(query).filter(([key]) => schema.keys.includes(key));
+  const plain = (key) => schema.keys.includes(key) && ['text', 'choice'].includes(schema.member(key).type);
+  const given = Object.entries(query).filter(([key, value]) => typeof value === 'string' && plain(key));
   return { ...BEGINNINGS[kind.document], ...Object.fromEntries(given) };
 }
 
@@ -62,13 +64,13 @@ function useEditing({ kind, loaded, query, onAgain }) {
   const { schema, resource } = loaded;
   const exists = resource !== null;
   const initial = useMemo(() => (exists ? toDraft(schema, resource.config) : beginning(kind, schema, query)), []);
-  const untouched = useMemo(() => toDocument(schema, initial) ?? {}, []);
   const [base, setBase] = useState({ config: resource?.config ?? {}, etag: loaded.etag });
   const [draft, setDraft] = useState(initial);
   const [errors, setErrors] = useState([]);
   const [asking, setAsking] = useState(null);
   const document = useMemo(() => toDocument(schema, draft) ?? {}, [draft]);
-  const dirty = JSON.stringify(document) !== JSON.stringify(untouched);
+  const untouched = useMemo(() => toDocument(schema, exists ? toDraft(schema, base.config) : initial) ?? {}, [base]);
+  const dirty = differences(untouched, document).length > 0;
   const write = useMemo(() => writer(kind, resource?.name, document, base.etag), [document, base.etag]);
   const review = async (event) => {
     event.preventDefault();

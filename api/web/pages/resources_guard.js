@@ -5,26 +5,26 @@ import { Dialog } from '../ui/index.js';
 
 /** While `dirty`, asks before another page is shown; `leave()` lets the next navigation pass. */
 export function useGuard(dirty) {
-  const [target, setTarget] = useState(null);
+  const [onward, setOnward] = useState(null);
   const free = useRef(false);
   useEffect(() => {
     if (!dirty) return undefined;
     free.current = false;
     const unload = (event) => { if (!free.current) event.preventDefault(); };
     addEventListener('beforeunload', unload);
-    guardBy((hash) => {
+    guardBy((go) => {
       if (free.current) return false;
-      setTarget(hash || '#/');
+      setOnward(() => go);
       return true;
     });
     return () => { removeEventListener('beforeunload', unload); guardBy(null); };
   }, [dirty]);
   const leave = () => { free.current = true; };
-  const go = () => { leave(); location.hash = target; };
-  const dialog = target !== null && html`<${Dialog} title="Leave without saving?" onClose=${() => setTarget(null)}>
+  const go = () => { leave(); onward(); };
+  const dialog = onward !== null && html`<${Dialog} title="Leave without saving?" onClose=${() => setOnward(null)}>
     <p>What you changed here is not saved, and is lost when you leave.</p>
     <footer class="actions">
-      <button type="button" onClick=${() => setTarget(null)}>Stay</button>
+      <button type="button" onClick=${() => setOnward(null)}>Stay</button>
       <button type="button" class="danger" onClick=${go}>Leave</button>
     </footer>
   <//>`;

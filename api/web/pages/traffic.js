@@ -27,8 +27,8 @@ function choice(connections, query) {
   const named = connections.find((one) => one.name === query.connection || one.tunnels.some((tunnel) => tunnel.id === query.tunnel));
   return {
     connection: named ?? (query.connection || query.tunnel ? null : connections[0]),
-    window: query.window in WINDOWS ? query.window : '1h',
-    unit: query.unit in UNITS ? query.unit : 'bits',
+    window: Object.hasOwn(WINDOWS, query.window) ? query.window : '1h',
+    unit: Object.hasOwn(UNITS, query.unit) ? query.unit : 'bits',
   };
 }
 

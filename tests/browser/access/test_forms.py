@@ -69,9 +69,8 @@ def test_a_notice_leaves_the_buttons_in_sight(form: Page) -> None:
     assert toast["y"] + toast["height"] <= buttons["y"]
 
 
-@pytest.mark.parametrize("query", ["name=a&name=b", "cidrs=10.0.0.0/8", "constructor=x", "__proto__=x"])
-def test_a_link_with_odd_values_begins_a_form(gateway: OpenSide, tabs: Tabs, query: str) -> None:
+def test_a_link_with_odd_values_begins_a_form(gateway: OpenSide, tabs: Tabs) -> None:
     tab = tabs(gateway.url)
     tab.token(gateway.token("admin"))
-    page = tab.go(f"#/resources/vpcs/new?{query}")
+    page = tab.go("#/resources/vpcs/new?name=a&name=b&cidrs=10.0.0.0/8&constructor=x&__proto__=x")
     expect(page.get_by_role("button", name="Review and create")).to_be_enabled()
