@@ -10,6 +10,7 @@ from hashlib import blake2s
 from typing import Any
 
 from bgpsvc.control import Listing, ResourceStatus, ResourceView
+from bgpsvc.effects import Log
 from bgpsvc.resources import Intent
 from bgpsvc.resources.advice import warnings
 from bgpsvc.resources.draft import Path
@@ -20,6 +21,8 @@ from bgpsvc.resources.problems import path_text
 from bgpsvc.views import NotFound
 
 ON_ITS_WAY = "on its way into kernel and BGP speakers"
+_NAMED = 5
+"""Resources that an event names; of more it says how many."""
 
 
 @dataclass(slots=True)
@@ -205,3 +208,15 @@ def of_intent(intent: Intent, now: float) -> Iterable[Record]:
     for kind in KINDS:
         for resource in getattr(intent, kind.key):
             yield Record(kind, resource, 1, now, now)
+
+
+def written(records: Iterable[Record], removed: Iterable[Record]) -> Log:
+    """The event of a write, so that whoever shows resources looks again. Who wrote is in the audit log."""
+    done = [
+        *(("created" if record.version == 1 else "changed", record) for record in records),
+        *(("deleted", record) for record in removed),
+    ]
+    said = [f"{record.kind.label} {record.name} {what}" for what, record in done[:_NAMED]]
+    more = len(done) - len(said)
+    text = ", ".join(said) + (f", and {more} more" if more else "")
+    return Log("config.changed", "info", "configuration", text, {"resources": len(done)})

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bgpsvc.accounts import Accounts
-from bgpsvc.catalog import Catalog, Progress, Record
+from bgpsvc.catalog import Catalog, Progress, Record, written
 from bgpsvc.choices import Choices
 from bgpsvc.control import (
     Actor,
@@ -331,6 +331,7 @@ class Controller:
         for record in records:
             record.change = change
         self._catalog.take(new, records, removed, change)
+        self._runtime.note(written(records, removed))
 
     async def _read_anew(self) -> None:
         """The store has a write that we do not know of: its outcome was unknown, and it was committed."""

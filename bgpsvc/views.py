@@ -425,6 +425,7 @@ EventKind = Literal[
     "fib.repair",
     "fib.error",
     "fib.sweep",
+    "config.changed",
     "config.reloaded",
     "config.rejected",
     "config.incomplete",

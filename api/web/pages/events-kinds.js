@@ -17,7 +17,7 @@ export const GROUPS = {
   ]],
   ipsec: ['IPsec', ['ipsec.up', 'ipsec.down', 'ipsec.rekeyed', 'ipsec.error', 'charon.up', 'charon.down']],
   routes: ['Routes in the kernel', ['gateway.propagation', 'fib.repair', 'fib.error', 'fib.sweep']],
-  service: ['Configuration and daemon', ['config.reloaded', 'config.rejected', 'config.incomplete', 'daemon.restarted']],
+  service: ['Configuration and daemon', ['config.changed', 'config.reloaded', 'config.rejected', 'config.incomplete', 'daemon.restarted']],
 };
 
 /** From this severity on. */

@@ -11,6 +11,7 @@ from bgpsvc.choices import Choices
 from bgpsvc.control import Actor, Scope, WriteOptions
 from bgpsvc.controller import Controller
 from bgpsvc.documents import catalog_of
+from bgpsvc.effects import Log
 from bgpsvc.engine import Engine
 from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
@@ -33,6 +34,7 @@ class FakeRuntime:
         self.settling = Settling(1.0)
         self.adopted: list[Intent] = []
         self.forgotten: list[str] = []
+        self.noted: list[Log] = []
 
     @property
     def settled(self) -> int:
@@ -45,6 +47,9 @@ class FakeRuntime:
     def adopt(self, intent: Intent) -> int:
         self.adopted.append(intent)
         return self.settling.request(self.engine.reconfigure(intent, 0.0))
+
+    def note(self, entry: Log) -> None:
+        self.noted.append(entry)
 
     def forget_mode(self, connection: str) -> None:
         self.forgotten.append(connection)

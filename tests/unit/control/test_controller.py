@@ -264,6 +264,30 @@ def test_apply_is_one_transaction_and_changes_nothing_the_second_time(tell: Call
     tell(story)
 
 
+def test_every_write_that_changes_something_is_an_event(tell: Callable[[Story], None]) -> None:
+    async def story(place: Place) -> None:
+        control, said = place.controller, place.runtime.noted
+        await control.create("vpcs", VPC, DRY, ADMIN)
+        assert not said
+        await control.create("vpcs", VPC, NOW, ADMIN)
+        await control.patch("vpcs", "vpc1", {"route_table": 1234}, NOW, ADMIN)
+        await control.patch("vpcs", "vpc1", {"route_table": 1234}, NOW, ADMIN)
+        await control.delete("vpcs", "vpc1", NOW, ADMIN)
+        assert [entry.message for entry in said] == [
+            "VPC vpc1 created",
+            "VPC vpc1 changed",
+            "VPC vpc1 deleted",
+        ]
+        assert {entry.kind for entry in said} == {"config.changed"}
+        many = [{"name": f"vpc{i}", "cidrs": [f"10.{i}.0.0/16"], "route_table": 2000 + i} for i in range(9)]
+        await control.apply({"vpcs": many}, False, NOW, ADMIN)
+        assert said[-1].message.startswith("VPC vpc0 created, VPC vpc1 created, ")
+        assert said[-1].message.endswith(", and 4 more")
+        assert said[-1].data == {"resources": 9}
+
+    tell(story)
+
+
 def test_a_connection_goes_with_the_choice_of_its_tunnel_or_not_at_all(
     tell: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
