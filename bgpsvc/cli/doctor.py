@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,8 @@ COLUMNS = (
     Column("SUMMARY", "summary"),
     Column("REMEDY", "remedy"),
 )
+_NARROWEST = 20
+"""Columns; in fewer lines are not folded."""
 _SECONDS = 60.0
 """How long things may be tried; charons and netlink answer within seconds or never."""
 
@@ -60,9 +63,9 @@ def doctor(
 ) -> None:
     """Whether this machine can do what the daemon needs: kernel, rights, ports, strongSwan, clock, firewall.
 
-    Run it as the user that the daemon runs as, before the first start or when something is odd. Changes
-    nothing: what has to be tried is tried in a network namespace that goes with it. With a daemon running it
-    also asks that how it does.
+    Run it as the user that the daemon runs as and where it runs (in its container, its network namespace),
+    before the first start or when something is odd. Changes nothing: what has to be tried is tried in a
+    network namespace that goes with it. A daemon that runs is asked how it does.
 
     Exit status: 0 nothing failed (warnings are no failures), 1 something did, 2 the command was called
     wrongly.
@@ -82,7 +85,8 @@ def doctor(
         write_list([shown], COLUMNS, output, sys.stdout)
     else:
         colour = may_colour(sys.stdout)
-        sys.stdout.writelines(line + "\n" for line in story(findings, output is Format.WIDE, colour))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        sys.stdout.writelines(line + "\n" for line in story(findings, output is Format.WIDE, colour, width))
     if outcome == "failed":
         raise typer.Exit(1)
 
@@ -107,10 +111,12 @@ def _tried() -> Iterator[Finding]:
     except subprocess.TimeoutExpired:
         yield Finding("kernel", "trial", "failed", f"trying things out took longer than {_SECONDS:.0f} s")
         return
+    except OSError as error:
+        yield Finding("kernel", "trial", "skipped", f"nothing could be tried: {error.strerror}")
+        return
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2]
-        remedy = "" if os.geteuid() == 0 else "Run it as root."
-        yield Finding("kernel", "trial", "skipped", f"nothing could be tried: {why}", remedy)
+        yield Finding("kernel", "trial", "skipped", f"nothing could be tried: {why}", "Run it as root.")
         return
     for item in json.loads(done.stdout):
         yield Finding(**item)
@@ -152,9 +158,9 @@ def ready_findings(ready: Json) -> Iterator[Finding]:
         yield Finding("daemon", f"ready_{name}", "ok" if check["ok"] else "warning", text)
 
 
-def story(findings: tuple[Finding, ...], wide: bool, colour: bool) -> Iterator[str]:
-    """The findings by area, with remedies; with `wide` their names for programs."""
-    area = ""
+def story(findings: tuple[Finding, ...], wide: bool, colour: bool, width: int = 0) -> Iterator[str]:
+    """The findings by area, with remedies; with `wide` their names for programs. `width` of lines, 0: any."""
+    area, margin = "", " " * (_WIDEST + 4)
     for finding in findings:
         if finding.area != area:
             area = finding.area
@@ -162,10 +168,21 @@ def story(findings: tuple[Finding, ...], wide: bool, colour: bool) -> Iterator[s
         mark = MARKS[finding.outcome].ljust(_WIDEST)
         if colour and finding.outcome != "skipped":
             mark = mark.replace(MARKS[finding.outcome], paint(MARKS[finding.outcome], ("ok",)))
-        name = f" [{finding.check}]" if wide else ""
-        yield f"  {mark}  {finding.summary}{name}"
-        for line in finding.remedy.splitlines():
-            yield f"  {' ' * _WIDEST}  -> {line}"
+        first, *more = _folded(finding.summary + (f" [{finding.check}]" if wide else ""), width - len(margin))
+        yield f"  {mark}  {first}"
+        for line in more:
+            yield margin + line
+        for remedy in finding.remedy.splitlines():
+            for number, line in enumerate(_folded(remedy, width - len(margin) - 3)):
+                yield margin + ("   " if number else "-> ") + line
     counted = {kind: sum(f.outcome == kind for f in findings) for kind in MARKS}
+    warnings = f"{counted['warning']} warning{'' if counted['warning'] == 1 else 's'}"
+    skipped = f", {counted['skipped']} not looked at" if counted["skipped"] else ""
     yield ""
-    yield f"{counted['ok']} ok, warnings {counted['warning']}, failed {counted['failed']}"
+    yield f"{counted['ok']} ok, {warnings}, {counted['failed']} failed{skipped}"
+
+
+def _folded(text: str, width: int) -> list[str]:
+    if width < _NARROWEST:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [text]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 PROC = Path("/proc")
+_UDP, _TCP = ("udp", "udp6"), ("tcp", "tcp6")
 _LISTEN = "0A"
 """TCP_LISTEN, as /proc/net/tcp writes it."""
 
@@ -16,22 +17,37 @@ def owners(port: int) -> dict[int, str]:
 
     Empty if nobody has it, or this process may not see who has.
     """
-    return _holders(("udp", "udp6"), port, None)
+    return _holders(_UDP, port, None)
 
 
 def listeners(port: int) -> dict[int, str]:
     """The same for processes that listen on a TCP port."""
-    return _holders(("tcp", "tcp6"), port, _LISTEN)
+    return _holders(_TCP, port, _LISTEN)
+
+
+def is_bound(port: int) -> bool:
+    """Whether a process of this network namespace has a UDP port, also one that cannot be seen."""
+    return bool(_sockets(_UDP, port, None))
+
+
+def is_listened(port: int) -> bool:
+    """The same for a process that listens on a TCP port."""
+    return bool(_sockets(_TCP, port, _LISTEN))
 
 
 def _holders(tables: tuple[str, ...], port: int, state: str | None) -> dict[int, str]:
+    sockets = _sockets(tables, port, state)
+    if not sockets:
+        return {}
+    return {pid: _name(pid) for pid in _pids() if _has(pid, sockets)}
+
+
+def _sockets(tables: tuple[str, ...], port: int, state: str | None) -> set[str]:
     sockets = set[str]()
     for table in tables:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             sockets |= bound((PROC / "thread-self" / "net" / table).read_text(), port, state)
-    if not sockets:
-        return {}
-    return {pid: _name(pid) for pid in _pids() if _has(pid, sockets)}
+    return sockets
 
 
 def bound(table: str, port: int, state: str | None = None) -> set[str]:

@@ -39,7 +39,8 @@ def look(root: Path = Path("/")) -> Iterator[Finding]:
     yield python_version(sys.version_info[:3])
     yield from capabilities((root / "proc/self/status").read_text())
     yield open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield memory((root / "proc/meminfo").read_text())
+    limit = root / "sys/fs/cgroup/memory.max"
+    yield memory((root / "proc/meminfo").read_text(), limit.read_text() if limit.is_file() else "max")
     yield clock(_adjtimex())
 
 
@@ -68,8 +69,7 @@ def python_version(version: tuple[int, ...]) -> Finding:
 
 def capabilities(status: str) -> Iterator[Finding]:
     """What this process may do, of the text of /proc/PID/status."""
-    (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
-    effective = int(line.split()[1], 16)
+    effective = _effective(status)
     missing = [words for bit, words in CAPABILITIES.items() if not effective >> bit & 1]
     if not missing:
         yield Finding("system", "capabilities", "ok", "this user may do all that the daemon does")
@@ -82,6 +82,16 @@ def capabilities(status: str) -> Iterator[Finding]:
             "Run it as the user of the daemon (root, or with AmbientCapabilities= under systemd, --cap-add "
             "for a container).",
         )
+
+
+def may(capability: int) -> bool:
+    """Whether this process has a capability."""
+    return bool(_effective(Path("/proc/self/status").read_text()) >> capability & 1)
+
+
+def _effective(status: str) -> int:
+    (line,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
+    return int(line.split()[1], 16)
 
 
 def open_files(hard: int) -> Finding:
@@ -98,11 +108,14 @@ def open_files(hard: int) -> Finding:
     return Finding("system", "open_files", "ok", f"{shown} open files are allowed")
 
 
-def memory(meminfo: str) -> Finding:
-    """Judge the memory that is free for use, of the text of /proc/meminfo."""
+def memory(meminfo: str, limit: str = "max") -> Finding:
+    """Judge the memory that is free for use, of the texts of /proc/meminfo and of the cgroup's memory.max."""
     (line,) = [line for line in meminfo.splitlines() if line.startswith("MemAvailable:")]
     available = int(line.split()[1]) * 1024
     shown = f"{available / (1 << 30):.1f} GiB of memory are available"
+    if limit.strip() != "max" and int(limit) < available:
+        available = int(limit)
+        shown = f"{available / (1 << 30):.1f} GiB of memory are allowed to this container"
     if available < MEMORY:
         return Finding(
             "system", "memory", "warning", shown, "A million routes need 1 GiB; 10,000 need a third of it."

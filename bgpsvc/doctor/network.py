@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from bgpsvc.diagnosing import ports
 from bgpsvc.doctor.report import Finding
+from bgpsvc.fib.prepare import SYSCTLS
 
 UDP_PORTS = {500: "IKE", 4500: "IKE and ESP behind a NAT", 3784: "BFD (single hop)", 4784: "BFD (multihop)"}
 TCP_PORTS = {179: "BGP"}
@@ -24,8 +26,9 @@ _SECONDS = 5.0
 
 def look(root: Path = Path("/")) -> Iterator[Finding]:
     """Everything here; `root` holds `proc`, `etc` and `run`."""
-    yield from taken("udp", UDP_PORTS, ports.owners)
-    yield from taken("tcp", TCP_PORTS, ports.listeners)
+    yield sysctls(root / "proc/sys")
+    yield from taken("udp", UDP_PORTS, ports.owners, ports.is_bound)
+    yield from taken("tcp", TCP_PORTS, ports.listeners, ports.is_listened)
     yield from networkd(root)
     yield reverse_path(root / "proc/sys/net/ipv4/conf/all/rp_filter")
     table = root / "proc/sys/net/ipv4/neigh/default/gc_thresh3"
@@ -34,22 +37,49 @@ def look(root: Path = Path("/")) -> Iterator[Finding]:
     yield from input_policy(_ruleset())
 
 
-def taken(kind: str, wanted: Mapping[int, str], owners: Callable[[int], dict[int, str]]) -> Iterator[Finding]:
-    """Ports that somebody else has."""
+def sysctls(root: Path) -> Finding:
+    """The settings of this network namespace that forwarding needs: right, or the daemon can set them."""
+    wanted = {name: value for name, value in SYSCTLS.items() if (root / name).exists()}
+    wrong = {name: value for name, value in wanted.items() if (root / name).read_text().strip() != value}
+    fixed = [name for name in wrong if not os.access(root / name, os.W_OK)]
+    if fixed:
+        settings = [f"{name.replace('/', '.')}={wrong[name]}" for name in fixed]
+        return Finding(
+            "network",
+            "sysctls",
+            "failed",
+            f"the daemon needs {', '.join(settings)}, and may not set it",
+            "Set it from outside, for a container with " + " ".join(f"--sysctl {each}" for each in settings),
+        )
+    told = "are set by the daemon when it starts" if wrong else "are as they have to be"
+    return Finding("network", "sysctls", "ok", f"sysctls of forwarding {told}")
+
+
+def taken(
+    kind: str,
+    wanted: Mapping[int, str],
+    owners: Callable[[int], dict[int, str]],
+    is_taken: Callable[[int], bool],
+) -> Iterator[Finding]:
+    """Ports that somebody else has; `owners` are those that can be seen."""
     free = []
     for port, purpose in wanted.items():
-        others = {pid: name for pid, name in owners(port).items() if name not in OURS}
+        having = owners(port)
+        others = [f"{name} (pid {pid})" for pid, name in having.items() if name not in OURS]
+        if not having and is_taken(port):
+            others = ["a process that cannot be seen from here"]
         if not others:
             free.append(port)
             continue
-        who = ", ".join(f"{name} (pid {pid})" for pid, name in others.items())
         yield Finding(
             "network",
             f"{kind}_{port}",
             "warning",
-            f"{kind.upper()} port {port} is taken by {who}: {purpose} cannot use it",
+            f"{kind.upper()} port {port} is taken by {', '.join(others)}: {purpose} cannot use it",
             "Stop it, have it listen on other addresses, or run the gateway in a network namespace "
-            "(`serve --netns`).",
+            "(`serve --netns`)."
+            if having
+            else "Run doctor as root, outside of containers, to see whose it is.",
         )
     if free:
         ports_are = f"port {free[0]} is" if len(free) == 1 else f"ports {', '.join(map(str, free))} are"

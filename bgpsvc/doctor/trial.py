@@ -1,6 +1,7 @@
 """Run as `python -m bgpsvc.doctor.trial`: tries in a network namespace of its own what can only be tried.
 
-Prints the findings as JSON. The namespace goes with the process, and all that was made in it.
+Prints the findings as JSON. The namespace goes with the process, and all that was made in it. Where none can
+be made, as in most containers, what leaves nothing behind is tried in the namespace that there is.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import Path
 
 from pyroute2 import IPRoute, NetlinkError
 
+from bgpsvc.doctor.machine import NET_ADMIN, may
 from bgpsvc.doctor.report import Finding
 from bgpsvc.fib.netlink import Kernel
 from bgpsvc.fib.ops import NEXTHOP_IDS, Op, SetGroup, SetNexthop
-from bgpsvc.fib.prepare import prepare
 from bgpsvc.ipsec.choose import CannotChoose, Findings, choose
 from bgpsvc.ipsec.choose import Finding as Found
 from bgpsvc.ipsec.probe import examine
@@ -37,36 +38,46 @@ _NEXTHOP, _GROUP = NEXTHOP_IDS[-1], NEXTHOP_IDS[-2]
 
 def main() -> int:
     """Exit status: 0 if things could be tried."""
-    if ctypes.CDLL(None, use_errno=True).unshare(NEWNET):
-        print(f"a network namespace cannot be made: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+    apart = ctypes.CDLL(None, use_errno=True).unshare(NEWNET) == 0
+    why = os.strerror(ctypes.get_errno())
+    if not apart and not may(NET_ADMIN):
+        print(f"a network namespace cannot be made: {why}", file=sys.stderr)
         return 1
-    json.dump([dataclasses.asdict(finding) for finding in findings()], sys.stdout)
+    json.dump([dataclasses.asdict(finding) for finding in findings(apart)], sys.stdout)
     return 0
 
 
-def findings() -> Iterator[Finding]:
-    """All of them; the network namespace is changed."""
-    yield _nexthops()
+def findings(apart: bool) -> Iterator[Finding]:
+    """All of them; with `apart` the network namespace is changed, otherwise nothing is left in it."""
+    yield _nexthops() if apart else _nexthops_read()
     yield _signatures()
     yield from drivers(asyncio.run(examine(_NOBODY)))
 
 
 def _nexthops() -> Finding:
     try:
-        prepare()
         with IPRoute() as ip:
             ip.link("set", index=_LOOPBACK, state="up")
         with Kernel() as kernel:
-            made: list[Op] = [
-                SetNexthop(_NEXTHOP, Family.IPV4, _LOOPBACK, None),
-                SetGroup(_GROUP, (_NEXTHOP,)),
-            ]
-            errors = kernel.apply(made)
+            group = SetGroup(_GROUP, (_NEXTHOP,))
+            made: list[Op] = [SetNexthop(_NEXTHOP, Family.IPV4, _LOOPBACK, None), group]
+            errors = kernel.apply(made) or kernel.apply([group])  # again: it is replaced
     except (OSError, NetlinkError) as error:
         return _no_nexthops(str(error))
     if errors:
         return _no_nexthops(errors[0].text)
     return Finding("kernel", "nexthop_groups", "ok", "the kernel makes nexthop groups, and replaces them")
+
+
+def _nexthops_read() -> Finding:
+    try:
+        with Kernel() as kernel:
+            kernel.nexthops()
+    except (OSError, NetlinkError) as error:
+        return _no_nexthops(str(error))
+    return Finding(
+        "kernel", "nexthop_groups", "ok", "the kernel has nexthop groups; none was made, to leave no trace"
+    )
 
 
 def _no_nexthops(why: str) -> Finding:

@@ -1,4 +1,4 @@
-"""`bgpsvc doctor` as a whole: what it tries leaves nothing behind, and it it needs no daemon."""
+"""`bgpsvc doctor` as a whole: what it tries leaves nothing behind, and it needs no daemon."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ def test_a_machine_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
     assert {check: found[check] for check in needed} == dict.fromkeys(needed, "ok")
     assert found["running"] == "skipped"
     assert not (tmp_path / "state").exists()
+
+
+def test_a_container_that_may_make_no_namespace_is_tried_in_place() -> None:
+    with Namespace() as home:
+        before = home.ip("-N link"), home.ip("nexthop"), home.ip("rule"), home.run("nft", "list", "ruleset")
+        limits = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+        argv = home.command(*limits, sys.executable, "-m", "bgpsvc.doctor.trial")
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        after = home.ip("-N link"), home.ip("nexthop"), home.ip("rule"), home.run("nft", "list", "ruleset")
+    assert after == before
+    assert done.returncode == 0, done.stderr
+    found = {item["check"]: item for item in json.loads(done.stdout)}
+    needed = ("nexthop_groups", "tcp_md5", "nftables", "driver")
+    assert {check: found[check]["outcome"] for check in needed} == dict.fromkeys(needed, "ok")
+    assert "none was made" in found["nexthop_groups"]["summary"]
 
 
 def test_what_is_missing_is_said_and_the_status_is_1(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bgpsvc.cli import doctor
 from bgpsvc.doctor import daemon, machine, network, trial
 from bgpsvc.doctor.report import Finding, in_order, verdict
 from bgpsvc.ipsec.choose import Finding as Found
@@ -69,6 +71,15 @@ def test_memory(kilobytes: int, outcome: str) -> None:
     assert machine.memory(f"MemTotal: 1 kB\nMemAvailable:   {kilobytes} kB\n").outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [("max\n", "ok"), (f"{2 << 30}\n", "ok"), (f"{1 << 28}\n", "warning")]
+)
+def test_memory_of_a_container(limit: str, outcome: str) -> None:
+    found = machine.memory("MemAvailable: 4000000 kB\n", limit)
+    assert found.outcome == outcome
+    assert ("container" in found.summary) == (limit != "max\n")
+
+
 @pytest.mark.parametrize(("state", "outcome"), [(0, "ok"), (5, "warning"), (None, "skipped")])
 def test_the_clock(state: int | None, outcome: str) -> None:
     assert machine.clock(state).outcome == outcome
@@ -76,12 +87,47 @@ def test_the_clock(state: int | None, outcome: str) -> None:
 
 def test_ports_that_others_have() -> None:
     held = {500: {7: "racoon"}, 4500: {8: "charon"}}
+    wanted = {500: "IKE", 4500: "NAT", 3784: "BFD", 4784: "more BFD"}
     found = list(
-        network.taken("udp", {500: "IKE", 4500: "NAT", 3784: "BFD"}, lambda port: held.get(port, {}))
+        network.taken("udp", wanted, lambda port: held.get(port, {}), lambda port: port in (*held, 4784))
     )
-    assert outcomes(found) == {"udp_500": "warning", "udp_ports": "ok"}
+    assert outcomes(found) == {"udp_500": "warning", "udp_4784": "warning", "udp_ports": "ok"}
     assert "racoon (pid 7)" in found[0].summary
-    assert "4500, 3784" in found[1].summary
+    assert "a process that cannot be seen" in found[1].summary
+    assert "4500, 3784" in found[2].summary
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "outcome"), [("0", 0o444, "ok"), ("1", 0o644, "ok"), ("1", 0o444, "failed")]
+)
+def test_sysctls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, mode: int, outcome: str
+) -> None:
+    path = tmp_path / "net/ipv4/nexthop_compat_mode"
+    path.parent.mkdir(parents=True)
+    path.write_text(value + "\n")
+    path.chmod(mode)
+    # Root may write whatever the mode says; a read-only /proc/sys it may not.
+    monkeypatch.setattr(os, "access", lambda path, how: bool(path.stat().st_mode & 0o200))
+    found = network.sysctls(tmp_path)
+    assert found.outcome == outcome
+    assert ("--sysctl net.ipv4.nexthop_compat_mode=0" in found.remedy) == (outcome == "failed")
+
+
+def test_lines_are_folded_for_a_terminal_and_counted() -> None:
+    long = "word " * 40
+    findings = (
+        Finding("kernel", "a", "warning", long.strip(), long.strip()),
+        Finding("time", "b", "skipped", "c"),
+    )
+    lines = list(doctor.story(findings, wide=True, colour=False, width=60))
+    assert max(map(len, lines)) <= 60
+    assert lines[1].startswith("  warning  word")
+    assert lines[2].startswith(" " * 11 + "word")
+    assert sum(line.startswith(" " * 11 + "-> ") for line in lines) == 1
+    assert " ".join(lines).count("word") == 80
+    assert lines[-1] == "0 ok, 1 warning, 0 failed, 1 not looked at"
+    assert len(list(doctor.story(findings, wide=True, colour=False))) == 7
 
 
 def networkd(root: Path, text: str | None) -> dict[str, str]:
