@@ -83,9 +83,9 @@ class LinuxDevice:
         self._stack.callback(_end, process)
 
     def sends_through(self, destination: str) -> str:
-        """The interface that a packet to an address leaves by."""
-        words = self.namespace.ip(f"route get {destination}").split()
-        return words[words.index("dev") + 1]
+        """The interface that a packet to an address leaves by, empty if there is none."""
+        words = self.namespace.run("ip", "route", "get", destination, check=False).split()
+        return words[words.index("dev") + 1] if "dev" in words else ""
 
     def said(self) -> str:
         """What its daemons said last, and its routes."""

@@ -90,8 +90,13 @@ def check(scene: Scene, platform: str) -> None:
         linux.tunnels("up")  # again: nothing is there twice, and nobody minds
     assert "conn-tunnel" not in device.namespace.ip("-br link")
     assert device.namespace.run("nft", "list", "ruleset") == ""
-    # The next device has the same addresses.
-    scene.until(lambda: not ours.established(1) and not ours.established(2), "the SAs are gone")
+    # The next device has the same addresses: nothing may be left of this one.
+    for number in (1, 2):
+        scene.until(lambda n=number: not ours.established(n), f"the SAs {number} are gone")  # type: ignore[misc]
+        scene.until(
+            lambda n=number: ours.session(n)["state"] != "established",  # type: ignore[misc]
+            f"session {number} is down",
+        )
 
 
 def test_strongswan_and_frr_with_the_generated_text(scene: Scene) -> None:
