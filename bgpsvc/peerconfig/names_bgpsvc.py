@@ -51,12 +51,6 @@ def _covered(network: IPNetwork, others: Iterable[IPNetwork]) -> bool:
 
 def possible(peer: PeerFacts) -> str:
     """Nothing; Unsupported if a bgpsvc cannot be the other side of the connection."""
-    if len({tunnel.device for tunnel in peer.tunnels}) < len(peer.tunnels):
-        raise Unsupported(
-            f"one public address ({peer.tunnels[0].device}) for both tunnels",
-            f"VPN connection {peer.connection}",
-            "two customer gateways, each with an address of its own",
-        )
     for tunnel in peer.tunnels:
         if tunnel.bgp is not None and tunnel.bgp.gateway_asn == DEFAULT_LOCAL_ASN:
             raise Unsupported(

@@ -103,7 +103,7 @@ PLATFORMS: Mapping[str, Platform] = _by_name(
         "fortigate",
         "Fortinet FortiGate",
         "txt",
-        "FortiOS 7.0 or later, a script to upload.",
+        "FortiOS 7.0.4 or later, a script to upload.",
         helpers=names_firewalls.FORTI_HELPERS,
     ),
     Platform(

@@ -11,7 +11,7 @@ from bgpsvc.peerconfig.facts import PeerFacts
 from bgpsvc.peerconfig.render import render
 from bgpsvc.peerconfig.select import peer_facts
 from bgpsvc.resources import load
-from tests.unit.peerconfig.scenarios import EVERYTHING, REFERENCE, STATIC, TRAFFIC
+from tests.unit.peerconfig.scenarios import EVERYTHING, GUARDED, REFERENCE, SINGLE, STATIC, TRAFFIC
 from tests.unit.resources.base import BASE
 
 ALL4, ALL6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
@@ -134,7 +134,9 @@ def mirrored(facts: PeerFacts) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize("scenario", [REFERENCE, EVERYTHING, STATIC, replace(TRAFFIC, secrets=True)])
+@pytest.mark.parametrize(
+    "scenario", [REFERENCE, EVERYTHING, STATIC, replace(TRAFFIC, secrets=True), GUARDED, SINGLE]
+)
 def test_the_other_sides_other_side_is_this_one(scenario: object) -> None:
     """The text for a bgpsvc is a valid file, and what it says of its own other side agrees with ours."""
     facts = scenario.facts  # type: ignore[attr-defined]
