@@ -108,6 +108,8 @@ class OpenSide(Side):
             number = listener.fileno()
             serve = (sys.executable, "-m", "bgpsvc", "serve", "--state-dir", str(self._state))
             argv = self.gateway.command("env", self.mark, *serve, "--listen", f"fd:{number}")
+            # Every test signs in anew, more often than one address may be without a token.
+            argv += ["--rate-limit", "0"]
             self._daemon = subprocess.Popen(
                 [*argv, "--ipsec", "userspace"],
                 cwd=REPOSITORY,
