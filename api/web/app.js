@@ -1,8 +1,8 @@
 // The dashboard: which page is at which route, and who may see it.
 import { html, render, useEffect, useErrorBoundary, useState } from './core/html.js';
 import { match, useRoute } from './core/router.js';
-import { follow, stop, stream } from './core/live.js';
-import { session, start } from './core/session.js';
+import { follow, stop, stream, subscribe } from './core/live.js';
+import { refresh, session, start } from './core/session.js';
 import { useStore } from './core/store.js';
 import { Shell } from './ui/shell.js';
 import { SignIn } from './ui/signin.js';
@@ -120,6 +120,7 @@ function App() {
     else stop();
   }, [state]);
   useEffect(() => { if (state === 'in') fetchAll(); }, [state]);
+  useEffect(() => subscribe((event) => { if (event === null) refresh(); }), []);
   if (state === 'starting') return html`<${Spinner} label="Connecting" />`;
   if (state === 'away') return html`<${Away} reason=${reason} />`;
   if (state === 'out') return html`<${SignIn} reason=${reason} />`;

@@ -12,6 +12,8 @@ const SETTLED = 2000;
 const RETRY = 2000;
 /** A load that takes longer is given up: its connection may be one to a daemon that is gone. */
 const LONGEST = 20_000;
+/** Type of the Problem then. */
+export const SLOW = 'slow';
 
 /**
  * `load(signal)` gives a promise of data; `show({data?, error?, loading})` hears how it goes. `now()` loads at once,
@@ -97,4 +99,4 @@ const refusal = (signal) => new Promise((_, fail) => {
   signal.addEventListener('abort', () => fail(signal.reason), { once: true });
 });
 
-const slow = () => new Problem({ status: 0, title: 'No answer', detail: `no answer within ${LONGEST / 1000} s` });
+const slow = () => new Problem({ status: 0, title: 'No answer', type: SLOW, detail: `no answer within ${LONGEST / 1000} s` });

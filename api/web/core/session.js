@@ -32,6 +32,17 @@ export async function start() {
   }
 }
 
+/** Asks again who we are, after the daemon was away: it may be started anew, and have other rights for us. */
+export async function refresh() {
+  try {
+    const { data } = await api.get('/v1/whoami');
+    if (session.get().state === 'in') session.set({ state: 'in', actor: data, reason: null });
+  } catch (error) {
+    // Refused: onRefused above has seen to it. Away again: it is asked when the stream is back.
+    if (!(error instanceof Problem)) throw error;
+  }
+}
+
 /** Takes a token for this tab. Throws a Problem if it is refused; `remember`: keep it over a reload. */
 export async function signIn(given, remember = true) {
   const before = token;

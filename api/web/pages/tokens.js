@@ -73,8 +73,8 @@ function Revoke({ token, onClose }) {
 
 function Rotate({ onClose }) {
   const { data, error } = useDryRun(() => api.post('/v1/secrets/rotate-key', undefined, { dryRun: true }).then((answer) => answer.data), 0);
-  return html`<${ConfirmDialog} title="Encrypt all secrets with a new key?" plan=${data && html`<p>${data.rotated === 1 ? 'One secret is' : `${data.rotated} secrets are`}
-    encrypted anew. Nothing else changes: keys of tunnels stay as they are, and no session is touched.</p>`} error=${error}
+  return html`<${ConfirmDialog} title="Encrypt all secrets with a new key?" plan=${data && html`<p>${data.rotated === 1 ? 'One secret is' : `${data.rotated} secrets are`} encrypted
+    anew. Nothing else changes: keys of tunnels stay as they are, and no session is touched.</p>`} error=${error}
     confirm=${{ label: 'Make a new key', run: () => api.post('/v1/secrets/rotate-key') }} done="All secrets are encrypted with a new key" onClose=${onClose}>
     <p>For pre-shared keys and passwords in the database. Backups need the key of their time.</p>
   <//>`;

@@ -57,7 +57,7 @@ function Wish({ wish, set, problem }) {
     <${SelectField} label="It ends" name="expires_at" options=${SPANS} value=${wish.span} onInput=${take('span')} error=${wrong('expires_at')} />`;
 }
 
-const Made = ({ token, onClose }) => html`<${Dialog} title=${`Token ${token.name}`} onClose=${onClose}>
+const Made = ({ token, onClose }) => html`<${Dialog} title=${`Token ${token.name}`} onClose=${onClose} stays>
   <${Notice} kind="good" title="It is made"><p>Copy it now: it is not shown again, as only its digest is kept.</p><//>
   <p class="token-text"><code>${token.token}</code></p>
   <footer class="actions"><${CopyButton} text=${token.token} label="Copy the token" />

@@ -1,6 +1,7 @@
 // A page's frame, and what stands in it while there is nothing to show.
 import { html, useEffect, useRef } from '../core/html.js';
 import { duration } from '../core/format.js';
+import { SLOW } from '../core/job.js';
 
 /** `title` is also the document's; `actions`: buttons and links beside it; `parent`: {href, label} above it. */
 export function Page({ title, actions, parent, lead, children }) {
@@ -53,8 +54,8 @@ export const Spinner = ({ label = 'Loading' }) => html`<div aria-busy="true"><p 
 /** What useLive() gave: its error, a spinner, or `children(data)`. An error beside old data stands above it. */
 export function Loaded({ live, children }) {
   const { data, error, reload } = live;
-  // A daemon that is away is said once, in the header.
-  const away = error?.status === 0;
+  // A daemon that is away is said once, in the header; one that is slow still sends its events.
+  const away = error?.status === 0 && error.type !== SLOW;
   const waits = data === null && (away || !error);
   return html`
     ${error && !away && html`<${ProblemNotice} problem=${error} onRetry=${reload} />`}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Tabs
 from tests.browser.daemons import OpenSide
@@ -74,3 +74,40 @@ def test_a_link_with_odd_values_begins_a_form(gateway: OpenSide, tabs: Tabs) -> 
     tab.token(gateway.token("admin"))
     page = tab.go("#/resources/vpcs/new?name=a&name=b&cidrs=10.0.0.0/8&constructor=x&__proto__=x")
     expect(page.get_by_role("button", name="Review and create")).to_be_enabled()
+
+
+def test_a_dialog_is_not_left_by_marking_text(furnished: OpenSide, tabs: Tabs) -> None:
+    tab = tabs(furnished.url)
+    tab.token(furnished.token("admin"))
+    page = tab.go("#/tokens")
+    page.get_by_role("button", name="New token").click()
+    dialog = page.get_by_role("dialog")
+    name = dialog.get_by_label("Name")
+    name.fill("a name")
+    box = name.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(5, box["y"] + 10)
+    page.mouse.up()
+    expect(name).to_have_value("a name")
+    page.mouse.click(5, 5)
+    expect(dialog).to_be_hidden()
+
+
+def test_what_fails_after_its_dialog_was_left_is_said(furnished: OpenSide, tabs: Tabs) -> None:
+    tab = tabs(furnished.url)
+    tab.token(furnished.token("admin"))
+    tab.watch.expect(503, "^/v1/secrets")
+    page = tab.go("#/tokens")
+    held: list[Route] = []
+    page.get_by_role("button", name="New key for secrets").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Make a new key")).to_be_enabled()
+    page.route("**/v1/secrets/rotate-key", lambda route: held.append(route))
+    with page.expect_request("**/v1/secrets/rotate-key"):
+        dialog.get_by_role("button", name="Make a new key").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    held[0].fulfill(status=503, json={"title": "Service Unavailable", "status": 503, "detail": "no store"})
+    expect(page.locator(".toast")).to_contain_text("no store")

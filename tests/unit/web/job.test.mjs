@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createJob } from '../../../api/web/core/job.js';
+import { createJob, SLOW } from '../../../api/web/core/job.js';
 
 /** A clock that is moved by hand, in the place of the real one. */
 function clock(t) {
@@ -121,6 +121,8 @@ test('a load that nobody answers is given up, and tried again', async (t) => {
   await pass(2);
   assert.ok(signals[0].aborted);
   assert.equal(made.shown.at(-1).error.status, 0);
+  // A page says so: a daemon that is slow still sends its events, and looks alive.
+  assert.equal(made.shown.at(-1).error.type, SLOW);
   await pass(2000);
   assert.equal(signals.length, 2);
 });

@@ -9,7 +9,7 @@ globalThis.sessionStorage = {
 // The pauses between attempts, a thousand times as short.
 const wait = setTimeout;
 globalThis.setTimeout = (call, ms) => wait(call, ms / 1000);
-const { can, session, signIn, signOut, start } = await import('../../../api/web/core/session.js');
+const { can, refresh, session, signIn, signOut, start } = await import('../../../api/web/core/session.js');
 
 const ACTOR = { name: 'token 1 (a)', kind: 'token', scope: 'operate', read_only: false, read_only_reason: null };
 
@@ -67,4 +67,18 @@ test('a daemon that is away is waited for', async () => {
   assert.equal(session.get().state, 'away');
   answering(() => [200, ACTOR]);
   await until('in');
+});
+
+test('a daemon that was started anew may give other rights, or none', async () => {
+  answering(() => [200, ACTOR]);
+  await start();
+  answering(() => [200, { ...ACTOR, read_only: true, read_only_reason: 'a file' }]);
+  await refresh();
+  assert.equal(session.get().actor.read_only, true);
+  answering(() => [0]);
+  await refresh();
+  assert.equal(session.get().state, 'in');
+  answering(() => [401, { title: 'Unauthorized', detail: 'the token is unknown' }]);
+  await refresh();
+  assert.equal(session.get().state, 'out');
 });
