@@ -28,9 +28,10 @@ def offered(ctx: typer.Context, path: str, incomplete: str, key: str = "name") -
     try:
         client = make_client(ctx, ctx.params.get("server"))
         items = client.get(path, {"limit": MOST}, timeout=SECONDS)["items"]
-    except CliError:
+        found = [(str(item[key]), _what(item)) for item in items]
+    except (CliError, LookupError, TypeError):  # whoever answers there may be no daemon of ours
         return []
-    return [(name, _what(item)) for item in items if (name := str(item[key])).startswith(incomplete)]
+    return [(name, what) for name, what in found if name.startswith(incomplete)]
 
 
 def _what(item: Json) -> str:

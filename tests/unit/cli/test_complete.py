@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from bgpsvc.cli.client import Client
 from tests.fakes.server import RunningApi
 from tests.unit.cli.conftest import Run
 
@@ -46,6 +48,19 @@ def test_names_of_what_the_daemon_has(
     offered: Callable[..., list[str]], running: RunningApi, words: tuple[str, ...], expected: list[str]
 ) -> None:
     assert offered(running.url, *words) == expected
+
+
+def test_orders_of_top(offered: Callable[..., list[str]]) -> None:
+    assert offered("unix:/nonexistent", "top", "--sort", "t") == ["traffic", "trouble"]
+
+
+def test_nothing_is_offered_of_what_is_no_daemon_of_ours(
+    offered: Callable[..., list[str]], running: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: tuple[dict[str, Any], ...] = ({}, {"items": [{}]}, {"items": None})
+    for answer in answers:
+        monkeypatch.setattr(Client, "get", lambda *args, answer=answer, **options: answer)
+        assert offered(running.url, "diagnose", "") == []
 
 
 def test_nothing_is_offered_and_nothing_said_where_no_daemon_is(offered: Callable[..., list[str]]) -> None:
