@@ -2,13 +2,14 @@
 give it, and `DescribeVpnConnection`. Single and dual tunnel.
 
 The first is written for this side (`Local` is our address), the second from the cloud's (`LocalId` is the
-cloud's); only the second has BGP, roles and DPD. Both in one file complete each other.
+cloud's); only the second has roles and DPD, and always BGP, which the first may have under `BgpConfigs`. Both
+in one file complete each other.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address
 
@@ -22,6 +23,10 @@ from bgpsvc.resources.draft import IPNetwork
 _NO_BGP = (
     "does not say whether the connection uses BGP: none is taken; the answer of DescribeVpnConnection in the "
     "same file has it"
+)
+_WHOSE = (
+    "LocalAsn and LocalBgpIp are taken for this side's, as Local is; the answer of DescribeVpnConnection in "
+    "the same file would say it for sure"
 )
 FORMS = "the JSON of the peer's configuration (DownloadVpnConnectionConfig), or of DescribeVpnConnection(s)"
 
@@ -64,7 +69,8 @@ def _is_description(node: Node) -> bool:
 def _peer(node: Node, notes: Notes) -> FoundConnection:
     several = node.items("TunnelsConfig", "TunnelConfig")
     sources = sorted(several, key=_is_standby) or [node]
-    tunnels = tuple(_peer_tunnel(source, node, notes) for source in sources)
+    sessions = _sessions(node)
+    tunnels = tuple(_peer_tunnel(source, node, sessions, notes) for source in sources)
     ours, theirs = _networks(node, "LocalSubnet"), _networks(node, "RemoteSubnet")
     found = FoundConnection(
         name=_text(node, "VpnConnectionId") or _text(node, "Name") or "alibaba",
@@ -77,6 +83,26 @@ def _peer(node: Node, notes: Notes) -> FoundConnection:
     )
     more = node.get("Extensions")
     return found if more is None else alibaba_extensions.connection(found, more, notes)
+
+
+def _sessions(connection: Node) -> Mapping[str | None, Node]:
+    """The BGP sessions of a connection by their tunnel's id; that of the only tunnel may have none."""
+    found = connection.items("BgpConfigs", "BgpConfig")
+    # Without BGP its section may be there all the same, empty.
+    return {_text(session, "TunnelId"): session for session in found if session.get("TunnelCidr") is not None}
+
+
+def _session_of(
+    tunnel: Node, connection: Node, sessions: Mapping[str | None, Node], notes: Notes
+) -> Node | None:
+    inside = tunnel.get("BgpConfig") or tunnel.get("TunnelBgpConfig")
+    if inside is not None:
+        return inside
+    only = tunnel is connection and len(sessions) == 1
+    found = next(iter(sessions.values())) if only else sessions.get(_text(tunnel, "TunnelId"))
+    if found is not None:
+        notes.warn(f"{connection.where}.BgpConfigs" if connection.where else "BgpConfigs", _WHOSE)
+    return found
 
 
 def _is_standby(tunnel: Node) -> bool:
@@ -96,10 +122,12 @@ def _specific(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     return tuple(network for network in networks if network.prefixlen)
 
 
-def _peer_tunnel(node: Node, connection: Node, notes: Notes) -> FoundTunnel:
+def _peer_tunnel(
+    node: Node, connection: Node, sessions: Mapping[str | None, Node], notes: Notes
+) -> FoundTunnel:
     ike = node.get("IkeConfig") or connection.need("IkeConfig")
     ipsec = node.get("IpsecConfig") or connection.need("IpsecConfig")
-    bgp = node.get("BgpConfig") or node.get("TunnelBgpConfig")
+    bgp = _session_of(node, connection, sessions, notes)
     gateway = node.need("Remote").address()
     found = _settings(ike, ipsec, notes)
     made = FoundTunnel(
@@ -211,8 +239,9 @@ def _merged(tunnel: FoundTunnel, other: FoundTunnel) -> FoundTunnel:
         key=tunnel.key or other.key,
         dpd=other.dpd if tunnel.dpd is None else tunnel.dpd,
         nat_traversal=other.nat_traversal if tunnel.nat_traversal is None else tunnel.nat_traversal,
-        inside=tunnel.inside or other.inside,
-        bgp=tunnel.bgp or other.bgp,
+        # The description says whose is what, and the other has what is in no description of a cloud's.
+        inside=other.inside or tunnel.inside,
+        bgp=other.bgp or tunnel.bgp,
     )
 
 

@@ -299,3 +299,55 @@ def test_what_switched_off_bgp_sessions_and_static_routes_mean_is_said() -> None
     peer["VpnConnectionConfig"] |= {"LocalSubnet": "0.0.0.0/0", "RemoteSubnet": "0.0.0.0/0"}
     both = imported("alibaba-single.json", json.dumps(peer), Choices(vpc_cidrs=CIDRS))
     assert "does not say whether the connection uses BGP" in warnings(both)
+
+
+def test_the_sessions_of_alibabas_download_are_found_by_their_tunnel() -> None:
+    """They stand beside the tunnels, not in them; the description, where there is one, counts before them."""
+    text = text_of("alibaba-both.json")
+    download, end = json.JSONDecoder().raw_decode(text)
+    listed = [
+        {
+            "TunnelId": f"tun-{number}",
+            "LocalAsn": "65500",
+            "LocalBgpIp": f"169.254.{number}0.2",
+            "PeerAsn": "65530",
+            "PeerBgpIp": f"169.254.{number}0.1",
+            "TunnelCidr": f"169.254.{number}0.0/30",
+        }
+        for number in (1, 2)
+    ]
+    download["VpnConnectionConfig"]["BgpConfigs"] = {"BgpConfig": listed}
+    alone = imported("alibaba-both.json", json.dumps(download))
+    assert "LocalBgpIp are taken for this side's" in warnings(alone)
+    assert "does not say whether" not in warnings(alone)
+    (connection,) = alone.intent.vpn_connections
+    assert (connection.enable_bgp, connection.local_asn) == (True, 65500)
+    found = {
+        (str(alone.intent.customer_gateway(tunnel.customer_gateway).address), str(tunnel.bgp.local_ip))
+        for tunnel in connection.tunnels
+        if tunnel.bgp is not None
+    }
+    assert found == {("198.51.100.70", "169.254.10.2"), ("198.51.100.71", "169.254.20.2")}
+    wrong = [session | {"LocalBgpIp": session["PeerBgpIp"]} for session in listed]
+    download["VpnConnectionConfig"]["BgpConfigs"] = {"BgpConfig": wrong}
+    with_description = imported("alibaba-both.json", json.dumps(download) + text[end:])
+    assert with_description.intent == imported("alibaba-both.json").intent
+
+
+def test_the_session_of_alibabas_only_tunnel_needs_no_name() -> None:
+    peer = json.loads(text_of("alibaba-single.json"))
+    session = {
+        "LocalAsn": "65500",
+        "LocalBgpIp": "169.254.10.2",
+        "PeerAsn": "65530",
+        "PeerBgpIp": "169.254.10.1",
+        "TunnelCidr": "169.254.10.0/30",
+    }
+    config = {"BgpConfigs": {"BgpConfig": [session]}, "LocalSubnet": "0.0.0.0/0", "RemoteSubnet": "0.0.0.0/0"}
+    peer["VpnConnectionConfig"] |= config
+    both = imported("alibaba-single.json", json.dumps(peer), Choices(vpc_cidrs=CIDRS))
+    assert both.intent.vpn_connections[0].enable_bgp
+    without = {"TunnelId": "", "TunnelCidr": "", "LocalAsn": ""}
+    peer["VpnConnectionConfig"]["BgpConfigs"] = {"BgpConfig": [without]}
+    empty = imported("alibaba-single.json", json.dumps(peer), Choices(vpc_cidrs=CIDRS))
+    assert not empty.intent.vpn_connections[0].enable_bgp
