@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bgpsvc.cli.client import Client, Json
+from bgpsvc.cli.client import DEFAULT_SOCKET, Client, Json
 from bgpsvc.cli.errors import CliError
 from bgpsvc.cli.options import Output, Server, make_client
 from bgpsvc.cli.output import Column, Format, may_colour, paint, write_list, write_object
@@ -101,7 +103,15 @@ def _look(
         yield asyncio.run(_charon(charon_socket))
     yield from network.look()
     yield from daemon.look(state_dir, config)
-    yield from _running(make_client(ctx, server))
+    yield from _running(make_client(ctx, server or _own_socket(ctx, state_dir)))
+
+
+def _own_socket(ctx: typer.Context, state_dir: Path) -> str | None:
+    """Where the daemon of that directory listens, if no other server is meant."""
+    if ctx.find_root().params.get("server") or os.environ.get("BGPSVC_SERVER"):
+        return None
+    socket = state_dir / DEFAULT_SOCKET.name
+    return f"unix:{socket}" if os.access(socket, os.R_OK | os.W_OK) else None
 
 
 def _tried() -> Iterator[Finding]:
@@ -161,7 +171,7 @@ def ready_findings(ready: Json) -> Iterator[Finding]:
 def story(findings: tuple[Finding, ...], wide: bool, colour: bool, width: int = 0) -> Iterator[str]:
     """The findings by area, with remedies; with `wide` their names for programs. `width` of lines, 0: any."""
     area, margin = "", " " * (_WIDEST + 4)
-    for finding in findings:
+    for finding, following in zip_longest(findings, findings[1:]):
         if finding.area != area:
             area = finding.area
             yield TITLES[area]
@@ -172,6 +182,8 @@ def story(findings: tuple[Finding, ...], wide: bool, colour: bool, width: int = 
         yield f"  {mark}  {first}"
         for line in more:
             yield margin + line
+        if following is not None and following.remedy == finding.remedy:
+            continue  # it helps both, and is said once
         for remedy in finding.remedy.splitlines():
             for number, line in enumerate(_folded(remedy, width - len(margin) - 3)):
                 yield margin + ("   " if number else "-> ") + line

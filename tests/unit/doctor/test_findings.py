@@ -128,6 +128,8 @@ def test_lines_are_folded_for_a_terminal_and_counted() -> None:
     assert " ".join(lines).count("word") == 80
     assert lines[-1] == "0 ok, 1 warning, 0 failed, 1 not looked at"
     assert len(list(doctor.story(findings, wide=True, colour=False))) == 7
+    twice = list(doctor.story(findings[:1] * 2, wide=False, colour=False))
+    assert [line.lstrip()[:2] for line in twice[1:4]] == ["wa", "wa", "->"]  # the same remedy once
 
 
 def networkd(root: Path, text: str | None) -> dict[str, str]:
