@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from bgpsvc.control import (
     AlreadyExists,
@@ -78,6 +79,8 @@ IN_USE = "in-use"
 NOT_MADE = "not-made"
 READ_ONLY = "read-only"
 IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
+CLIENT_CLOSED_REQUEST = 499
+"""Status of an answer that nobody gets: the client is gone."""
 
 EXAMPLES: dict[int, dict[str, Any]] = {
     401: {"detail": "the token is unknown, wrong, expired or revoked", "instance": "/v1/vpn-gateways"},
@@ -274,8 +277,13 @@ def install(app: FastAPI) -> None:
     app.exception_handler(IdempotencyConflict)(_key_reused)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(ClientDisconnect)(_client_gone)
     # Starlette logs the traceback after this answer; nothing of it belongs into the response.
     app.exception_handler(Exception)(_internal_error)
+
+
+async def _client_gone(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _not_found(request: Request, error: NotFound) -> Response:

@@ -8,7 +8,7 @@ idle connections open through proxies and let a dead client be noticed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import orjson
 
@@ -32,17 +32,17 @@ async def stream(
     closing: asyncio.Event,
     keep_alive: float,
     allowed: Callable[[], Awaitable[bool]],
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The events behind `after` (None: from now on), until `closing` is set or `allowed` says no.
 
-    Every `keep_alive` seconds without an event a comment is sent, and every so many seconds `allowed` is
-    asked.
+    Every `keep_alive` seconds without one of those that are `wanted` a comment is sent, and every so many
+    seconds `allowed` is asked.
     """
     source = aiter(service.subscribe(after))
     pending = asyncio.ensure_future(anext(source, None))
     closed = asyncio.ensure_future(closing.wait())
     clock = asyncio.get_running_loop().time
-    asked = clock()
+    asked = said = clock()
     try:
         yield f"retry: {RECONNECT_MS}\n\n".encode()
         while not closing.is_set():
@@ -53,8 +53,9 @@ async def stream(
                 asked = clock()
                 if not await allowed():
                     return
-            if not done:
+            if not done or clock() - said >= keep_alive:
                 yield KEEP_ALIVE
+                said = clock()
             if pending in done:
                 event = pending.result()
                 if event is None:
@@ -62,6 +63,7 @@ async def stream(
                 pending = asyncio.ensure_future(anext(source, None))
                 if wanted.takes(event):
                     yield frame(event)
+                    said = clock()
     finally:
         pending.cancel()
         closed.cancel()

@@ -344,6 +344,7 @@ class Intake:
             elif judgement.attributes is not None:
                 adj.fresh[prefix] = attributes
                 admitted.append((prefix, judgement.attributes))
+        gateway.rib.moves += 1  # some may fit nowhere any more
         self._install(gateway, session, admitted)
 
     def _shed(self, session: Session, prefix: Prefix, attributes: Attributes) -> None:

@@ -21,8 +21,9 @@ from bgpsvc.routing_policy import CompiledPolicy, PrefixList, Rule
 
 LOCAL_PREF_DEFAULT = 100
 LOCAL_PREF_ACTIVE = 200
-LOCAL_PREF_LEAVING = 0
 """What the import policy gives to paths of the active tunnel, so that it wins as in the cloud."""
+LOCAL_PREF_LEAVING = 0
+"""What it gives to paths over a link that the peer is about to take down."""
 
 # Never valid on a VPN (RFC 6890): this network, loopback, link-local, multicast, reserved and
 # broadcast; unspecified and IPv4-embedded, link-local, multicast. Private and documentation

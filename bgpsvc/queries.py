@@ -28,6 +28,7 @@ from bgpsvc.model import Prefix, pack_prefix
 from bgpsvc.rib import PathSet
 from bgpsvc.route_filters import (
     SPARSE,
+    Beside,
     Matches,
     Refused,
     Verdicts,
@@ -41,7 +42,7 @@ from bgpsvc.route_filters import (
 from bgpsvc.route_order import BLOCK, RouteOrder, portions
 from bgpsvc.route_search import PathTest, Places, Span, any_path, path_test, places, understood
 from bgpsvc.routes_report import route_state, route_view, table_route_view
-from bgpsvc.views import InvalidQuery, Page, RouteFilter, RouteState
+from bgpsvc.views import InvalidQuery, Page, RouteFilter
 
 WALKED = 4 * BLOCK
 """Prefixes that are looked at in order, for those of a page, before all are looked at in another order."""
@@ -78,6 +79,8 @@ class Listed:
     """Of the test."""
     refused: Refused
     """None of them in a VPC's table."""
+    beside: Beside
+    """Of these."""
     table: bool
     """The VPC's table, not the Loc-RIB."""
     in_flight: Callable[[], bool]
@@ -129,6 +132,13 @@ class Listed:
             return kept
         return in_state(gateway, self.query.state, kept, list(compress(sets, passing)))
 
+    def keep_refused(self, prefixes: Sequence[Prefix]) -> list[Prefix]:
+        """Those of many whose refused paths match that pass by their state, too."""
+        state, gateway = self.query.state, self.gateway
+        if state is None:
+            return list(prefixes)
+        return [prefix for prefix in prefixes if route_state(gateway, prefix)[0] == state]
+
 
 class RouteQueries:
     """Pages of routes of an engine's gateways."""
@@ -137,14 +147,22 @@ class RouteQueries:
         self._engine = engine
         self._clock = clock
         self._orders: dict[tuple[Gateway, bool], RouteOrder] = {}
-        self._searches: OrderedDict[object, Matches] = OrderedDict()
+        self._searches: OrderedDict[object, tuple[Matches | None, Beside]] = OrderedDict()
 
     def due(self) -> list[RouteOrder]:
         """Tables that were asked for and are to be put in order: `build` takes long."""
+        self._drop_orders()
+        return [order for order in self._orders.values() if order.due]
+
+    def forget(self) -> None:
+        """Keep nothing of former searches: what they found may hold on to tables that are gone."""
+        self._searches.clear()
+        self._drop_orders()
+
+    def _drop_orders(self) -> None:
         living = self._engine.gateways
         for key in [key for key in self._orders if living.get(key[0].name) is not key[0]]:
             del self._orders[key]
-        return [order for order in self._orders.values() if order.due]
 
     def routes(self, gateway: Gateway, query: RouteFilter, limit: int, cursor: str | None) -> Steps:
         """A page of the Loc-RIB (RouteView), with prefixes that have only refused paths."""
@@ -160,7 +178,7 @@ class RouteQueries:
         sessions = [s for s in self._engine.sessions.values() if s.settings.gateway == gateway.name]
         query = understood(query, [s.id for s in sessions])
         test = path_test(query)
-        matches = None if test is None else self._matches(gateway, query, test)
+        matches, beside = self._remembered(gateway, query, test)
         refused = Refused(() if table else sessions, test)
         fib = self._engine.fib
         return Listed(
@@ -170,6 +188,7 @@ class RouteQueries:
             test,
             matches,
             refused,
+            beside,
             table,
             lambda: fib.in_flight,
         )
@@ -187,16 +206,21 @@ class RouteQueries:
             known = self._orders[gateway, table] = RouteOrder(members, arrivals, self._clock)
         return known
 
-    def _matches(self, gateway: Gateway, query: RouteFilter, test: PathTest) -> Matches:
+    def _remembered(
+        self, gateway: Gateway, query: RouteFilter, test: PathTest | None
+    ) -> tuple[Matches | None, Beside]:
         key = (gateway, query.session, query.asn, query.community)
-        known = self._searches.pop(key, None) or tested(test)
+        known = self._searches.pop(key, None) or (None if test is None else tested(test), Beside())
         self._searches[key] = known
         while len(self._searches) > 1 and (
-            len(self._searches) > REMEMBERED
-            or sum(len(one.prefixes) for one in self._searches.values()) > MOST_REMEMBERED
+            len(self._searches) > REMEMBERED or self._prefixes_remembered() > MOST_REMEMBERED
         ):
             self._searches.popitem(last=False)
         return known
+
+    def _prefixes_remembered(self) -> int:
+        searches = self._searches.values()
+        return sum(len(b.prefixes) + (0 if m is None else len(m.prefixes)) for m, b in searches)
 
     # Pages ------------------------------------------------------------------------------------
 
@@ -227,13 +251,15 @@ def _found(listed: Listed, where: Places, wanted: int, after: Prefix | None) -> 
         return [p for p in matching if after is None or _place(p) > _place(after)][:wanted], len(matching)
     if listed.matches is not None:
         yield from listed.matches.find(listed.gateway)
-    beside = yield from _beside(listed)
+    beside: Sequence[Prefix] = ()
+    if listed.refused:
+        beside = yield from listed.beside.find(listed.gateway, listed.refused, listed.test is not None)
     among = yield from _among(listed)
     found: list[Prefix] = []
     for span in where.spans:
         left = span.behind(after)
         ranked = yield from _ranked(listed, among, left, wanted - len(found))
-        refused = yield from smallest(beside, left, wanted - len(found), list)
+        refused = yield from smallest(beside, left, wanted - len(found), listed.keep_refused)
         found += sorted({*ranked, *refused})[: wanted - len(found)]
         if len(found) == wanted:
             break
@@ -242,31 +268,6 @@ def _found(listed: Listed, where: Places, wanted: int, after: Prefix | None) -> 
 
 def _place(prefix: Prefix) -> tuple[int, Prefix]:
     return len(prefix), prefix
-
-
-def _beside(listed: Listed) -> Generator[None, None, list[Prefix]]:
-    """What matches by refused paths, in no order; without a test what has none but such."""
-    if not listed.refused:
-        return []
-    found = yield from listed.refused.find()
-    routes, state, gateway = listed.gateway.rib.routes, listed.query.state, listed.gateway
-    kept: list[Prefix] = []
-    for portion in portions(found):
-        yield
-        if listed.test is None:
-            portion = [p for p in portion if p not in routes]
-        if state is not None:
-            portion = [
-                p
-                for p in portion
-                if state == (route_state(gateway, p)[0] if p in routes else "not_installed")
-            ]
-        kept += portion
-    return kept
-
-
-def _state(gateway: Gateway, prefix: Prefix) -> RouteState:
-    return route_state(gateway, prefix)[0] if prefix in gateway.rib.routes else "not_installed"
 
 
 def _ranked(
@@ -344,7 +345,11 @@ def _count(listed: Listed, where: Places, beside: Sequence[Prefix]) -> Generator
             inside = matches.prefixes
         else:
             return None
-        return len(inside) + sum(not matches.verdicts[routes.get(p)] for p in beside)
+        count = len(inside)
+        for portion in portions(beside):
+            count += sum(not matches.verdicts[routes.get(p)] for p in portion)
+            yield
+        return count
     if whole:
         return len(listed.members) + len(beside)
     blocks = yield from listed.order.blocks()

@@ -144,7 +144,7 @@ class LocRib:
         self.version = 0
         """Rises when prefixes come or go (not when their paths change)."""
         self.moves = 0
-        """Rises when the paths of prefixes change."""
+        """Rises when the paths of prefixes change, also when some are refused or no longer are."""
         self.arrivals = Arrivals()
         self._interned: dict[frozenset[tuple[SessionId, Attributes]], PathSet] = {}
         self._departures: dict[SessionId, int] = {}

@@ -148,11 +148,11 @@ def in_state(
 def lacking(gateway: Gateway, state: RouteState, *, in_flight: bool) -> list[Prefix] | None:
     """Prefixes among which all in a state are, as far as those are few; None if that is not known."""
     table, rib = gateway.table, gateway.rib
-    if state == "failed":
+    if state == "failed" and len(table.failed) <= SPARSE:
         return [prefix for prefix, metric in table.failed if metric == METRIC_PRIMARY]
-    if state == "pending" and not in_flight and len(table.dirty) <= SPARSE:
-        blocked = chain.from_iterable(table.blocked.values())
-        return list({*table.dirty, *table.waiting, *blocked})
+    held_up = [table.waiting, *table.blocked.values()]
+    if state == "pending" and not in_flight and sum(map(len, held_up), len(table.dirty)) <= SPARSE:
+        return list({*table.dirty, *chain.from_iterable(held_up)})
     wanted = gateway.propagate and not rib.leaving
     if state == "not_installed" and wanted and all(c.target[0] is not None for c in rib.every_class()):
         return list(gateway.statics.published)
@@ -175,6 +175,11 @@ class Refused:
     def __bool__(self) -> bool:
         return bool(self._sessions)
 
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """What tells the sessions that have such paths from others, while these live."""
+        return tuple(map(id, self._sessions))
+
     def known(self, prefix: Prefix) -> bool:
         """There is such a path to the prefix."""
         return any(prefix in s.adj.refused or prefix in s.adj.shed for s in self._sessions)
@@ -192,19 +197,49 @@ class Refused:
         """All such prefixes, in no order, each once."""
         found: dict[Prefix, None] = {}
         for session in self._sessions:
-            refused = ((p, a) for p, (a, _) in list(session.adj.refused.items()))
-            for table in (list(refused), list(session.adj.shed.items())):
-                verdicts: dict[int, bool] = {}
-                for portion in portions(table):
-                    yield
-                    for prefix, attributes in portion:
-                        verdict = verdicts.get(id(attributes))
-                        if verdict is None:
-                            verdict = self._test is None or self._test(session.id, attributes)
-                            verdicts[id(attributes)] = verdict
-                        if verdict:
-                            found[prefix] = None
+            if self._test is None:
+                for names in (list(session.adj.refused), list(session.adj.shed)):
+                    for some in portions(names):
+                        yield
+                        found.update(dict.fromkeys(some))
+                continue
+            verdicts: dict[int, bool] = {}
+            refused, shed = list(session.adj.refused.items()), list(session.adj.shed.items())
+            for portion in chain(portions(refused), portions(shed)):
+                yield
+                for prefix, path in portion:
+                    attributes = path[0] if isinstance(path, tuple) else path
+                    verdict = verdicts.get(id(attributes))
+                    if verdict is None:
+                        verdict = verdicts[id(attributes)] = self._test(session.id, attributes)
+                    if verdict:
+                        found[prefix] = None
         return list(found)
+
+
+@dataclass(slots=True)
+class Beside:
+    """What matches by refused paths, in no order; without a test what has none but such. As of `seen`."""
+
+    seen: object = None
+    prefixes: list[Prefix] = field(default_factory=list)
+
+    def find(self, gateway: Gateway, refused: Refused, tested: bool) -> Generator[None, None, list[Prefix]]:
+        """Look at all refused paths, unless nothing changed."""
+        rib = gateway.rib
+        seen = rib.moves, rib.leaving, refused.owners
+        if self.seen == seen:
+            return self.prefixes
+        found = yield from refused.find()
+        if not tested:
+            kept: list[Prefix] = []
+            for portion in portions(found):
+                yield
+                accepted = rib.get if rib.leaving else rib.routes.get
+                kept += [prefix for prefix in portion if accepted(prefix) is None]
+            found = kept
+        self.prefixes, self.seen = found, seen
+        return found
 
 
 def tested(test: PathTest) -> Matches:

@@ -12,6 +12,8 @@ from bgpsvc.views import Page
 
 PATIENT = 0.001
 """Seconds of a turn of work that nobody waits for."""
+IDLE = 300.0
+"""Seconds after the last search at which nothing of it is kept any more."""
 
 
 class Searches:
@@ -21,11 +23,14 @@ class Searches:
         self._queries = queries
         self._one_long = asyncio.Lock()
         self._building: dict[RouteOrder, asyncio.Task[None]] = {}
+        self._forgetting: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
         """End the work that nobody waits for."""
         for task in self._building.values():
             task.cancel()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
 
     async def page(self, search: Generator[None, None, Page]) -> Page:
         """The page that a search finds. Raises what it raises."""
@@ -33,10 +38,16 @@ class Searches:
             found = await self._found(search)
         finally:
             search.close()
+            self._forget_later()
         for order in self._queries.due():
             if order not in self._building:
                 self._building[order] = asyncio.create_task(self._build(order))
         return found
+
+    def _forget_later(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(IDLE, self._queries.forget)
 
     async def _build(self, order: RouteOrder) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api import export
@@ -14,6 +14,7 @@ from api.problems import documented
 from api.render import Json, plain_page
 from api.schemas_route_search import TABLE_FILE, RouteExportQuery, RouteQuery
 from api.schemas_routes import TableRouteList
+from api.waiting import while_connected
 from bgpsvc.control import Scope
 
 router = APIRouter(prefix="/v1/vpcs", tags=["VPCs"], route_class=ScopedRoute)
@@ -29,10 +30,12 @@ VpcName = Annotated[str, Path(description="Name of the VPC.", examples=["vpc1"],
     responses=documented(401, 403, 404, 422),
     openapi_extra=needs(Scope.READ),
 )
-async def list_vpc_routes(service: ServiceDep, name: VpcName, query: Annotated[RouteQuery, Query()]) -> Json:
+async def list_vpc_routes(
+    request: Request, service: ServiceDep, name: VpcName, query: Annotated[RouteQuery, Query()]
+) -> Json:
     """The routes that propagation put into the VPC's kernel route table."""
-    found = await service.table_routes(name, query.filter(), query.limit, query.cursor)
-    return Json(await plain_page(found))
+    search = service.table_routes(name, query.filter(), query.limit, query.cursor)
+    return Json(await plain_page(await while_connected(request, search)))
 
 
 @router.get(
@@ -44,11 +47,11 @@ async def list_vpc_routes(service: ServiceDep, name: VpcName, query: Annotated[R
     openapi_extra=needs(Scope.READ),
 )
 async def export_vpc_routes(
-    service: ServiceDep, name: VpcName, query: Annotated[RouteExportQuery, Query()]
+    request: Request, service: ServiceDep, name: VpcName, query: Annotated[RouteExportQuery, Query()]
 ) -> StreamingResponse:
     """All routes that match, as a file, as `exportRoutes` does it."""
     wanted = query.filter()
-    first = await service.table_routes(name, wanted, export.PAGE, None)
+    first = await while_connected(request, service.table_routes(name, wanted, export.PAGE, None))
     return export.exported(
         f"table-{name}",
         query.format,

@@ -16,6 +16,7 @@ from api.render import Json, plain, plain_page
 from api.schemas_insight import Explanation, Question, SimulationOutcome
 from api.schemas_route_search import FILE, RouteExportQuery, RouteQuery
 from api.schemas_routes import RouteList
+from api.waiting import while_connected
 from bgpsvc import insight
 from bgpsvc.control import InvalidDocument, Mistake, Scope
 from bgpsvc.model import parse_address, parse_prefix
@@ -42,9 +43,12 @@ Prefix = Annotated[
     responses=documented(401, 403, 404, 422),
     openapi_extra=needs(Scope.READ),
 )
-async def list_routes(service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]) -> Json:
+async def list_routes(
+    request: Request, service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]
+) -> Json:
     """The Loc-RIB: every prefix with all its candidates, and for each loser the reason."""
-    return Json(await plain_page(await service.routes(name, query.filter(), query.limit, query.cursor)))
+    search = service.routes(name, query.filter(), query.limit, query.cursor)
+    return Json(await plain_page(await while_connected(request, search)))
 
 
 @router.get(
@@ -56,12 +60,12 @@ async def list_routes(service: ServiceDep, name: GatewayName, query: Annotated[R
     openapi_extra=needs(Scope.READ),
 )
 async def export_routes(
-    service: ServiceDep, name: GatewayName, query: Annotated[RouteExportQuery, Query()]
+    request: Request, service: ServiceDep, name: GatewayName, query: Annotated[RouteExportQuery, Query()]
 ) -> StreamingResponse:
     """All routes that match, as a file. It is written while it is sent, page by page: each page shows the
     routes as they are then. A file that ends early is not whole: the connection breaks then."""
     wanted = query.filter()
-    first = await service.routes(name, wanted, export.PAGE, None)
+    first = await while_connected(request, service.routes(name, wanted, export.PAGE, None))
     return export.exported(
         f"routes-{name}",
         query.format,
@@ -114,7 +118,7 @@ async def simulate_vpn_gateway(request: Request, control: ControlDep, name: Gate
         samples=question.samples,
     )
     try:
-        outcome = await control.simulate(name, asked)
+        outcome = await while_connected(request, control.simulate(name, asked))
     except InvalidDocument as error:
         raise InvalidDocument([_inside(mistake) for mistake in error.mistakes]) from None
     return Json(plain(outcome))

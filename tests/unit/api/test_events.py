@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
 
+from api import sse
 from api.render import rfc3339
 from bgpsvc.journal import Journal
-from tests.fakes.server import RunningApi, until
+from bgpsvc.views import EventFilter, EventView
+from tests.fakes.server import DEADLINE, RunningApi, until
 from tests.fakes.service import ACTIVE, CONNECTION, FakeService
 from tests.unit.api.conftest import Client
 from tests.unit.api.contract import Contract, Json
@@ -165,6 +169,26 @@ def test_an_idle_stream_sends_comments(running: RunningApi, contract: Contract) 
         until(lambda: running.service.subscribers == 1, "subscription")
         lines = events.response.iter_lines()
         assert next(line for line in lines if line.startswith(":")) == ": keep-alive"
+
+
+def test_a_stream_of_which_nothing_is_wanted_sends_comments_too() -> None:
+    class Busy(FakeService):
+        async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
+            while True:
+                await asyncio.sleep(0)
+                yield self.log[0]
+
+    async def allowed() -> bool:
+        return True
+
+    async def first_comment() -> bytes:
+        wanted = EventFilter(subjects=frozenset({"nobody"}))
+        messages = sse.stream(Busy(), None, wanted, asyncio.Event(), 0.01, allowed)
+        async with contextlib.aclosing(messages), asyncio.timeout(DEADLINE):
+            assert (await anext(messages)).startswith(b"retry")
+            return await anext(messages)
+
+    assert asyncio.run(first_comment()) == sse.KEEP_ALIVE
 
 
 def test_a_client_that_goes_ends_its_subscription(running: RunningApi, contract: Contract) -> None:

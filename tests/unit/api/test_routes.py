@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
+import socket
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from api import export
+from api.server import Listen
 from bgpsvc.cli import columns
 from bgpsvc.cli.output import Column, Format, write_list
+from bgpsvc.views import Page, RouteFilter
+from tests.fakes.server import DEADLINE, RunningApi
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
 from tests.unit.api.conftest import Client
 
@@ -91,6 +98,37 @@ def test_pages_hold_every_route_once(client: Client) -> None:
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert seen == ALL
+
+
+class Slow(FakeService):
+    """Searches never end by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.given_up = threading.Event(), threading.Event()
+
+    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+        self.begun.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            self.given_up.set()
+
+    table_routes = routes
+
+
+@pytest.mark.parametrize(
+    "path", [LOC_RIB, TABLE, f"{LOC_RIB}/export?format=csv", f"{TABLE}/export?format=csv"]
+)
+def test_a_search_ends_when_its_client_goes(path: str, tmp_path: Path) -> None:
+    service, where = Slow(), tmp_path / "api.sock"
+    with RunningApi(service, Listen(path=str(where))), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(where))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert service.begun.wait(DEADLINE)
+        assert not service.given_up.is_set()
+        client.close()
+        assert service.given_up.wait(DEADLINE)
 
 
 def test_the_table_has_what_is_installed(client: Client, service: FakeService) -> None:
