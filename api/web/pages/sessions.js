@@ -9,6 +9,8 @@ import { Ago, Empty, Loaded, Page, Role, Status, Table } from '../ui/index.js';
 
 /** Counters rise without an event: at most this old, in ms. */
 const EVERY = 5000;
+/** Rows that are drawn; the filter finds the others. */
+const SHOWN = 200;
 const KINDS = ['session.', 'tunnel.', 'connection.', 'gateway.', 'config.', 'speaker.'];
 
 const load = (signal) => all('/v1/bgp-sessions', {}, { signal });
@@ -28,13 +30,14 @@ function List({ sessions }) {
   const [text, setText] = useState('');
   const [down, setDown] = useState(false);
   const wanted = text.trim().toLowerCase();
-  const shown = sessions.filter((one) => (!down || one.state !== 'established') && mentions(one, wanted));
+  const fitting = sessions.filter((one) => (!down || one.state !== 'established') && mentions(one, wanted));
+  const shown = fitting.slice(0, SHOWN);
   const up = sessions.filter((one) => one.state === 'established').length;
   return html`
     <div class="filter">
       <label>Filter <input type="search" value=${text} placeholder="name, address or AS number" onInput=${(event) => setText(event.target.value)} /></label>
       <label class="check"><input type="checkbox" checked=${down} onInput=${(event) => setDown(event.target.checked)} /> Only those that are not established</label>
-      <span class="muted" role="status">${plural(shown.length, 'session')} shown; ${up} of ${sessions.length} established</span>
+      <span class="muted" role="status">${shown.length < fitting.length ? `The first ${SHOWN} of ` : ''}${plural(fitting.length, 'session')} shown; ${up} of ${sessions.length} established</span>
     </div>
     <${Table} caption="BGP sessions" columns=${COLUMNS} rows=${shown} rowKey=${(one) => one.id} empty="No session fits the filter" />`;
 }

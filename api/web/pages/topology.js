@@ -1,7 +1,7 @@
 // What there is and how it does: VPCs, gateways, connections, tunnels, peers; live.
 import { html, useState } from '../core/html.js';
 import { all, api } from '../core/http.js';
-import { plural } from '../core/format.js';
+import { count, plural } from '../core/format.js';
 import { link } from '../core/router.js';
 import { useLive } from '../core/live.js';
 import { attention } from '../core/tunnels.js';
@@ -13,6 +13,10 @@ import { NothingYet } from './topology-empty.js';
 const KINDS = ['vpcs', 'vpn-gateways', 'customer-gateways', 'vpn-connections'];
 /** From so many connections on one wants to look for one by name. */
 const MANY = 6;
+/** So many connections are drawn at first: each redraw of thousands would hold the page up for seconds. */
+const DRAWN = 50;
+/** So many lines of what needs a look. */
+const WARNED = 20;
 /** What no event tells of (byte counters, a route count) is at most this old, in ms. */
 const EVERY = 10_000;
 
@@ -36,9 +40,11 @@ const empty = ({ gateways, connections }) => gateways.length === 0 || connection
 
 function Picture({ found }) {
   const [text, setText] = useState('');
+  const [most, setMost] = useState(DRAWN);
   const { vpcs, gateways, customers, connections } = found;
   const wanted = text.trim().toLowerCase();
-  const shown = wanted ? connections.filter((one) => mentions(one, wanted)) : connections;
+  const fitting = wanted ? connections.filter((one) => mentions(one, wanted)) : connections;
+  const shown = fitting.slice(0, most);
   return html`
     <${Attention} connections=${connections} />
     ${connections.length >= MANY && html`<p class="topology-filter"><label>Show <input type="search" value=${text}
@@ -46,10 +52,12 @@ function Picture({ found }) {
       <span class="muted">${shown.length} of ${plural(connections.length, 'connection')}</span></p>`}
     ${gateways.map((gateway) => {
       const own = shown.filter((one) => one.gateway === gateway.name);
-      if (wanted && own.length === 0) return null;
+      if (own.length === 0 && (wanted || connections.some((one) => one.gateway === gateway.name))) return null;
       return html`<${Gateway} key=${gateway.name} gateway=${gateway} connections=${own} customers=${customers}
         vpc=${vpcs.find((one) => one.name === gateway.vpc)} />`;
-    })}`;
+    })}
+    ${fitting.length > shown.length && html`<p class="actions"><button type="button" onClick=${() => setMost(2 * most)}>Show more</button>
+      <span class="muted">${count(fitting.length - shown.length)} more: look for them by name</span></p>`}`;
 }
 
 const mentions = ({ name, gateway, tunnels }, text) => [name, gateway, ...tunnels.map((tunnel) => tunnel.remote_address)]
@@ -64,9 +72,10 @@ function Attention({ connections }) {
   }
   return html`<section class="topology-attention" aria-labelledby="attention">
     <h2 id="attention">Needs attention</h2>
-    <ul>${found.map(({ id, tunnel, kind, text }) => html`<li key=${id + text}>
+    <ul>${found.slice(0, WARNED).map(({ id, tunnel, kind, text }) => html`<li key=${id + text}>
       <${Status} kind=${kind}><a href=${tunnel ? link('/tunnels/:id', {}, { id }) : link('/connections/:id', {}, { id })}>${id}</a><//>
       <span>${text}</span>
-    </li>`)}</ul>
+    </li>`)}
+      ${found.length > WARNED && html`<li class="muted">and ${count(found.length - WARNED)} more</li>`}</ul>
   </section>`;
 }
