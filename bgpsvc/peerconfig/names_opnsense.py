@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from bgpsvc.peerconfig.algorithms import NO_PFS, refuse
 from bgpsvc.peerconfig.facts import PeerFacts, TunnelFacts
-from bgpsvc.peerconfig.quoting import mask_of, one_asn, reached, short
+from bgpsvc.peerconfig.quoting import frr_has_bfd, mask_of, one_asn, reached, short
 from bgpsvc.peerconfig.words import Helpers, pick
 
 _CIPHERS = {"aes": "aes128", "aes192": "aes192", "aes256": "aes256"}
@@ -77,5 +77,6 @@ HELPERS: Helpers = MappingProxyType(
         "name_of": _name,
         "mask_of": mask_of,
         "reached": reached,
+        "bfd_possible": frr_has_bfd,
     }
 )

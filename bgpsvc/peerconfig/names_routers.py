@@ -17,7 +17,17 @@ from bgpsvc.peerconfig.algorithms import (
     within,
 )
 from bgpsvc.peerconfig.facts import BfdFacts, PeerFacts, TunnelFacts
-from bgpsvc.peerconfig.quoting import Secrets, escaped, id_kind, mask_of, reached, short, single_quoted, way
+from bgpsvc.peerconfig.quoting import (
+    Secrets,
+    escaped,
+    frr_has_bfd,
+    id_kind,
+    mask_of,
+    reached,
+    short,
+    single_quoted,
+    way,
+)
 from bgpsvc.peerconfig.words import Helpers, Unsupported
 
 _DAY = 86400
@@ -68,6 +78,7 @@ VYOS_HELPERS: Helpers = MappingProxyType(
         "way": way,
         "reached": reached,
         "bfd_multiplier": _vyos_multiplier,
+        "bfd_possible": frr_has_bfd,
     }
 )
 

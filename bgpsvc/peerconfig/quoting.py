@@ -108,6 +108,16 @@ def reached(peer: PeerFacts, tunnel: TunnelFacts) -> bool:
     return tunnel.inside is not None and (peer.route_based or tunnel.bgp is not None)
 
 
+def frr_has_bfd(tunnel: TunnelFacts) -> bool:
+    """A device with FRR inside can have the BFD that the session asks for.
+
+    FRR takes a neighbor with TTL security for one that may be far away, and has multihop BFD with it alone.
+    """
+    if tunnel.bgp is None or tunnel.bgp.bfd is None:
+        return True
+    return tunnel.bgp.bfd.multihop == (tunnel.bgp.ttl_security is not None)
+
+
 def one_asn(peer: PeerFacts) -> int:
     """The device's ASN, for a platform that can have no other towards one of its neighbours.
 

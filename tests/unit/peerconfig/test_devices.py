@@ -163,3 +163,27 @@ def test_the_clouds_shape_can_be_read_as_the_clouds(scenario: Scenario) -> None:
     config = json.loads(text)["VpnConnectionConfig"]
     assert config["IkeConfig"] == config["TunnelsConfig"]["TunnelConfig"][0]["IkeConfig"]
     assert config["Extensions"]["Vpc"] == "vpc1"
+
+
+@pytest.mark.parametrize(
+    ("platform", "line"),
+    [
+        ("vyos", "neighbor 169.254.10.1 bfd profile 'conn1-t1'"),
+        ("opnsense", "Routing > BFD: enable, neighbor 169.254.10.1"),
+    ],
+)
+@pytest.mark.parametrize("multihop", [False, True])
+@pytest.mark.parametrize("hops", [None, 1])
+def test_a_device_with_frr_has_bfd_over_as_many_hops_as_frr_takes(
+    platform: str, line: str, multihop: bool, hops: int | None
+) -> None:
+    bgp, inside = FACTS.tunnels[0].bgp, FACTS.tunnels[0].inside
+    assert bgp is not None
+    assert bgp.bfd is not None
+    assert inside is not None
+    changed = replace(bgp, ttl_security=hops, bfd=replace(bgp.bfd, multihop=multihop))
+    facts = first_with(FACTS, bgp=changed, inside=replace(inside, bfd=changed.bfd))
+    text = render(facts, platform).text
+    possible = multihop == (hops is not None)
+    assert (line in text) == possible
+    assert ("so BFD is not configured, and the hold time decides" in text) != possible
