@@ -295,7 +295,9 @@ def _bgp(bgp: Node, device: str, gateway: str) -> Bgp:
 def _asn(node: Node) -> int:
     # Asdot is accepted by the cloud, and so it may come back.
     match = re.fullmatch(r"([0-9]{1,5})\.([0-9]{1,5})", node.text())
-    return node.whole() if match is None else int(match[1]) << 16 | int(match[2])
+    if match is None or max(map(int, match.groups())) > 65535:
+        return node.whole()
+    return int(match[1]) << 16 | int(match[2])
 
 
 def _dpd(node: Node) -> int | None:

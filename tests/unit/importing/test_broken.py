@@ -122,6 +122,11 @@ REFUSALS: list[tuple[str, tuple[str, str], str]] = [
     ("aws-bgp.xml", ("</vpn_connection>", ""), "is not well-formed XML: no element found"),
     ("aws-answer.json", ('"SHA2-384"', '"SHA9"'), "Options.TunnelOptions[1]: 'SHA9' is no integrity"),
     (
+        "alibaba-described.json",
+        ('"LocalAsn": "65530"', '"LocalAsn": "1.99999"'),
+        "'1.99999' is not a whole number",
+    ),
+    (
         "aws-answer.json",
         ('"CustomerGatewayConfiguration"', '"X"'),
         "CustomerGatewayConfiguration: is missing",
