@@ -22,6 +22,8 @@ from bgpsvc.views import CandidateView, Page, RouteView, TableRouteView
 Columns = Sequence[tuple[str, Callable[[Any], Any]]]
 Next = Callable[[str], Awaitable[Page]]
 """The page behind a cursor."""
+Allowed = Callable[[], Awaitable[bool]]
+"""Whoever asked may go on."""
 
 PAGE = 1000
 """Routes that are asked for at once."""
@@ -69,18 +71,27 @@ TABLE: Columns = (
 )
 
 
-def exported(name: str, form: str, columns: Columns, first: Page, following: Next) -> StreamingResponse:
-    """The pages from the first one on as a file in the form `csv` or `ndjson`, called `name` and the time."""
+class NotAllowedAnyMore(Exception):
+    """The token was revoked, or expired, while its file was sent: the connection breaks."""
+
+
+def exported(
+    name: str, form: str, columns: Columns, first: Page, following: Next, allowed: Allowed
+) -> StreamingResponse:
+    """The pages from the first one on as a file in the form `csv` or `ndjson`, called `name` and the time.
+
+    Who reads slowly may do so for hours: before each page `allowed` is asked.
+    """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     headers = {"Content-Disposition": f'attachment; filename="{name}-{moment}.{form}"'}
     write = _lines if form == "ndjson" else _rows(columns)
     head = b"" if form == "ndjson" else _csv([[title for title, _ in columns]])
-    body = _body(head, write, first, following)
+    body = _body(head, write, first, following, allowed)
     return StreamingResponse(body, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 async def _body(
-    head: bytes, write: Callable[[Sequence[Any]], bytes], page: Page, following: Next
+    head: bytes, write: Callable[[Sequence[Any]], bytes], page: Page, following: Next, allowed: Allowed
 ) -> AsyncIterator[bytes]:
     yield head
     while True:
@@ -90,6 +101,8 @@ async def _body(
             await asyncio.sleep(0)
         if page.next_cursor is None:
             return
+        if not await allowed():
+            raise NotAllowedAnyMore
         page = await following(page.next_cursor)
 
 

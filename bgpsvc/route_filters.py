@@ -15,7 +15,7 @@ from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.gateway import Gateway
 from bgpsvc.model import Prefix
 from bgpsvc.rib import PathSet
-from bgpsvc.route_order import portions
+from bgpsvc.route_order import PORTION, portions
 from bgpsvc.route_search import PathTest, Span, any_path
 from bgpsvc.routes_report import route_state
 from bgpsvc.session import Session
@@ -197,23 +197,28 @@ class Refused:
         """All such prefixes, in no order, each once."""
         found: dict[Prefix, None] = {}
         for session in self._sessions:
+            adj = session.adj
+            # Not items(): a tuple for each of so many would keep everybody waiting.
+            names, refused, shed = (
+                [*adj.refused, *adj.shed],
+                list(adj.refused.values()),
+                list(adj.shed.values()),
+            )
             if self._test is None:
-                for names in (list(session.adj.refused), list(session.adj.shed)):
-                    for some in portions(names):
-                        yield
-                        found.update(dict.fromkeys(some))
+                for some in portions(names):
+                    yield
+                    found.update(dict.fromkeys(some))
                 continue
             verdicts: dict[int, bool] = {}
-            refused, shed = list(session.adj.refused.items()), list(session.adj.shed.items())
-            for portion in chain(portions(refused), portions(shed)):
-                yield
-                for prefix, path in portion:
-                    attributes = path[0] if isinstance(path, tuple) else path
-                    verdict = verdicts.get(id(attributes))
-                    if verdict is None:
-                        verdict = verdicts[id(attributes)] = self._test(session.id, attributes)
-                    if verdict:
-                        found[prefix] = None
+            paths = chain((attributes for attributes, _ in refused), shed)
+            for number, (prefix, attributes) in enumerate(zip(names, paths, strict=True)):
+                if number % PORTION == 0:
+                    yield
+                verdict = verdicts.get(id(attributes))
+                if verdict is None:
+                    verdict = verdicts[id(attributes)] = self._test(session.id, attributes)
+                if verdict:
+                    found[prefix] = None
         return list(found)
 
 

@@ -58,4 +58,5 @@ async def export_vpc_routes(
         export.TABLE,
         first,
         lambda cursor: service.table_routes(name, wanted, export.PAGE, cursor),
+        lambda: request.app.state.access.still(request.scope, Scope.READ),
     )

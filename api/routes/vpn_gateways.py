@@ -72,6 +72,7 @@ async def export_routes(
         export.ROUTES,
         first,
         lambda cursor: service.routes(name, wanted, export.PAGE, cursor),
+        lambda: request.app.state.access.still(request.scope, Scope.READ),
     )
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
+from api import export
 from api.access import PUBLIC, SCOPE, ScopedRoute, needs
 from api.app import create_app, guarded
 from api.limits import Limits
@@ -299,3 +300,16 @@ def test_a_stream_ends_when_its_token_is_revoked(service: FakeService, contract:
     stream = Client(app, contract)("GET", "/v1/events/stream", base=TCP, headers=bearer(token.text))
     # Let in, twice found good, and then no more.
     assert (control.looked, stream.text.count(": keep-alive")) == (4, 2)
+
+
+def test_a_file_ends_early_when_its_token_is_revoked(
+    service: FakeService, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 1)
+    control = Asked(service)
+    token = control.add_token("copier", Scope.READ)
+    client = Client(create_app(service, control, version="0.1.0"), contract)
+    path = "/v1/vpn-gateways/gw1/routes/export?format=csv"
+    response = client("GET", path, base=TCP, headers=bearer(token.text))
+    # Let in, twice found good, and then no more: three pages of six, behind the head.
+    assert (control.looked, response.text.count("\n")) == (4, 1 + 3)
