@@ -17,6 +17,10 @@ export function sessionKind(state) {
   return state === 'established' ? 'good' : state === 'idle' ? 'bad' : 'warn';
 }
 
+const IPSEC = { ike_sa_not_established: 'bad', ike_sa_established: 'warn', ipsec_sa_not_established: 'bad', ipsec_sa_established: 'good' };
+/** Kind of status of a tunnel's IPsec, in the clouds' words. */
+export const ipsecKind = (status) => IPSEC[status] ?? 'off';
+
 /** The layers of a tunnel from below: [{name, kind, word, reason}]. */
 export function layers(tunnel) {
   return [link(tunnel), ...ipsec(tunnel), bgp(tunnel), ...watchers(tunnel)].filter(Boolean);

@@ -1,18 +1,14 @@
 // A tunnel of a connection: how it does, and what can be done with it.
 import { html } from '../core/html.js';
-import { duration, words } from '../core/format.js';
+import { words } from '../core/format.js';
 import { link } from '../core/router.js';
+import { detection, ipsecKind, sessionKind, stateKind } from '../core/tunnels.js';
 import { Ago, Facts, Role, Status } from '../ui/index.js';
 import { Quiet } from './connection_quiet.js';
 import { Doing } from './resources_rights.js';
 
-const STATES = { live: 'good', warming: 'warn', down: 'bad' };
-const ipsecKind = (status) => (status === 'ipsec_sa_established' ? 'good' : 'bad');
-const sessionKind = (state) => (state === 'established' ? 'good' : 'bad');
-
 /** `out`: an operator took it out of use; `single`: there is no other; `why`: nothing can be done, because. */
 export function TunnelCard({ tunnel, out, single, why, onTakeOut, onGiveBack, onRestart }) {
-  const fastest = tunnel.detection.find((one) => one.in_force);
   const noRestart = why ?? (tunnel.ipsec ? null : `somebody else makes ${tunnel.interface}`);
   const noOut = why ?? (single ? 'there is no other tunnel' : null);
   return html`<section class=${`conn-panel conn-card ${tunnel.carrying ? 'conn-carrying' : ''}`} aria-labelledby=${`card-${tunnel.id}`}>
@@ -22,12 +18,12 @@ export function TunnelCard({ tunnel, out, single, why, onTakeOut, onGiveBack, on
       ${out && html`<${Status} kind="warn">out of use<//>`}
     </header>
     <${Facts} facts=${[
-      ['State', html`<${Status} kind=${STATES[tunnel.state]}>${tunnel.state}<//> · <${Ago} at=${tunnel.since} />`],
+      ['State', html`<${Status} kind=${stateKind(tunnel)}>${tunnel.state}<//> · <${Ago} at=${tunnel.since} />`],
       ['Why', tunnel.state_reason],
       ['IPsec', tunnel.ipsec
         ? html`<${Status} kind=${ipsecKind(tunnel.ipsec.status)}>${words(tunnel.ipsec.status)}<//>` : `external, ${tunnel.interface}`],
       ['BGP', tunnel.session_state && html`<${Status} kind=${sessionKind(tunnel.session_state)}>${words(tunnel.session_state)}<//>`],
-      ['Detection', fastest ? `${words(fastest.method)}, within ${duration(fastest.worst_case_ms)}` : 'none in force'],
+      ['Detection', detection(tunnel).text],
       ['Still comes in', out && tunnel.state !== 'down' ? html`<${Quiet} tunnel=${tunnel} />` : null],
       ['Peer', html`<span class="mono">${tunnel.remote_address}</span>${tunnel.peer_address && html`, inside <span class="mono">${tunnel.peer_address}</span>`}`],
     ]} />

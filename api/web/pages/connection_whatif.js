@@ -2,9 +2,9 @@
 import { html, useState } from '../core/html.js';
 import { api, path as url } from '../core/http.js';
 import { plural } from '../core/format.js';
-import { link } from '../core/router.js';
 import { ProblemNotice, Spinner, Table } from '../ui/index.js';
 import { useDryRun } from './connection_ask.js';
+import { PrefixLink } from './routes_rows.js';
 
 const SAMPLES = 10;
 const prefixes = (n) => plural(n, 'prefix', 'prefixes');
@@ -52,7 +52,7 @@ function Samples({ gateway, data }) {
   const columns = [
     {
       key: 'prefix', label: 'Prefix',
-      render: ({ prefix }) => html`<a class="mono" href=${link('/routes/:gateway/:prefix', {}, { gateway, prefix })}>${prefix}</a>`,
+      render: ({ prefix }) => html`<${PrefixLink} gateway=${gateway} prefix=${prefix} />`,
     },
     { key: 'fate', label: 'Would be' },
     { key: 'from_session', label: 'Now over' },

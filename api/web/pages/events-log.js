@@ -7,7 +7,7 @@ import { GROUPS, PERIODS, SEVERITIES } from './events-kinds.js';
 const PAGE = 200;
 
 /** Query of the page (strings) to that of the API; `now` in ms. */
-export function toQuery({ subject, group, severity, period, since, until }, now) {
+function toQuery({ subject, group, severity, period, since, until }, now) {
   const seconds = PERIODS[period]?.[1];
   return {
     subject: subject && subjects(subject),

@@ -35,7 +35,7 @@ function controlAt(pointer) {
 }
 
 /** Moves the focus to the field of an error, and opens what hides it. */
-export function focusOn(pointer) {
+function focusOn(pointer) {
   const control = controlAt(pointer);
   for (let holder = control?.closest('details'); holder; holder = holder.parentElement.closest('details')) holder.open = true;
   control?.focus();

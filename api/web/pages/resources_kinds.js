@@ -56,6 +56,3 @@ export const kindOf = (name) => KINDS.find(({ path, key }) => path === name || k
 
 /** Where a resource is edited. */
 export const editorOf = (kind, name) => `#/resources/${kind.path}/${encodeURIComponent(name)}`;
-
-/** `a VPC`: with its article. */
-export const a = (label) => `a ${label}`;

@@ -14,7 +14,7 @@ const OVER = { at: 'vpn_connection', label: 'Over VPN connection', ref: 'vpn-con
 const PUBLISH = { at: 'publish', label: "Publish it into the VPC's route table too" };
 const DESTINATION = { at: 'destination', label: 'Destination', placeholder: '192.168.0.0/16', hint: 'A network, IPv4 or IPv6; not the default route.' };
 
-export const LAYOUTS = {
+const LAYOUTS = {
   VpcDocument: [
     NAME,
     { at: 'cidrs', label: 'Networks', placeholder: '10.0.0.0/16', hint: 'One a line, IPv4 or IPv6. They are advertised to the peers while propagation is on.' },

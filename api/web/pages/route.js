@@ -7,7 +7,7 @@ import { link, navigate } from '../core/router.js';
 import { CopyButton, Empty, Facts, Loaded, Page, Status, Table } from '../ui/index.js';
 import { Decision } from './route_decision.js';
 import { Paths } from './route_paths.js';
-import { RouteState } from './routes_rows.js';
+import { PrefixLink, RouteState } from './routes_rows.js';
 
 /** What is asked changes without an event when routes are on their way to the kernel. */
 const EVERY = 5000;
@@ -62,8 +62,7 @@ const facts = (told, gateway) => [
   ['Interface', told.interface && html`<span class="mono">${told.interface}</span>`],
   ['Nexthop group', told.nexthop_group && html`<span class="mono">${told.nexthop_group}</span>`],
   ['Kernel', told.kernel],
-  ['Used meanwhile', told.less_specific && html`<a class="mono"
-    href=${link('/routes/:gateway/:prefix', {}, { gateway, prefix: told.less_specific })}>${told.less_specific}</a>`],
+  ['Used meanwhile', told.less_specific && html`<${PrefixLink} gateway=${gateway} prefix=${told.less_specific} />`],
 ];
 
 const KINDS = { live: 'good', warming: 'warn', down: 'bad', stale: 'warn' };

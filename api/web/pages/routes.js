@@ -14,7 +14,7 @@ const LIMIT = 100;
 const EVERY = 5000;
 const KINDS = ['session.', 'tunnel.', 'connection.', 'gateway.', 'config.', 'fib.'];
 /** What a list can be asked for; `gateway`, `view` and `cursor` of the URL say where. */
-export const ASKED = ['q', 'prefix', 'match', 'family', 'session', 'asn', 'community', 'state'];
+const ASKED = ['q', 'prefix', 'match', 'family', 'session', 'asn', 'community', 'state'];
 
 export default function Routes({ query }) {
   const live = useLive((signal) => all('/v1/vpn-gateways', {}, { signal }), { kinds: ['config.', 'gateway.'] });

@@ -5,7 +5,7 @@ import { count, plural, words } from '../core/format.js';
 import { link } from '../core/router.js';
 import { useLive } from '../core/live.js';
 import { sessionKind } from '../core/tunnels.js';
-import { Ago, Empty, Loaded, Page, Role, Status, Table } from '../ui/index.js';
+import { Ago, Empty, Loaded, Page, Past, Role, Status, Table } from '../ui/index.js';
 
 /** Counters rise without an event: at most this old, in ms. */
 const EVERY = 5000;
@@ -71,5 +71,5 @@ function refused({ rejected, shed }) {
 
 function lastError({ state, last_error: error }) {
   if (!error) return html`<span class="muted">none</span>`;
-  return html`<span class=${state === 'established' ? 'muted' : ''}>${error.text}, <${Ago} at=${error.time} /> ago</span>`;
+  return html`<span class=${state === 'established' ? 'muted' : ''}>${error.text}, <${Past} at=${error.time} /></span>`;
 }

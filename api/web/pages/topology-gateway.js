@@ -3,7 +3,7 @@ import { html } from '../core/html.js';
 import { plural } from '../core/format.js';
 import { link } from '../core/router.js';
 import { connectionState } from '../core/tunnels.js';
-import { Ago, Status } from '../ui/index.js';
+import { Past, Status } from '../ui/index.js';
 import { Lane } from '../ui/lane.js';
 
 export const Gateway = ({ gateway, vpc, connections, customers }) => html`<section class="gateway" aria-label=${`VPN gateway ${gateway.name}`}>
@@ -42,7 +42,7 @@ function Connection({ connection, gateway, customers }) {
     <header>
       <h3><a href=${link('/connections/:name', {}, { name: connection.name })}>${connection.name}</a></h3>
       <${Status} kind=${state.kind} title=${state.reason}>${state.word}<//>
-      ${connection.switchovers > 0 && html`<span class="muted">${plural(connection.switchovers, 'switchover')}, last <${Ago} at=${connection.last_switchover} /> ago: ${connection.last_switchover_reason}</span>`}
+      ${connection.switchovers > 0 && html`<span class="muted">${plural(connection.switchovers, 'switchover')}, last <${Past} at=${connection.last_switchover} />: ${connection.last_switchover_reason}</span>`}
       <a class="connection-diagnosis" href=${link('/connections/:name/diagnosis', {}, { name: connection.name })}>Diagnosis</a>
     </header>
     ${connection.choice && html`<${Choice} mode=${connection.mode} choice=${connection.choice} />`}
@@ -53,5 +53,5 @@ function Connection({ connection, gateway, customers }) {
 }
 
 const Choice = ({ mode, choice: { by, at, reason } }) => html`<p class="connection-choice">
-  Held on the ${mode} tunnel${by && ` by ${by}`}${at && html`, since <${Ago} at=${at} />`}${reason && `: ${reason}`}
+  Held on the ${mode} tunnel${by && ` by ${by}`}${at && html`, <${Past} at=${at} />`}${reason && `: ${reason}`}
 </p>`;

@@ -1,10 +1,8 @@
 // IKE and IPsec of a tunnel.
 import { html } from '../core/html.js';
 import { bytes, count, plural, words } from '../core/format.js';
-import { mismatch } from '../core/tunnels.js';
-import { Ago, Facts, Notice, Status, Table, Time } from '../ui/index.js';
-
-const KINDS = { ike_sa_not_established: 'bad', ike_sa_established: 'warn', ipsec_sa_not_established: 'bad', ipsec_sa_established: 'good' };
+import { ipsecKind, mismatch } from '../core/tunnels.js';
+import { Ago, Facts, Notice, Past, Status, Table, Time } from '../ui/index.js';
 
 export function Ipsec({ tunnel: { ipsec, interface: device } }) {
   return html`<section aria-labelledby="ipsec"><h2 id="ipsec">IPsec</h2>
@@ -15,20 +13,20 @@ export function Ipsec({ tunnel: { ipsec, interface: device } }) {
 
 const Known = ({ ipsec }) => html`
   <${Facts} facts=${[
-    ['Status', html`<${Status} kind=${KINDS[ipsec.status]}>${words(ipsec.status)}<//>`],
+    ['Status', html`<${Status} kind=${ipsecKind(ipsec.status)}>${words(ipsec.status)}<//>`],
     ['Because', ipsec.reason],
     ['Since', html`<${Time} at=${ipsec.since} /> (<${Ago} at=${ipsec.since} />)`],
     ['Next attempt', ipsec.retry_at && html`<${Time} at=${ipsec.retry_at} />`],
     ['Made by', ipsec.driver === 'xfrm' ? 'the kernel (XFRM)' : ipsec.driver === 'userspace' ? 'a charon of its own, in user space' : words(ipsec.driver)],
     ['MTU', ipsec.mtu && `${ipsec.mtu} bytes`],
     ['Came up', `${plural(ipsec.established_count, 'time')}; rekeyed ${plural(ipsec.rekey_count, 'time')}`],
-    ['Read', html`<${Ago} at=${ipsec.seen_at} /> ago`],
+    ['Read', html`<${Past} at=${ipsec.seen_at} />`],
   ]} />
   ${ipsec.last_error && html`<${LastError} error=${ipsec.last_error} over=${ipsec.status === 'ipsec_sa_established'} />`}
   ${ipsec.ike && html`<${Ike} ike=${ipsec.ike} />`}`;
 
 const LastError = ({ error, over }) => html`<${Notice} kind=${over ? 'info' : 'bad'} title=${over ? 'Last error, over by now' : 'Last error'}>
-  <p>${mismatch(error)} <span class="muted">(${words(error.cause)}, <${Ago} at=${error.time} /> ago)</span></p>
+  <p>${mismatch(error)} <span class="muted">(${words(error.cause)}, <${Past} at=${error.time} />)</span></p>
 <//>`;
 
 const end = (address, port, id, nat) => html`<span class="mono">${address}:${port}</span> as ${id}${nat ? ', behind NAT or encapsulated' : ''}`;

@@ -3,7 +3,7 @@ import { html } from '../core/html.js';
 import { count, duration, plural, words } from '../core/format.js';
 import { link } from '../core/router.js';
 import { sessionKind } from '../core/tunnels.js';
-import { Ago, Facts, Notice, Status, Time } from '../ui/index.js';
+import { Ago, Facts, Notice, Past, Status, Time } from '../ui/index.js';
 
 export function Session({ session }) {
   return html`<section aria-labelledby="bgp"><h2 id="bgp">BGP session</h2>
@@ -29,7 +29,7 @@ function LastError({ error, over }) {
   const code = error.code === null ? '' : `, NOTIFICATION ${error.code}/${error.subcode ?? 0}`;
   const who = error.direction === 'sent' ? ' sent by us' : error.direction === 'received' ? ' sent by the peer' : '';
   return html`<${Notice} kind=${over ? 'info' : 'bad'} title=${over ? 'Last error, over by now' : 'Last error'}>
-    <p>${error.text} <span class="muted">(<${Ago} at=${error.time} /> ago${code}${who})</span></p>
+    <p>${error.text} <span class="muted">(<${Past} at=${error.time} />${code}${who})</span></p>
   <//>`;
 }
 

@@ -5,7 +5,6 @@ export { Plan } from './plan.js';
 export { Empty, Page, ProblemNotice, Spinner, Loaded, Notice } from './page.js';
 export { Status, Role } from './status.js';
 export { Table, Facts } from './table.js';
-export { Tabs } from './tabs.js';
 export { toast, Toasts, announce, Announcer } from './toasts.js';
 export { CopyButton } from './copy.js';
-export { Time, Ago } from './time.js';
+export { Time, Ago, Past } from './time.js';

@@ -7,7 +7,7 @@ import { outdated, watchVersion } from '../core/version.js';
 import { apply, setTheme, theme, THEMES } from '../core/theme.js';
 import { Announcer, Toasts, toast } from './toasts.js';
 import { Status } from './status.js';
-import { Ago } from './time.js';
+import { Past } from './time.js';
 
 // One line an entry: where, what it is called, first part of the routes that belong to it, scope that it needs.
 const NAVIGATION = [
@@ -72,7 +72,7 @@ function Connection() {
 function Lost() {
   const { connected, since, reason } = useStream();
   return html`<div role="alert">${connected === false && html`<p class="banner">
-    <strong>The daemon does not answer.</strong> What is shown is as it was <${Ago} at=${new Date(since).toISOString()} /> ago
+    <strong>The daemon does not answer.</strong> What is shown is as it was <${Past} at=${new Date(since).toISOString()} />
     (${reason}). It is tried again all the time.
   </p>`}</div>`;
 }
