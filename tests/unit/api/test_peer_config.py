@@ -79,14 +79,14 @@ def test_networks_behind_the_other_side_are_announced(client: Client) -> None:
 
 def test_a_platform_that_cannot_do_it_says_why(client: Client, control: FakeControl) -> None:
     tunnels = control.resource("vpn_connections", "conn1").config["tunnels"]
-    same = [tunnel | {"customer_gateway": "cgw1"} for tunnel in tunnels]
-    assert client("PATCH", "/v1/vpn-connections/conn1", json={"tunnels": same}).status_code == 200
-    answer = client("GET", f"{PATH}?platform=bgpsvc")
+    weak = [tunnel | {"ike": {"encryption": "des"}} for tunnel in tunnels]
+    assert client("PATCH", "/v1/vpn-connections/conn1", json={"tunnels": weak}).status_code == 200
+    answer = client("GET", f"{PATH}?platform=vyos")
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["detail"] == (
-        "bgpsvc cannot be the other side: VPN connection conn1: one public address (198.51.100.2) for both "
-        "tunnels is not possible there; allowed: two customer gateways, each with an address of its own"
+        "vyos cannot be the other side: tunnel 1: IKE encryption des is not possible there; allowed: aes, "
+        "aes192, aes256, 3des"
     )
 
 
