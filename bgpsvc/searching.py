@@ -1,9 +1,14 @@
-"""Searches among routes beside everything else: in turns, long ones one after the other."""
+"""Searches among routes beside everything else: in turns, long ones one after the other.
+
+Each caller has one place in the queue of long ones, however much they ask: nobody waits for more than one
+search of everybody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from weakref import WeakValueDictionary
 
 from bgpsvc.queries import RouteQueries
 from bgpsvc.route_order import RouteOrder
@@ -22,6 +27,8 @@ class Searches:
     def __init__(self, queries: RouteQueries) -> None:
         self._queries = queries
         self._one_long = asyncio.Lock()
+        self._places: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By caller, while they wait."""
         self._building: dict[RouteOrder, asyncio.Task[None]] = {}
         self._forgetting: asyncio.TimerHandle | None = None
 
@@ -32,10 +39,10 @@ class Searches:
         if self._forgetting is not None:
             self._forgetting.cancel()
 
-    async def page(self, search: Generator[None, None, Page]) -> Page:
+    async def page(self, search: Generator[None, None, Page], caller: str) -> Page:
         """The page that a search finds. Raises what it raises."""
         try:
-            found = await self._found(search)
+            found = await self._found(search, caller)
         finally:
             search.close()
             self._forget_later()
@@ -55,7 +62,7 @@ class Searches:
         finally:
             del self._building[order]
 
-    async def _found(self, search: Generator[None, None, Page]) -> Page:
+    async def _found(self, search: Generator[None, None, Page], caller: str) -> Page:
         # Most are found at once and wait for nobody. Of those that take longer each would make all others
         # wait for its turn, and REST with them.
         clock = asyncio.get_running_loop().time
@@ -66,5 +73,6 @@ class Searches:
             except StopIteration as stop:
                 page: Page = stop.value
                 return page
-        async with self._one_long:
+        place = self._places.setdefault(caller, asyncio.Lock())
+        async with place, self._one_long:
             return await in_turns(search)

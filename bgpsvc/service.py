@@ -177,18 +177,23 @@ class BgpService:
             raise NotFound("VPC", name, names)
         return vpc_view(self.engine, name)
 
-    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def routes(
+        self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
         """A page of the Loc-RIB."""
-        return await self._searches.page(self._queries.routes(self._gateway(gateway), filter, limit, cursor))
+        found = self._queries.routes(self._gateway(gateway), filter, limit, cursor)
+        return await self._searches.page(found, actor.name)
 
-    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def table_routes(
+        self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
         """A page of a VPC's kernel table."""
         self.vpc(vpc)
         gateway = self.engine.intent.gateway_of_vpc(vpc)
         if gateway is None:
             return Page((), None, 0)
         found = self._queries.table_routes(self._gateway(gateway.name), filter, limit, cursor)
-        return await self._searches.page(found)
+        return await self._searches.page(found, actor.name)
 
     async def set_auto_propagate(
         self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM

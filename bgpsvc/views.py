@@ -448,7 +448,9 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Filters combine with AND; None leaves a choice open. Times are Unix seconds: `since` <= time < `until`."""
+    """Filters combine with AND; None leaves a choice open.
+
+    Times are Unix seconds: `since` <= time < `until`."""
 
     kinds: frozenset[str] | None = None
     subjects: frozenset[str] | None = None
@@ -575,11 +577,17 @@ class Service(Protocol):
     def vpc(self, name: str) -> VpcView:
         """Raises NotFound."""
 
-    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
-        """Loc-RIB of a gateway: a page of RouteView in address order. Raises NotFound, InvalidQuery."""
+    async def routes(
+        self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
+        """Loc-RIB of a gateway: a page of RouteView in address order. Raises NotFound, InvalidQuery.
 
-    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
-        """VPC route table: a page of TableRouteView in address order. Raises NotFound, InvalidQuery."""
+        What takes long waits its turn among other callers, and behind what the same one asked before."""
+
+    async def table_routes(
+        self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
+        """VPC route table: a page of TableRouteView in address order, as `routes`."""
 
     async def set_auto_propagate(
         self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM

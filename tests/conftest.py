@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.fakes.postgresql import postgresql, store_url  # noqa: F401  # fixtures for every test
 
 # An example takes as long as the machine lets it: no time limit says anything about the code.
-settings.register_profile("patient", settings.default, deadline=None)
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("patient")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}

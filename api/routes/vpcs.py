@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api import export
-from api.access import ScopedRoute, needs
+from api.access import ActorDep, ScopedRoute, needs
 from api.deps import ServiceDep
 from api.problems import documented
 from api.render import Json, plain_page
@@ -31,10 +31,14 @@ VpcName = Annotated[str, Path(description="Name of the VPC.", examples=["vpc1"],
     openapi_extra=needs(Scope.READ),
 )
 async def list_vpc_routes(
-    request: Request, service: ServiceDep, name: VpcName, query: Annotated[RouteQuery, Query()]
+    request: Request,
+    service: ServiceDep,
+    actor: ActorDep,
+    name: VpcName,
+    query: Annotated[RouteQuery, Query()],
 ) -> Json:
     """The routes that propagation put into the VPC's kernel route table."""
-    search = service.table_routes(name, query.filter(), query.limit, query.cursor)
+    search = service.table_routes(name, query.filter(), query.limit, query.cursor, actor)
     return Json(await plain_page(await while_connected(request, search)))
 
 
@@ -47,16 +51,20 @@ async def list_vpc_routes(
     openapi_extra=needs(Scope.READ),
 )
 async def export_vpc_routes(
-    request: Request, service: ServiceDep, name: VpcName, query: Annotated[RouteExportQuery, Query()]
+    request: Request,
+    service: ServiceDep,
+    actor: ActorDep,
+    name: VpcName,
+    query: Annotated[RouteExportQuery, Query()],
 ) -> StreamingResponse:
     """All routes that match, as a file, as `exportRoutes` does it."""
     wanted = query.filter()
-    first = await while_connected(request, service.table_routes(name, wanted, export.PAGE, None))
+    first = await while_connected(request, service.table_routes(name, wanted, export.PAGE, None, actor))
     return export.exported(
         f"table-{name}",
         query.format,
         export.TABLE,
         first,
-        lambda cursor: service.table_routes(name, wanted, export.PAGE, cursor),
+        lambda cursor: service.table_routes(name, wanted, export.PAGE, cursor, actor),
         lambda: request.app.state.access.still(request.scope, Scope.READ),
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api import export
-from api.access import BULK, ScopedRoute, needs
+from api.access import BULK, ActorDep, ScopedRoute, needs
 from api.bodies import body_of, read_model
 from api.deps import NO_QUERY, ControlDep, ServiceDep
 from api.problems import BadPath, documented
@@ -44,10 +44,14 @@ Prefix = Annotated[
     openapi_extra=needs(Scope.READ),
 )
 async def list_routes(
-    request: Request, service: ServiceDep, name: GatewayName, query: Annotated[RouteQuery, Query()]
+    request: Request,
+    service: ServiceDep,
+    actor: ActorDep,
+    name: GatewayName,
+    query: Annotated[RouteQuery, Query()],
 ) -> Json:
     """The Loc-RIB: every prefix with all its candidates, and for each loser the reason."""
-    search = service.routes(name, query.filter(), query.limit, query.cursor)
+    search = service.routes(name, query.filter(), query.limit, query.cursor, actor)
     return Json(await plain_page(await while_connected(request, search)))
 
 
@@ -60,18 +64,22 @@ async def list_routes(
     openapi_extra=needs(Scope.READ),
 )
 async def export_routes(
-    request: Request, service: ServiceDep, name: GatewayName, query: Annotated[RouteExportQuery, Query()]
+    request: Request,
+    service: ServiceDep,
+    actor: ActorDep,
+    name: GatewayName,
+    query: Annotated[RouteExportQuery, Query()],
 ) -> StreamingResponse:
     """All routes that match, as a file. It is written while it is sent, page by page: each page shows the
     routes as they are then. A file that ends early is not whole: the connection breaks then."""
     wanted = query.filter()
-    first = await while_connected(request, service.routes(name, wanted, export.PAGE, None))
+    first = await while_connected(request, service.routes(name, wanted, export.PAGE, None, actor))
     return export.exported(
         f"routes-{name}",
         query.format,
         export.ROUTES,
         first,
-        lambda cursor: service.routes(name, wanted, export.PAGE, cursor),
+        lambda cursor: service.routes(name, wanted, export.PAGE, cursor, actor),
         lambda: request.app.state.access.still(request.scope, Scope.READ),
     )
 

@@ -293,7 +293,9 @@ class FakeService:
             raise NotFound("VPC", name, (VPC,))
         return VpcView(name, ("10.0.0.0/16",), TABLE, GATEWAY, self._installed())
 
-    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def routes(
+        self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
         return self.routes_now(gateway, filter, limit, cursor)
 
     def routes_now(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
@@ -302,7 +304,9 @@ class FakeService:
         wanted = understood(filter, list(self._sessions))
         return _page([self._route(prefix) for prefix in self._matching(wanted)], wanted, limit, cursor)
 
-    async def table_routes(self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def table_routes(
+        self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
         self.vpc(vpc)
         wanted = understood(filter, list(self._sessions))
         rows = [self._table_route(self._route(prefix)) for prefix in self._matching(wanted)]

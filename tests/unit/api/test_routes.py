@@ -18,6 +18,7 @@ from api import export
 from api.server import Listen
 from bgpsvc.cli import columns
 from bgpsvc.cli.output import Column, Format, write_list
+from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.views import Page, RouteFilter
 from tests.fakes.server import DEADLINE, RunningApi
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
@@ -107,7 +108,9 @@ class Slow(FakeService):
         super().__init__()
         self.begun, self.given_up = threading.Event(), threading.Event()
 
-    async def routes(self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None) -> Page:
+    async def routes(
+        self, gateway: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
+    ) -> Page:
         self.begun.set()
         try:
             return await asyncio.Future()

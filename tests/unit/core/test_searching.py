@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from bgpsvc.model import Prefix, parse_prefix
 from bgpsvc.queries import RouteQueries
 from bgpsvc.route_filters import Refused
 from bgpsvc.searching import Searches
+from bgpsvc.turns import in_turns
 from bgpsvc.views import Page, RouteFilter
 from tests.unit.core.harness import Node
 from tests.unit.support import T1, engine, path, up
@@ -59,15 +61,15 @@ def test_refused_paths_are_looked_at_once_while_nothing_changes(looks: list[Refu
 
     async def search() -> None:
         searches = Searches(queries)
-        first = await searches.page(queries.routes(gateway, RouteFilter(), 2, None))
+        first = await searches.page(queries.routes(gateway, RouteFilter(), 2, None), "me")
         assert (listed(first), first.matching) == (["20.1.0.0/16", "20.2.0.0/16"], 3)
-        last = await searches.page(queries.routes(gateway, RouteFilter(), 2, first.next_cursor))
+        last = await searches.page(queries.routes(gateway, RouteFilter(), 2, first.next_cursor), "me")
         assert listed(last) == ["20.3.0.0/16"]
         assert len(looks) == 1
-        none = await searches.page(queries.routes(gateway, RouteFilter(state="not_installed"), 1, None))
+        none = await searches.page(queries.routes(gateway, RouteFilter(state="not_installed"), 1, None), "me")
         assert (listed(none), len(looks)) == (["20.2.0.0/16"], 1), "whatever their state"
         refuse(node, "20.4.0.0/16")
-        last = await searches.page(queries.routes(gateway, RouteFilter(), 2, first.next_cursor))
+        last = await searches.page(queries.routes(gateway, RouteFilter(), 2, first.next_cursor), "me")
         assert (listed(last), len(looks)) == (["20.3.0.0/16", "20.4.0.0/16"], 2)
         searches.stop()
 
@@ -91,14 +93,14 @@ def test_nothing_is_kept_of_searches_that_were_long_ago(
         monkeypatch.setattr(queries, "forget", forget)
         searches = Searches(queries)
         monkeypatch.setattr(searching, "IDLE", 1000.0)
-        await searches.page(queries.routes(gateway, RouteFilter(), 2, None))
+        await searches.page(queries.routes(gateway, RouteFilter(), 2, None), "me")
         assert not forgotten.is_set()
         monkeypatch.setattr(searching, "IDLE", 0.0)
-        await searches.page(queries.routes(gateway, RouteFilter(), 2, None))
+        await searches.page(queries.routes(gateway, RouteFilter(), 2, None), "me")
         assert len(looks) == 1
         async with asyncio.timeout(DEADLINE):
             await forgotten.wait()
-        await searches.page(queries.routes(gateway, RouteFilter(), 2, None))
+        await searches.page(queries.routes(gateway, RouteFilter(), 2, None), "me")
         assert len(looks) == 2
         searches.stop()
 
@@ -124,10 +126,10 @@ def test_a_search_that_is_given_up_is_ended_and_lets_the_next_one_begin(
 
     async def search() -> None:
         searches = Searches(RouteQueries(engine(), lambda: 0.0))
-        running = asyncio.create_task(searches.page(endless("running")))
+        running = asyncio.create_task(searches.page(endless("running"), "me"))
         await asyncio.sleep(0)
-        waiting = asyncio.create_task(searches.page(endless("waiting")))
-        patient = asyncio.create_task(searches.page(short()))
+        waiting = asyncio.create_task(searches.page(endless("waiting"), "me"))
+        patient = asyncio.create_task(searches.page(short(), "you"))
         await asyncio.sleep(0)
         waiting.cancel()
         running.cancel()
@@ -138,3 +140,25 @@ def test_a_search_that_is_given_up_is_ended_and_lets_the_next_one_begin(
 
     asyncio.run(search())
     assert ended == ["running"], "the other one had not begun"
+
+
+def test_nobody_waits_for_more_than_one_search_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "TURN", 0.0)
+    monkeypatch.setattr(searching, "in_turns", partial(in_turns, turn=0.0))
+    done: list[str] = []
+
+    def search_of(caller: str) -> Generator[None, None, Page]:
+        yield
+        done.append(caller)
+        return Page((), None)
+
+    async def search() -> None:
+        searches = Searches(RouteQueries(engine(), lambda: 0.0))
+        callers = ["greedy"] * 5 + ["patient"] * 2
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*(searches.page(search_of(caller), caller) for caller in callers))
+        searches.stop()
+
+    asyncio.run(search())
+    assert done[:4] == ["greedy", "patient", "greedy", "patient"]
+    assert len(done) == 7
