@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -99,7 +99,7 @@ def render(peer: PeerFacts, platform: str, overrides: Path | None = None) -> Ren
         raise UnknownPlatform(platform, tuple(known))
     chosen = known[platform]
     environment = _environment(platform, overrides)
-    with _telling_where(platform + SUFFIX):
+    with _telling_where(platform + SUFFIX, _secrets(peer)):
         template = environment.get_template(platform + SUFFIX)
         text = template.render(peer=peer, header=partial(_header, peer, chosen))
     return Rendered(
@@ -246,8 +246,11 @@ _MISTAKES = (
 
 
 @contextmanager
-def _telling_where(file: str) -> Iterator[None]:
-    """What a template does wrong, as BrokenTemplate; `file` stands for one whose line nobody knows."""
+def _telling_where(file: str, secrets: Sequence[str]) -> Iterator[None]:
+    """What a template does wrong, as BrokenTemplate; `file` stands for one whose line nobody knows.
+
+    The message goes into the log: it tells none of the secrets.
+    """
     try:
         yield
     except (Unsupported, BrokenTemplate):
@@ -257,7 +260,19 @@ def _telling_where(file: str) -> Iterator[None]:
     except jinja2.TemplateNotFound as error:
         raise BrokenTemplate(*_place(error, file), f"there is no template {error.message!r}") from None
     except _MISTAKES as error:
-        raise BrokenTemplate(*_place(error, file), f"{error}") from None
+        told = any(secret in f"{error}" for secret in secrets)
+        what = "fails, and the reason has a secret in it" if told else f"{error}"
+        raise BrokenTemplate(*_place(error, file), what) from None
+
+
+def _secrets(peer: PeerFacts) -> list[str]:
+    """The keys and passwords that stand in the facts in clear."""
+    found: list[str | None] = []
+    for tunnel in peer.tunnels if peer.secrets else ():
+        found.append(tunnel.pre_shared_key)
+        found.append(None if tunnel.bgp is None else tunnel.bgp.password)
+        found.append(None if tunnel.inside is None or tunnel.inside.bfd is None else tunnel.inside.bfd.key)
+    return [secret for secret in found if secret is not None]
 
 
 def _place(error: BaseException, file: str) -> tuple[str, int | None]:

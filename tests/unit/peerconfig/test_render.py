@@ -75,6 +75,15 @@ def test_a_mistake_is_told_with_file_and_line(own: Path, text: str, line: int, s
     assert str(caught.value).startswith(f"{own}/acme.j2:{line}: ")
 
 
+@pytest.mark.parametrize("secret", ["pre_shared_key", "bgp.password"])
+def test_a_mistake_tells_no_secret(own: Path, secret: str) -> None:
+    (own / "acme.j2").write_text("{{ {}[peer.tunnels[0]." + secret + "] }}")
+    with pytest.raises(BrokenTemplate) as caught:
+        render(FACTS, "acme", own)
+    assert caught.value.what == "fails, and the reason has a secret in it"
+    assert caught.value.line == 1
+
+
 def test_a_mistake_in_a_part_names_the_part(own: Path) -> None:
     (own / "_part.j2").write_text("\n\n{{ nothing }}")
     with pytest.raises(BrokenTemplate, match=r"/_part\.j2:3: 'nothing' is undefined"):
