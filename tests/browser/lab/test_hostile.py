@@ -61,3 +61,10 @@ def test_a_hostile_reason_of_an_operator_is_kept_and_shown(lab: Lab, tabs: Tabs)
         assert not page.evaluate(_OBEYED)
     finally:
         lab.rest.write("POST", path, {"mode": "auto"})
+
+
+def test_words_without_a_place_to_break_widen_no_page(lab: Lab, tabs: Tabs) -> None:
+    tab = tabs(lab.url, width=390)
+    tab.page.add_init_script(_POISON % json.dumps(["A" * 200, FREE_TEXT]))
+    for name, route in PAGES.items():
+        assert tab.go(route).evaluate("document.documentElement.scrollWidth") == 390, name
