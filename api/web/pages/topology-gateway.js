@@ -42,7 +42,7 @@ function Connection({ connection, gateway, customers }) {
     <header>
       <h3><a href=${link('/connections/:name', {}, { name: connection.name })}>${connection.name}</a></h3>
       <${Status} kind=${state.kind} title=${state.reason}>${state.word}<//>
-      ${connection.switchovers > 0 && html`<span class="muted">${plural(connection.switchovers, 'switchover')}, last <${Past} at=${connection.last_switchover} />: ${connection.last_switchover_reason}</span>`}
+      ${connection.switchovers > 0 && html`<span class="muted">${plural(connection.switchovers, 'switchover')}, the last <${Past} at=${connection.last_switchover} />: ${connection.last_switchover_reason}</span>`}
       <a class="connection-diagnosis" href=${link('/connections/:name/diagnosis', {}, { name: connection.name })}>Diagnosis</a>
     </header>
     ${connection.choice && html`<${Choice} mode=${connection.mode} choice=${connection.choice} />`}
