@@ -56,8 +56,10 @@ class Scene:
         try:
             wait_until(condition, what, LONG)
         except AssertionError as error:
-            ours = f"{self.gateway.log()}\n{self.gateway.charon.log()}"
-            theirs = f"{self.device.charon.log()}\n{self.device.namespace.ip('route')}"
+            sas = self.gateway.charon.swanctl("--list-sas", check=False)
+            ours = f"{self.gateway.log()}\n{self.gateway.charon.log()}\n{sas}"
+            sas = self.device.charon.swanctl("--list-sas", check=False)
+            theirs = f"{self.device.charon.log()}\n{sas}\n{self.device.namespace.ip('route')}"
             raise AssertionError(f"{error}\n--- device\n{theirs}\n--- gateway\n{ours}") from None
 
 
