@@ -7,7 +7,6 @@ that falls behind what is kept continues with the oldest entry kept (ids show th
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from itertools import dropwhile, islice, takewhile
@@ -68,11 +67,8 @@ class Journal:
         return tuple(islice(filter(wanted.takes, between), limit))[::-1]
 
     def _behind(self, after: int) -> list[EventView]:
-        if not self._entries:
-            return []
-        # Ids rise, but not without gaps: those of a life begin at its first second.
-        skip = bisect_right(self._entries, after, key=lambda event: event.id)
-        return list(islice(self._entries, skip, None))
+        # From the newest on: each of many subscribers asks for the last one or two of thousands.
+        return list(takewhile(lambda event: event.id > after, reversed(self._entries)))[::-1]
 
     async def beyond(self, last: int) -> None:
         """Until there is an event with an id above `last`."""
