@@ -67,18 +67,6 @@ _PASSWORDS = Secrets(longest=80, refused="?", words=("0", "7"))
 _BFD_INTERVAL, _BFD_MULTIPLIER = (50, 9999), (3, 50)
 
 
-def _key(secret: str, tunnel: TunnelFacts) -> str:
-    return _KEYS.write(secret, "pre-shared key", tunnel)
-
-
-def _password(secret: str, tunnel: TunnelFacts) -> str:
-    return _PASSWORDS.write(secret, "BGP password", tunnel)
-
-
-def _bfd_key(secret: str, tunnel: TunnelFacts) -> str:
-    return _PASSWORDS.write(secret, "BFD key", tunnel)
-
-
 def _name(peer: PeerFacts) -> str:
     """What all names of a connection begin with."""
     return short(peer.connection, _LONGEST_NAME).upper()
@@ -104,9 +92,9 @@ def _ios_bfd(bfd: BfdFacts) -> dict[str, object]:
 IOS_HELPERS: Helpers = MappingProxyType(
     {
         "named": _ios_named,
-        "key": _key,
-        "password": _password,
-        "bfd_key": _bfd_key,
+        "key": _KEYS.writing("pre-shared key"),
+        "password": _PASSWORDS.writing("BGP password"),
+        "bfd_key": _PASSWORDS.writing("BFD key"),
         "bfd_of": _ios_bfd,
         "name_of": _name,
         "id_kind": id_kind,
@@ -179,8 +167,8 @@ def _asa_traffic(peer: PeerFacts, tunnel: TunnelFacts) -> None:
 ASA_HELPERS: Helpers = MappingProxyType(
     {
         "named": _asa_named,
-        "key": _key,
-        "password": _password,
+        "key": _KEYS.writing("pre-shared key"),
+        "password": _PASSWORDS.writing("BGP password"),
         "name_of": _name,
         "mask_of": mask_of,
         "way": way,

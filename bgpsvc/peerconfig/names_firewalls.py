@@ -81,10 +81,6 @@ def _srx_identity(identity: str) -> str:
     return {"ipv4": "inet", "ipv6": "inet6", "fqdn": "hostname"}[id_kind(identity)] + f" {identity}"
 
 
-def _srx_password(secret: str, tunnel: TunnelFacts) -> str:
-    return _SRX_SECRETS.write(secret, "BGP password", tunnel)
-
-
 def _srx_bfd_key(bfd: BfdFacts, tunnel: TunnelFacts) -> str:
     if bfd.key_id is None or bfd.key is None:
         return ""
@@ -103,7 +99,7 @@ SRX_HELPERS: Helpers = MappingProxyType(
         "named": _srx_named,
         "key": _srx_key,
         "identity": _srx_identity,
-        "password": _srx_password,
+        "password": _SRX_SECRETS.writing("BGP password"),
         "bfd_key": _srx_bfd_key,
         "name_of": _name,
         "way": way,
@@ -144,10 +140,6 @@ def _forti_key(secret: str, tunnel: TunnelFacts) -> str:
     return (_FORTI_KEYS if plain else _FORTI_HEX_KEYS).write(secret, "pre-shared key", tunnel)
 
 
-def _forti_password(secret: str, tunnel: TunnelFacts) -> str:
-    return _FORTI_PASSWORDS.write(secret, "BGP password", tunnel)
-
-
 def _forti_multiplier(multiplier: int) -> Number:
     return within(multiplier, _FORTI_BFD_MULTIPLIER)
 
@@ -156,7 +148,7 @@ FORTI_HELPERS: Helpers = MappingProxyType(
     {
         "named": _forti_named,
         "key": _forti_key,
-        "password": _forti_password,
+        "password": _FORTI_PASSWORDS.writing("BGP password"),
         "bfd_multiplier": _forti_multiplier,
         "id_kind": id_kind,
         "mask_of": mask_of,
@@ -188,19 +180,6 @@ _PAN_MTU, _PAN_BFD_INTERVAL, _PAN_BFD_MULTIPLIER = (576, 1500), (50, 2000), (2, 
 _MINUTE, _HOUR = 60, 3600
 
 
-def _pan_named(tunnel: TunnelFacts) -> Named:
-    """The words for a tunnel; Unsupported where PAN-OS has none."""
-    return _PAN.of(tunnel)
-
-
-def _pan_key(secret: str, tunnel: TunnelFacts) -> str:
-    return _PAN_KEYS.write(secret, "pre-shared key", tunnel)
-
-
-def _pan_password(secret: str, tunnel: TunnelFacts) -> str:
-    return _PAN_PASSWORDS.write(secret, "BGP password", tunnel)
-
-
 def _pan_lifetime(lifetime: Number) -> str:
     """Seconds fit 16 bits there; longer times go in hours if they are whole ones, else in whole minutes."""
     seconds = lifetime.value
@@ -226,9 +205,9 @@ def _pan_bfd(bfd: BfdFacts) -> dict[str, Number]:
 
 PAN_HELPERS: Helpers = MappingProxyType(
     {
-        "named": _pan_named,
-        "key": _pan_key,
-        "password": _pan_password,
+        "named": _PAN.of,
+        "key": _PAN_KEYS.writing("pre-shared key"),
+        "password": _PAN_PASSWORDS.writing("BGP password"),
         "lifetime_of": _pan_lifetime,
         "identity": _pan_identity,
         "mtu_of": _pan_mtu,

@@ -48,19 +48,6 @@ _VYOS_PASSWORDS = Secrets(longest=80, refused="'\"", quote=single_quoted)
 _VYOS_BFD_MULTIPLIER = (2, 255)
 
 
-def _vyos_named(tunnel: TunnelFacts) -> Named:
-    """The words for a tunnel; Unsupported where VyOS has none."""
-    return _VYOS.of(tunnel)
-
-
-def _vyos_key(secret: str, tunnel: TunnelFacts) -> str:
-    return _VYOS_KEYS.write(secret, "pre-shared key", tunnel)
-
-
-def _vyos_password(secret: str, tunnel: TunnelFacts) -> str:
-    return _VYOS_PASSWORDS.write(secret, "BGP password", tunnel)
-
-
 def _name(peer: PeerFacts, longest: int) -> str:
     return short(peer.connection, longest)
 
@@ -71,9 +58,9 @@ def _vyos_multiplier(multiplier: int) -> Number:
 
 VYOS_HELPERS: Helpers = MappingProxyType(
     {
-        "named": _vyos_named,
-        "key": _vyos_key,
-        "password": _vyos_password,
+        "named": _VYOS.of,
+        "key": _VYOS_KEYS.writing("pre-shared key"),
+        "password": _VYOS_PASSWORDS.writing("BGP password"),
         "name_of": _name,
         "way": way,
         "reached": reached,
@@ -113,11 +100,6 @@ _ROS_SECRETS = Secrets(longest=128, quote=escaped('"\\$?'))
 _ROS_MODES = {"main": "main", "aggressive": "aggressive"}
 
 
-def _ros_named(tunnel: TunnelFacts) -> Named:
-    """The words for a tunnel; Unsupported where RouterOS has none."""
-    return _ROS.of(tunnel)
-
-
 def _ros_mode(tunnel: TunnelFacts) -> str:
     return "ike2" if tunnel.ike.version == IKEV2 else _ROS_MODES[tunnel.ike.mode]
 
@@ -134,7 +116,7 @@ def _ros_secret(secret: str, what: str, tunnel: TunnelFacts) -> str:
 
 MIKROTIK_HELPERS: Helpers = MappingProxyType(
     {
-        "named": _ros_named,
+        "named": _ROS.of,
         "mode_of": _ros_mode,
         "identity": _ros_identity,
         "secret": _ros_secret,
@@ -198,14 +180,6 @@ def _vrp_prf(tunnel: TunnelFacts) -> str:
     return f"hmac-{_VRP_HASHES[tunnel.ike.authentication]}"
 
 
-def _typed_key(secret: str, tunnel: TunnelFacts) -> str:
-    return _TYPED_KEYS.write(secret, "pre-shared key", tunnel)
-
-
-def _typed_password(secret: str, tunnel: TunnelFacts) -> str:
-    return _TYPED_PASSWORDS.write(secret, "BGP password", tunnel)
-
-
 def _typed_identity(identity: str, tunnel: TunnelFacts) -> str:
     kind = id_kind(identity)
     if kind == "ipv6":
@@ -225,8 +199,8 @@ HUAWEI_HELPERS: Helpers = MappingProxyType(
         "named": _vrp_named,
         "mac": _vrp_mac,
         "prf": _vrp_prf,
-        "key": _typed_key,
-        "password": _typed_password,
+        "key": _TYPED_KEYS.writing("pre-shared key"),
+        "password": _TYPED_PASSWORDS.writing("BGP password"),
         "identity_kind": _typed_identity,
         "bfd_of": _vrp_bfd,
         "name_of": _name,
@@ -281,8 +255,8 @@ def _comware_bfd(bfd: BfdFacts) -> dict[str, Number]:
 H3C_HELPERS: Helpers = MappingProxyType(
     {
         "named": _comware_named,
-        "key": _typed_key,
-        "password": _typed_password,
+        "key": _TYPED_KEYS.writing("pre-shared key"),
+        "password": _TYPED_PASSWORDS.writing("BGP password"),
         "bfd_key": _comware_bfd_key,
         "bfd_of": _comware_bfd,
         "identity_kind": _typed_identity,

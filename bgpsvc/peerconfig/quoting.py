@@ -46,6 +46,10 @@ class Secrets:
             raise refuse(f"the {what}'s {where}", tunnel, f"{allowed}; {_WITHOUT}")
         return self.quote(secret)
 
+    def writing(self, what: str) -> Callable[[str, TunnelFacts], str]:
+        """`write` for one kind of secret, as templates call it: with the secret and its tunnel."""
+        return lambda secret, tunnel: self.write(secret, what, tunnel)
+
     def _problem(self, secret: str) -> tuple[str, str] | None:
         if not self.shortest <= len(secret) <= self.longest:
             return "length", f"{self.shortest} to {self.longest} characters"

@@ -36,6 +36,9 @@ from tests.fakes import bgp_wire as wire
 
 PER_UPDATE = 270
 FIRST_ASN = 4_200_000_000
+IDLE_SECONDS, ORDERING_SECONDS = 2, 3
+"""How long `/healthz` is measured while nothing happens, and while the first search's order is made. In a
+longer pause the daemon would close the connection."""
 HALF, FEW = (65500, 500), (65500, 7)
 """Communities of the second half of the prefixes, and of the last UPDATE's."""
 EVERY = 0.01
@@ -133,13 +136,13 @@ def row(name: str, seconds: list[float], beside: list[float], matching: Any = No
 def measure(client: Client, watch: Watch, count: int, repeat: int) -> Iterator[dict[str, Any]]:
     """The rows, as they are measured."""
     watch.taken()
-    time.sleep(2)  # how long an idle daemon takes
+    time.sleep(IDLE_SECONDS)
     yield row("(idle)", [], watch.taken())
     wanted = searches(count)
     for name in ("AS of 270 prefixes", "first page"):
         page, seconds = client.ask("GET", ROUTES + wanted[name])
         yield row(f"{name}, first of all", [seconds], watch.taken(), page["matching"])
-    time.sleep(3)  # it is being put in order; longer, and the connection would be closed
+    time.sleep(ORDERING_SECONDS)
     yield row("(putting in order)", [], watch.taken())
     cursor = middle_cursor(client, count)
     wanted["middle page"] = f"&cursor={cursor}"

@@ -1,4 +1,5 @@
 // The public API over fetch(): one place for the token, for errors, and for pages of lists.
+import { save } from './file.js';
 
 /** An error of the API (RFC 9457), or, with status 0, a daemon that does not answer. */
 export class Problem extends Error {
@@ -98,11 +99,7 @@ async function* pages(where, query = {}, { signal } = {}) {
 /** The answer as a file of the browser's downloads. */
 async function download(where, query, filename, { accept = '*/*' } = {}) {
   const response = await request('GET', where, { query, headers: { Accept: accept } });
-  const url = URL.createObjectURL(await response.blob());
-  const anchor = Object.assign(document.createElement('a'), { href: url, download: filename });
-  anchor.click();
-  // The browser has taken the blob once the click was handled; the memory is given back after that.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  save(await response.blob(), filename);
 }
 
 export const api = {

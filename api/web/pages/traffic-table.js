@@ -1,5 +1,6 @@
 // The figures of the charts as a table, and as a file.
 import { html, useState } from '../core/html.js';
+import { save } from '../core/file.js';
 import { clock, count } from '../core/format.js';
 import { Table } from '../ui/index.js';
 import { csv, rows, share, short } from './traffic-data.js';
@@ -8,7 +9,7 @@ export function Figures({ connection, histories, unit }) {
   const [open, setOpen] = useState(false);
   return html`<details class="figures" onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary>All figures as a table</summary>
-    ${open && html`<p class="actions"><button type="button" class="small" onClick=${() => save(connection, histories)}>Download CSV</button></p>
+    ${open && html`<p class="actions"><button type="button" class="small" onClick=${() => saveAll(connection, histories)}>Download CSV</button></p>
       <${Table} caption=${`${connection.name}: averages over ${histories[0].interval} s in ${unit.unit}, newest first`}
         columns=${columns(histories)} rows=${rows(histories, unit)} rowKey=${(row) => row.at} />`}
   </details>`;
@@ -29,9 +30,5 @@ function columns(histories) {
   ];
 }
 
-function save(connection, histories) {
-  const url = URL.createObjectURL(new Blob([csv(histories)], { type: 'text/csv' }));
-  const anchor = Object.assign(document.createElement('a'), { href: url, download: `${connection.name}-${histories[0].window}.csv` });
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
+const saveAll = (connection, histories) =>
+  save(new Blob([csv(histories)], { type: 'text/csv' }), `${connection.name}-${histories[0].window}.csv`);
