@@ -6,7 +6,7 @@ WORKERS := 3
 # They start hundreds of processes; each would compile all that it imports where nothing keeps what was compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env lab test lint bench lock clean
+.PHONY: help env lab test deb lint docs bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -17,7 +17,7 @@ env:  ## create or update .venv from requirements.lock (quick when nothing chang
 
 lab:  ## run the two-gateway reference scenario in network namespaces (LAB_ARGS="--peer bird")
 	@scripts/system-packages env lab $(addprefix lab-,$(filter bird frr,$(subst =, ,$(LAB_ARGS))))
-	@$(MAKE) --no-print-directory env
+	@scripts/make-env $(VENV) run
 	$(BIN)/bgpsvc lab run $(LAB_ARGS)
 
 test:  ## run every test with branch coverage (TEST_ARGS="-k rib"; one after the other: TEST_ARGS="-n 0")
@@ -29,12 +29,19 @@ lint: env  ## ruff (rules and format), mypy --strict, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	MYPYPATH=docs/_ext $(BIN)/mypy --strict docs/_ext/sitegen
 	$(BIN)/lint-imports
+
+docs: env  ## build the documentation into build/site: open build/site/index.html
+	@PYTHONPATH=docs/_ext $(BIN)/python -m sitegen build/site
 
 bench:  ## ours, BIRD, FRR and the kernel side by side, in 3 minutes (an hour or two: BENCH_ARGS="--full")
 	@scripts/system-packages env bench
 	@$(MAKE) --no-print-directory env
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+deb: env  ## build/bgpsvc_VERSION_ARCH.deb for the Debian or Ubuntu of this machine
+	@scripts/deb $(VENV)
 
 lock: env  ## write the lock files anew from pyproject.toml, with the newest versions
 	@scripts/lock $(VENV)

@@ -14,10 +14,13 @@ from api.access import Access, ScopedRoute, needs
 from api.deps import NO_QUERY
 from api.guards import Guards
 from api.limits import Limits
+from api.measured import Measured, Requests
+from api.observed import Observed
 from api.render import Json
 from api.routes import (
     accounts,
     bgp_sessions,
+    bmp,
     configuration,
     events,
     health,
@@ -30,7 +33,8 @@ from api.routes import (
     whoami,
 )
 from bgpsvc.control import Control, Scope
-from bgpsvc.views import Service
+from bgpsvc.port import Service
+from bgpsvc.tracing import NOT_TRACED, Tracer
 
 KEEP_ALIVE = 15.0
 DESCRIPTION = """
@@ -84,6 +88,8 @@ def create_app(
     limits: Limits | None = None,
     peer_config_dir: Path | None = None,
     keep_alive: float = KEEP_ALIVE,
+    tracer: Tracer = NOT_TRACED,
+    log_requests: bool = False,
 ) -> FastAPI:
     """The application around a running service.
 
@@ -91,7 +97,7 @@ def create_app(
     do everything. Run it with `api.server`, which ends the event streams at shutdown; another server has to
     set `app.state.closing` itself. `keep_alive`: seconds between the comments of an idle event stream, and
     after which it looks whether its token is still good. `peer_config_dir` has templates of the operator's
-    own.
+    own. `log_requests`: the log has a line for each request.
     """
     app = FastAPI(
         title="bgpsvc",
@@ -112,9 +118,14 @@ def create_app(
     app.state.access = Access(control, anonymous, limits or Limits())
     app.state.closing = asyncio.Event()
     app.state.keep_alive = keep_alive
+    app.state.requests = Requests()
+    app.state.certificate_expiry = None
     app.state.peer_config_dir = peer_config_dir
     problems.install(app)
     app.add_middleware(Guards, anonymous=anonymous is not None)
+    if tracer.on or log_requests:
+        app.add_middleware(Observed, tracer=tracer, logged=log_requests)
+    app.add_middleware(Measured, requests=app.state.requests)  # the outermost: what others refuse counts too
     routers = _routers()
     app.state.routes = [route for router in routers for route in guarded(router.routes)]
     for router in routers:
@@ -145,6 +156,7 @@ def _routers() -> list[APIRouter]:
         configuration.router,
         bgp_sessions.sessions,
         bgp_sessions.tunnels,
+        bmp.router,
         history.router,
         events.router,
         whoami.router,

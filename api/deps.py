@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import NotStored
 from bgpsvc.control import Control
-from bgpsvc.views import InvalidQuery, PreconditionFailed, Service
+from bgpsvc.port import InvalidQuery, PreconditionFailed, Service
 
 T = TypeVar("T")
 

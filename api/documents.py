@@ -12,6 +12,7 @@ from typing import Any
 
 from api.examples_documents import CONFIGURATION, DOCUMENTS, PATCHES
 from bgpsvc.resources import schema as plans
+from bgpsvc.resources.descriptions import DESCRIPTIONS
 from bgpsvc.resources.fields import MASK
 from bgpsvc.resources.kinds import KINDS, Kind
 from bgpsvc.resources.models import Intent, Resource
@@ -73,13 +74,17 @@ def _finished(model: type[Resource], schema: Json) -> Json:
             member = {"anyOf": [member, {"type": "null"}]}
         if not plan.required and "default" in schema["properties"][key]:
             member["default"] = schema["properties"][key]["default"]
-        done["properties"] = done["properties"] | {key: member | {"description": _described(plan)}}
+        done["properties"] = done["properties"] | {key: member | {"description": _described(model, key)}}
     return done
 
 
-def _described(plan: plans.FieldPlan) -> str:
+def _described(model: type[Resource], key: str) -> str:
+    plan = plans.plan_of(model)[key]
+    single = not plan.many and not isinstance(plan.of, type)
+    # Of a list or a section the schema of the items or the part says it.
+    allowed = f" Allowed: {plan.allowed}." if single else ""
     secret = " A secret: shown as a mask, and kept if the mask is written back." if plan.secret else ""
-    return f"Allowed: {plan.allowed}.{secret}"
+    return f"{DESCRIPTIONS[model][key]}{allowed}{secret}"
 
 
 def _takes_null(schema: Json) -> bool:

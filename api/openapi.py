@@ -14,6 +14,7 @@ from api import (
     documents,
     problems,
     schemas,
+    schemas_bmp,
     schemas_control,
     schemas_detection,
     schemas_diagnosis,
@@ -36,6 +37,7 @@ TAKEN = (
 """Bodies that operations read by themselves."""
 _MODULES = (
     schemas,
+    schemas_bmp,
     schemas_control,
     schemas_detection,
     schemas_diagnosis,

@@ -26,7 +26,7 @@ from bgpsvc.control import (
     ReadOnly,
     StoreUnavailable,
 )
-from bgpsvc.views import InvalidQuery, NotFound, NotMade, PreconditionFailed
+from bgpsvc.port import InvalidQuery, NotFound, NotMade, PreconditionFailed, TooManyDumps
 
 PROBLEM_JSON = "application/problem+json"
 URN = "urn:bgpsvc:problem:"
@@ -273,6 +273,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(AlreadyExists)(_already_exists)
     app.exception_handler(InUse)(_in_use)
     app.exception_handler(NotMade)(_not_made)
+    app.exception_handler(TooManyDumps)(_too_many_dumps)
     app.exception_handler(ReadOnly)(_read_only)
     app.exception_handler(IdempotencyConflict)(_key_reused)
     app.exception_handler(RequestValidationError)(_invalid_request)
@@ -312,6 +313,10 @@ async def _in_use(request: Request, error: InUse) -> Response:
 
 async def _not_made(request: Request, error: NotMade) -> Response:
     return problem(request, 409, str(error), slug=NOT_MADE)
+
+
+async def _too_many_dumps(request: Request, error: TooManyDumps) -> Response:
+    return problem(request, 429, str(error), headers={"Retry-After": "10"})
 
 
 async def _read_only(request: Request, error: ReadOnly) -> Response:

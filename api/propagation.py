@@ -17,7 +17,7 @@ from bgpsvc.control import (
     ReadOnly,
     Written,
 )
-from bgpsvc.views import Service
+from bgpsvc.port import Service
 
 FIELD = "auto_propagate"
 KIND = "vpn_gateways"

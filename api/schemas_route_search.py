@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api import examples
 from api.deps import PageQuery
 from api.schemas_routes import Route, TableRoute
-from bgpsvc.views import MatchKind, RouteFilter, RouteState
+from bgpsvc.model import Family
+from bgpsvc.port import MatchKind, RouteFilter
+from bgpsvc.views import RouteState
 
 
 class RouteFilters(BaseModel):
@@ -92,6 +94,27 @@ class RouteExportQuery(RouteFilters):
         "a line for each, the JSON object of the list.",
         examples=["csv"],
     )
+
+
+class RouteDumpQuery(BaseModel):
+    """Which routes to write as MRT."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    which: Literal["received", "best"] = Field(
+        default="received",
+        description="`received`: every path as its peer sent it, before policy, refused and stale ones "
+        "included (Adj-RIB-In). `best`: for each prefix the path that the decision chose, as policies made "
+        "it (Loc-RIB).",
+    )
+    family: Literal["ipv4", "ipv6"] | None = Field(
+        default=None, description="Address family; both if none is given.", examples=["ipv4"]
+    )
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Those to write, in order."""
+        return tuple(family for family in Family if self.family in (None, family.label))
 
 
 def _file(csv: str, ndjson: BaseModel) -> dict[str, Any]:

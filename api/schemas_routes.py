@@ -20,13 +20,8 @@ from api import examples
 from api.deps import MAX_ID, PageQuery
 from api.schemas import Listing, Timestamp, described
 from bgpsvc.model import Reason, Role
-from bgpsvc.views import (
-    EventFilter,
-    EventKind,
-    RouteSource,
-    RouteState,
-    Severity,
-)
+from bgpsvc.port import EventFilter
+from bgpsvc.views import EventKind, RouteSource, RouteState, Severity
 
 T = TypeVar("T")
 

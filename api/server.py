@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.connections import Connection
-from api.tls import Tls, load, load_into
+from api.tls import Tls, expiry, load, load_into
 
 GRACE_SECONDS = 2
 """How long requests may take to finish when the server stops."""
@@ -175,6 +175,8 @@ class ApiServer(uvicorn.Server):
         self.listening = asyncio.Event()
         """Set as soon as it takes connections."""
         context = None if tls is None else load(tls)
+        if tls is not None:
+            app.state.certificate_expiry = expiry(tls)
         self._socket = sock if sock is not None else bind(listen, tls=tls is not None)
         config = uvicorn.Config(
             app,
@@ -213,6 +215,7 @@ class ApiServer(uvicorn.Server):
         reason if they cannot be used; the former one stays then. Nothing to do without TLS."""
         if self._tls is not None and self.config.ssl is not None:
             load_into(self.config.ssl, self._tls)
+            self._app.state.certificate_expiry = expiry(self._tls)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

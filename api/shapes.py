@@ -18,8 +18,9 @@ from api import schemas, schemas_control
 from api.render import plain, rfc3339
 from bgpsvc.control import Control, ResourceView
 from bgpsvc.model import SwitchMode
+from bgpsvc.port import NotFound, Service
 from bgpsvc.resources.kinds import KINDS, Kind
-from bgpsvc.views import ConnectionView, GatewayView, NotFound, Service, VpcView
+from bgpsvc.views import ConnectionView, GatewayView, VpcView
 
 Json = dict[str, Any]
 Runtime = Callable[[Service, ResourceView], Json]

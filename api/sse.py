@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import orjson
 
 from api.render import plain
-from bgpsvc.views import EventFilter, EventView, Service
+from bgpsvc.port import EventFilter, Service
+from bgpsvc.views import EventView
 
 RECONNECT_MS = 2000
 KEEP_ALIVE = b": keep-alive\n\n"

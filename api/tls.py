@@ -9,6 +9,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.x509 import load_pem_x509_certificates
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -37,6 +39,15 @@ def load_into(context: ssl.SSLContext, tls: Tls) -> None:
             target.load_cert_chain(tls.cert, tls.key, password=_no_password)
         except ssl.SSLError as error:
             raise OSError(errno.EINVAL, _said(tls, error)) from None
+
+
+def expiry(tls: Tls) -> float | None:
+    """When the first of the certificates expires, in Unix seconds; None if that cannot be told."""
+    try:
+        chain = load_pem_x509_certificates(tls.cert.read_bytes())
+    except (OSError, ValueError):
+        return None  # OpenSSL took it, and serves it: it is stricter here
+    return min(certificate.not_valid_after_utc.timestamp() for certificate in chain)
 
 
 class _Encrypted(OSError):

@@ -13,7 +13,7 @@ from api.deps import ControlDep, check_if_match, quote_etag
 from api.render import Json, plain
 from api.shapes import Shape
 from bgpsvc.control import Control, ResourceView, WriteOptions, Written
-from bgpsvc.views import NotFound, PreconditionFailed, Service
+from bgpsvc.port import NotFound, PreconditionFailed, Service
 
 REPLAYED = "Idempotency-Replayed"
 IfMatch = Annotated[

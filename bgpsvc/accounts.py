@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from bgpsvc.control import Actor, Listing, NewToken, Scope, StoreUnavailable, TokenView
+from bgpsvc.control import Actor, Listing, NewToken, Scope, StoreUnavailable, TokenExpiry, TokenView
+from bgpsvc.port import NotFound
 from bgpsvc.store.accounts import make_token, matches, parse_token
 from bgpsvc.store.database import Store
 from bgpsvc.store.records import AuditEntry, StoredToken
-from bgpsvc.views import NotFound
 
 REMEMBERED = 10_000
 """Tokens that are kept in memory."""
@@ -68,6 +68,16 @@ class Accounts:
         except StoreUnavailable as error:
             # Who is known may go on without the database: only the time of the last use is lost.
             log.warning("the last use of token %s is not stored: %s", token.id, error)
+
+    def expiries(self) -> dict[str, TokenExpiry]:
+        """When tokens will expire, of those that are remembered, and were used."""
+        now = self._clock()
+        return {
+            token.id: TokenExpiry(token.name, token.created_at, token.expires_at)
+            for token in self._known.values()
+            if token.expires_at is not None and now < token.expires_at
+            if token.revoked_at is None and token.last_used_at is not None
+        }
 
     async def page(self, after: str | None, limit: int) -> Listing:
         """Tokens by id, those behind `after`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from bgpsvc.control import Listing, ResourceStatus, ResourceView
 from bgpsvc.effects import Log
+from bgpsvc.port import NotFound
 from bgpsvc.resources import Intent
 from bgpsvc.resources.advice import warnings
 from bgpsvc.resources.draft import Path
@@ -18,7 +19,6 @@ from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
 from bgpsvc.resources.models import Resource
 from bgpsvc.resources.plain import name_of, plain
 from bgpsvc.resources.problems import path_text
-from bgpsvc.views import NotFound
 
 ON_ITS_WAY = "on its way into kernel and BGP speakers"
 _NAMED = 5

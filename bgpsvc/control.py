@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Document = Mapping[str, Any]
 ResourceStatus = Literal["init", "provisioning", "active", "updating", "deleting"]
@@ -25,8 +25,11 @@ class Scope(StrEnum):
     """What a token may do; each includes those before it."""
 
     READ = "read"
+    """See everything but secrets."""
     OPERATE = "operate"
+    """Act on what there is: switch, restart, diagnose, propagation."""
     ADMIN = "admin"
+    """Change resources, reveal secrets, make tokens."""
 
     def includes(self, needed: Scope) -> bool:
         """True if whoever has this scope may do what needs `needed`."""
@@ -153,6 +156,14 @@ class TokenView:
     revoked_at: float | None
 
 
+class TokenExpiry(NamedTuple):
+    """When a token was made and when it expires (Unix seconds), with its name."""
+
+    name: str
+    made: float
+    at: float
+
+
 @dataclass(frozen=True, slots=True)
 class NewToken:
     """A token just made. `text` is `bgpsvc_<id>.<secret>` and never seen again."""
@@ -232,8 +243,8 @@ class StoreUnavailable(Exception):
 class Control(Protocol):
     """Everything that changes what the service is told to do.
 
-    Methods that name a resource raise `views.NotFound`; those that write raise InvalidDocument,
-    AlreadyExists, InUse, ReadOnly, IdempotencyConflict, `views.PreconditionFailed` and StoreUnavailable.
+    Methods that name a resource raise `port.NotFound`; those that write raise InvalidDocument,
+    AlreadyExists, InUse, ReadOnly, IdempotencyConflict, `port.PreconditionFailed` and StoreUnavailable.
     """
 
     @property
@@ -313,6 +324,9 @@ class Control(Protocol):
         """`TokenView`s by id, revoked ones included."""
 
     async def token(self, ident: str) -> TokenView: ...
+
+    def token_expiries(self) -> Mapping[str, TokenExpiry]:
+        """By id, of those that will expire, are not revoked, and were used lately: asks no database."""
 
     async def create_token(
         self, name: str, scope: Scope, expires_at: float | None, actor: Actor

@@ -33,6 +33,7 @@ from bgpsvc.control import (
     ReadOnly,
     ResourceView,
     Scope,
+    TokenExpiry,
     TokenView,
     WriteOptions,
     Written,
@@ -43,6 +44,7 @@ from bgpsvc.insight import Explanation, Outcome, Question
 from bgpsvc.peerconfig.facts import IPNetwork, PeerFacts
 from bgpsvc.peerconfig.select import peer_facts
 from bgpsvc.planning import plan
+from bgpsvc.port import NotFound, PreconditionFailed
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import with_changes
 from bgpsvc.resources.kinds import KIND_OF, KINDS, Kind
@@ -54,8 +56,8 @@ from bgpsvc.standing import why_not
 from bgpsvc.store.database import Store
 from bgpsvc.store.errors import WriteConflict
 from bgpsvc.store.records import AuditEntry, Batch, Remembered
+from bgpsvc.tracing import NOT_TRACED, Tracer, end_when
 from bgpsvc.turns import in_turns
-from bgpsvc.views import NotFound, PreconditionFailed
 
 KEY_LENGTH = 16
 """Characters of a generated pre-shared key, as the clouds make them."""
@@ -88,6 +90,7 @@ class Controller:
         catalog: Catalog,
         file: str | None,
         clock: Callable[[], float] = time.time,
+        tracer: Tracer = NOT_TRACED,
     ) -> None:
         self._runtime = runtime
         self._store = store
@@ -95,6 +98,9 @@ class Controller:
         self._catalog = catalog
         self._file = file
         self._clock = clock
+        self._tracer = tracer
+        self._traced: set[asyncio.Task[None]] = set()
+        """Spans of changes on their way, while there are traces."""
         self._accounts = Accounts(store, clock)
         self._writing = asyncio.Lock()
 
@@ -303,7 +309,10 @@ class Controller:
         if not changed and key is None:
             return Written(planned, self._target(wished))
         try:
-            await self._store.write(batch)
+            with self._tracer.span(
+                "store.write", {"bgpsvc.resources": len(batch.puts) + len(batch.removals)}
+            ):
+                await self._store.write(batch)
         except WriteConflict as error:
             await self._read_anew()
             raise PreconditionFailed(f"the store had another state and was read anew: {error}") from error
@@ -332,6 +341,15 @@ class Controller:
             record.change = change
         self._catalog.take(new, records, removed, change)
         self._runtime.note(written(records, removed))
+        self._trace(change)
+
+    def _trace(self, change: int) -> None:
+        """A span until kernel and speakers have taken a change, or could not: the answer does not wait."""
+        if self._tracer.on:
+            span = self._tracer.begin("change.settle", {"bgpsvc.change": change})
+            task = asyncio.create_task(end_when(self._runtime.until_settled(change), span))
+            self._traced.add(task)
+            task.add_done_callback(self._traced.discard)
 
     async def _read_anew(self) -> None:
         """The store has a write that we do not know of: its outcome was unknown, and it was committed."""
@@ -428,6 +446,10 @@ class Controller:
         await self._store.add_audit(
             [AuditEntry(self._clock(), actor.name, actor.source, action, kind, name, old, new)]
         )
+
+    def token_expiries(self) -> Mapping[str, TokenExpiry]:
+        """When tokens expire, of those used lately."""
+        return self._accounts.expiries()
 
     async def tokens(self, after: str | None, limit: int) -> Listing:
         """Tokens by id."""

@@ -18,7 +18,8 @@ Session loss and return, the heart of it:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from bgpsvc.detecting import told
 from bgpsvc.effects import Advertise, Effect, Log, Refresh
@@ -75,6 +76,18 @@ from bgpsvc.tunnels import (
 from bgpsvc.views import EventKind, Severity
 
 
+class Observer(Protocol):
+    """Hears of changes while they happen; to look at anything then would see half of them."""
+
+    def routes_changed(self, gateway: str, session: SessionId | None, prefixes: tuple[Prefix, ...]) -> None:
+        """A session's paths to these prefixes may be others; None: those of no session that is left."""
+        ...
+
+    def forwarding_changed(self, gateway: str) -> None:
+        """Prefixes of the gateway lead over other tunnels, although their paths are the same."""
+        ...
+
+
 class Engine:
     """The decision core for all gateways of one namespace."""
 
@@ -96,6 +109,7 @@ class Engine:
         self.numbers = TableNumbers()
         self._jobs = Jobs(self.sessions)
         self._started = False
+        self._observer: Observer | None = None
         self.reconfigure(intent, now)
         self._started = True
 
@@ -145,6 +159,17 @@ class Engine:
         self.advertise_all()
         return frozenset(i for i, session in self.sessions.items() if before.get(i) is not session)
 
+    def observe(self, observer: Observer | None) -> None:
+        """Tell this one of changes from now on; None: nobody."""
+        self._observer = observer
+        for gateway in self.gateways.values():
+            self._observe(gateway)
+
+    def _observe(self, gateway: Gateway) -> None:
+        observer, name = self._observer, gateway.name
+        gateway.rib.observer = None if observer is None else partial(observer.routes_changed, name)
+        gateway.forwarding.observer = None if observer is None else partial(observer.forwarding_changed, name)
+
     def advertise_all(self) -> None:
         """Say again what is to be advertised on every session."""
         for session in self.sessions.values():
@@ -179,6 +204,7 @@ class Engine:
         gateway.connected = self.connected
         gateway.rebuild_filter()
         gateway.judged_by = gateway.judging()
+        self._observe(gateway)
         if gateway.table.held:
             self.takeover.begin(now)
 
@@ -264,7 +290,7 @@ class Engine:
                 if session.reset_reason is None or session.refresh_pending:
                     self._jobs.add_for(session, self._family_ended(session, event.family, now))
             case SessionUp():
-                self._session_up(session, event.negotiated, now)
+                self._session_up(session, event, now)
             case SessionResync():
                 self._session_resync(session, event, now)
             case SessionDown():
@@ -278,8 +304,9 @@ class Engine:
     # Sessions ---------------------------------------------------------------------------------
 
     def _session_up(
-        self, session: Session, negotiated: Negotiated, now: float, witnessed: bool = True
+        self, session: Session, event: SessionUp | SessionResync, now: float, witnessed: bool = True
     ) -> None:
+        negotiated = event.negotiated
         session.state = SessionState.ESTABLISHED
         session.since = now
         session.last_update = now
@@ -288,7 +315,7 @@ class Engine:
         session.forget_reset()
         session.established_count += 1
         session.last_notification = None
-        session.negotiated = negotiated
+        session.negotiated, session.opens = negotiated, event.opens
         session.end_of_rib = set()
         session.over_limit = False
         # RFC 4724 3: who announces the capability sends End-of-RIB; others may.
@@ -332,8 +359,8 @@ class Engine:
                 tunnel.established_at, tunnel.hold_time = now, event.negotiated.hold_time
                 if tunnel.failing(now) is None:
                     self._tunnels_changed(self.switchboard.adopt(tunnel, now))
-            self._session_up(session, event.negotiated, now, witnessed=False)
-        session.adj.mark_stale()
+            self._session_up(session, event, now, witnessed=False)
+        self._doubt(session)
         self._resets.again(session, now)
         self._refresh(session, now)
 
@@ -394,8 +421,14 @@ class Engine:
             f"{event.missing} messages of the speaker were lost; asking for the routes again",
         )
         if session.established:
-            session.adj.mark_stale()
+            self._doubt(session)
             self._refresh(session, now)
+
+    def _doubt(self, session: Session) -> None:
+        """Everything that it announced has to come again, or goes; what was not accepted is forgotten now."""
+        forgotten = [*session.adj.refused, *session.adj.shed]
+        session.adj.mark_stale()
+        self.gateways[session.settings.gateway].rib.note(session.id, forgotten)
 
     def _refresh(self, session: Session, now: float) -> None:
         negotiated = session.negotiated

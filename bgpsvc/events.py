@@ -41,6 +41,18 @@ class Notification:
     code: int
     subcode: int
     text: str
+    message: bytes = b""
+    """The whole message as it was on the wire, with its header; empty if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMessages:
+    """Both OPENs of a session as on the wire, with their headers, and the ports of its connection."""
+
+    sent: bytes
+    received: bytes
+    local_port: int
+    peer_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class SessionUp:
 
     session: SessionId
     negotiated: Negotiated
+    opens: OpenMessages | None = None
+    """None if the speaker did not tell: one of a version that does not, or the line was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +127,12 @@ class MessagesLost:
 class SessionResync:
     """The session is Established and was so before we listened (the daemon restarted).
 
-    What it announced so far is unknown; a route refresh is needed.
+    What it announced so far is unknown; a route refresh is needed. `opens` as in `SessionUp`.
     """
 
     session: SessionId
     negotiated: Negotiated
+    opens: OpenMessages | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,12 @@ from bgpsvc.model import (
     parse_prefix,
 )
 from bgpsvc.policy import denied_networks, judge
+from bgpsvc.port import InvalidQuery, NotFound
 from bgpsvc.rib import PathSet
 from bgpsvc.routes_report import route_state, route_view
 from bgpsvc.session import Session
 from bgpsvc.tunnels import TunnelState
-from bgpsvc.views import CandidateView, InvalidQuery, NotFound, RouteView
+from bgpsvc.views import CandidateView, RouteView
 
 FIRST_STEP = 3
 """Number of `decide.STEPS[0]`: 1 is judged by import, and 2 is the operator's wish, which chooses the hop."""

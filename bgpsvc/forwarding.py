@@ -6,7 +6,7 @@ be used. The routes themselves are none of its business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from bgpsvc.fib.ops import SetNexthop
 from bgpsvc.fib.plan import Fib
@@ -48,6 +48,8 @@ class Forwarding:
         self._altered: dict[int, ForwardingClass | None] = {}
         self._hops: dict[Hop, tuple[int, int]] = {}
         """Hop to its nexthop id and how many classes use it."""
+        self.observer: Callable[[], None] | None = None
+        """Hears that prefixes lead elsewhere although their paths are the same."""
 
     # Classes ----------------------------------------------------------------------------------
 
@@ -192,11 +194,15 @@ class Forwarding:
         """
         appeared: list[ForwardingClass] = []
         classes = {c: None for session in sessions for c in self._classes_of.get(session, ())}
+        moved = False
         for forwarding in classes:
             before = forwarding.chosen
             self._point(forwarding)
+            moved = moved or before != forwarding.chosen
             if (before is None) != (forwarding.chosen is None):
                 appeared.append(forwarding)
+        if moved and self.observer is not None:
+            self.observer()
         return appeared
 
     def moved_by(self, connection: str, modes: Mapping[str, SwitchMode]) -> tuple[int, int]:

@@ -37,6 +37,8 @@ from bgpsvc.guard.model import (
     Watched,
 )
 from bgpsvc.guarding import Guarding, GuardStatus
+from bgpsvc.measuring.histogram import Histogram
+from bgpsvc.metrics import SWITCH_BOUNDS
 from bgpsvc.model import SessionId
 from bgpsvc.resources import Intent
 from bgpsvc.resources.interfaces import interface_of
@@ -52,11 +54,12 @@ log = logging.getLogger("bgpsvc")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """For metrics: the guard, what it told, and how many groups it moved by itself."""
+    """For metrics: the guard, what it told, how many groups it moved by itself, and how fast (seconds)."""
 
     status: GuardStatus
     seen: GuardSeen
     moved: int
+    switches: Histogram
 
 
 _NO_INTERFACE = os.strerror(errno.ENODEV)
@@ -92,6 +95,7 @@ class Guardian:
         """Tunnels of which the guard has not said a word since the start."""
         self._heard_all = asyncio.Event()
         self._moved = 0
+        self._switches = Histogram(SWITCH_BOUNDS)
         self._started = False
         self.ports_changed: Callable[[], None] = lambda: None
         """Called when the guard's netlink ports are others."""
@@ -158,7 +162,7 @@ class Guardian:
     @property
     def figures(self) -> Figures:
         """For metrics."""
-        return Figures(self._guarding.status(), self.seen, self._moved)
+        return Figures(self._guarding.status(), self.seen, self._moved, self._switches)
 
     def ready(self) -> tuple[bool, str]:
         """Whether it runs, and how."""
@@ -221,6 +225,8 @@ class Guardian:
         if not new:
             return
         self._moved += len(new)
+        if detection.since is not None:  # of a link the kernel does not say when
+            self._switches.observe(max(0.0, detection.at - detection.since))
         late = max(0.0, time.monotonic() - detection.at) * 1000
         groups = "1 nexthop group" if len(new) == 1 else f"{len(new)} nexthop groups"
         text = f"the guard moved {groups} away: {detection.reason}; heard {late:.1f} ms later"

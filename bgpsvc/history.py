@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.journal import Journal
-from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
+from bgpsvc.port import EVERY_EVENT, EventFilter
+from bgpsvc.views import EventView
 
 PORTION = 500
 """Events in one transaction."""
@@ -64,6 +65,11 @@ class History:
         self.written = written
         self.problem: str | None = None
         """Why the database took nothing at the last attempt; None if it did."""
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not on disk yet, those included that the journal dropped meanwhile."""
+        return self._journal.last - max(self.written, self._journal.stored)
 
     async def run(self) -> None:
         """Write what comes, until cancelled; `flush` afterwards. Without events, ask how the database is."""

@@ -345,6 +345,7 @@ class Intake:
                 adj.fresh[prefix] = attributes
                 admitted.append((prefix, judgement.attributes))
         gateway.rib.moves += 1  # some may fit nowhere any more
+        gateway.rib.note(session.id, [p for p in prefixes if p not in adj.refused and p not in adj.fresh])
         self._install(gateway, session, admitted)
 
     def _shed(self, session: Session, prefix: Prefix, attributes: Attributes) -> None:

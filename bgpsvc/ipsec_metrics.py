@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 from bgpsvc.engine import Engine
 from bgpsvc.ipsec.model import ChildSa, IpsecState, IpsecStatus
 from bgpsvc.model import SessionId
+from bgpsvc.tunnel_metrics import TUNNEL
 
-TUNNEL = ("session", "connection", "role")
 _STATUS = {status: number for number, status in enumerate(IpsecStatus)}
 
 
@@ -31,6 +31,7 @@ class IpsecCollector(Collector):
         info.add_metric((self._driver,), 1)
         yield info
         yield from self._levels()
+        yield from self._ages()
         yield from self._counts()
 
     def _tunnels(self) -> Iterable[tuple[tuple[str, str, str], IpsecState]]:
@@ -59,6 +60,31 @@ class IpsecCollector(Collector):
                 error.add_metric((*labels, state.last_error.cause.value), state.last_error.time)
         yield from (up, status, error)
 
+    def _ages(self) -> Iterable[Metric]:
+        since = _time("status", "When the tunnel entered its status")
+        ike = _time("ike_sa_established", "When the IKE SA in use was established")
+        ike_rekey = _time("ike_sa_rekey", "When the IKE SA in use is to be replaced")
+        child = _time("child_sa_installed", "When the IPsec SA in use was installed")
+        child_rekey = _time("child_sa_rekey", "When the IPsec SA in use is to be replaced")
+        expiry = _time("child_sa_expiry", "When the IPsec SA in use ends unless it was replaced")
+        retry = _time("retry", "When the next attempt to negotiate begins; absent if none is due")
+        for labels, state in self._tunnels():
+            since.add_metric(labels, state.since)
+            sa, child_sa = state.ike, _child(state)
+            times = [(retry, state.retry_at)]
+            if sa is not None:
+                times += [(ike, sa.established_at), (ike_rekey, sa.rekey_at)]
+            if child_sa is not None:
+                times += [
+                    (child, child_sa.installed_at),
+                    (child_rekey, child_sa.rekey_at),
+                    (expiry, child_sa.expires_at),
+                ]
+            for family, at in times:
+                if at is not None:
+                    family.add_metric(labels, at)
+        yield from (since, ike, ike_rekey, child, child_rekey, expiry, retry)
+
     def _counts(self) -> Iterable[Metric]:
         established = CounterMetricFamily("bgpsvc_ipsec_established", "Times both SAs came up", labels=TUNNEL)
         rekeys = CounterMetricFamily("bgpsvc_ipsec_rekeys", "SAs replaced by fresh ones", labels=TUNNEL)
@@ -79,6 +105,10 @@ class IpsecCollector(Collector):
                 packets.add_metric((*labels, "in"), child.packets_in)
                 packets.add_metric((*labels, "out"), child.packets_out)
         yield from (established, rekeys, size, packets)
+
+
+def _time(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"bgpsvc_ipsec_{name}_timestamp_seconds", text, labels=TUNNEL)
 
 
 def _child(state: IpsecState) -> ChildSa | None:

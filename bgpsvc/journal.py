@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from itertools import dropwhile, islice, takewhile
 from typing import Any
 
-from bgpsvc.views import EVERY_EVENT, EventFilter, EventKind, EventView, Severity
+from bgpsvc.port import EVERY_EVENT, EventFilter
+from bgpsvc.views import EventKind, EventView, Severity
 
 KEPT = 10_000
 
@@ -23,7 +24,11 @@ class Journal:
     def __init__(self, first_id: int = 1, kept: int = KEPT, former: Iterable[EventView] = ()) -> None:
         self._entries: deque[EventView] = deque(former, maxlen=kept)
         self._next = first_id
+        self.stored = first_id - 1
+        """Up to this id events are those of former lives."""
         self._news = asyncio.Event()
+        self.counts: dict[Severity, int] = {"info": 0, "warning": 0, "error": 0}
+        """Events since the daemon started."""
 
     def add(
         self,
@@ -37,6 +42,7 @@ class Journal:
         """Append an event; `time` in Unix seconds."""
         event = EventView(self._next, time, kind, severity, subject, message, data or {})
         self._next += 1
+        self.counts[severity] += 1
         self._entries.append(event)
         self._news.set()
         self._news = asyncio.Event()
@@ -46,6 +52,11 @@ class Journal:
     def first(self) -> EventView | None:
         """The oldest event that is held here."""
         return self._entries[0] if self._entries else None
+
+    @property
+    def last(self) -> int:
+        """Id of the newest event, whether it is held here or not."""
+        return self._next - 1
 
     @property
     def oldest(self) -> int | None:

@@ -36,15 +36,20 @@ class Role(StrEnum):
     """Role of a tunnel within its connection; fixed for ever (tunnel 1 active, tunnel 2 standby)."""
 
     ACTIVE = "active"
+    """Tunnel 1: carries the traffic while it is live."""
     STANDBY = "standby"
+    """Tunnel 2: carries it while the active tunnel is not."""
 
 
 class SwitchMode(StrEnum):
     """Which tunnel the operator wants a connection to use; `auto` leaves it to role and health."""
 
     AUTO = "auto"
+    """The active tunnel while it is live, else the standby."""
     ACTIVE = "active"
+    """The active tunnel; the standby only while the active one is down."""
     STANDBY = "standby"
+    """The standby; the active tunnel only while the standby is down."""
 
     def avoids(self, role: Role) -> bool:
         """True if the operator wants tunnels of this role out of use: the other one was chosen."""
@@ -251,11 +256,17 @@ class SessionState(Enum):
     """State of the BGP finite state machine (RFC 4271 8.2.2)."""
 
     IDLE = "idle"
+    """Nothing is tried."""
     CONNECT = "connect"
+    """A TCP connection to the peer is being made."""
     ACTIVE = "active"
+    """No TCP connection could be made: waits for the next try, or for the peer's."""
     OPENSENT = "opensent"
+    """Our OPEN is sent, the peer's has not come."""
     OPENCONFIRM = "openconfirm"
+    """The peer's OPEN is accepted, its first KEEPALIVE has not come."""
     ESTABLISHED = "established"
+    """Routes are exchanged."""
 
 
 def session_id(connection: str, tunnel: int) -> SessionId:

@@ -57,8 +57,12 @@ class PrefixFilter:
         self.denied = tuple(denied)
         # Outermost networks only: these ranges do not overlap, so one binary search finds the
         # only range that can contain an address. The exact reason is looked up on a hit.
-        outermost = {p for p, _ in self.denied if not any(covers(q, p) and q != p for q, _ in self.denied)}
-        self._starts = {size: [p for p in sorted(outermost) if len(p) == size] for size in (5, 17)}
+        outermost: list[Prefix] = []
+        # A network sorts behind those that cover it. There are several for each tunnel: one look each.
+        for p in sorted({p for p, _ in self.denied}, key=lambda p: (len(p), p)):
+            if not outermost or not covers(outermost[-1], p):
+                outermost.append(p)
+        self._starts = {size: [p for p in outermost if len(p) == size] for size in (5, 17)}
         self._ranges = {
             size: [(p[-1], _last_address(p)) for p in starts] for size, starts in self._starts.items()
         }

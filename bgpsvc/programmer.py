@@ -74,7 +74,9 @@ class Programmer:
     def switch(self) -> None:
         """Give the kernel nexthops and groups now, and routes soon."""
         if self._reload_at is None:
-            self._give(self._fib.plan_ids())
+            began = time.monotonic()
+            if self._give(self._fib.plan_ids()):
+                self.counters.switches.observe(time.monotonic() - began)
         self._due.set()
 
     def wake(self) -> None:

@@ -25,6 +25,7 @@ from bgpsvc.bulk import Arrivals
 from bgpsvc.engine import Engine
 from bgpsvc.gateway import Gateway
 from bgpsvc.model import Prefix, pack_prefix
+from bgpsvc.port import InvalidQuery, RouteFilter
 from bgpsvc.rib import PathSet
 from bgpsvc.route_filters import (
     SPARSE,
@@ -42,7 +43,7 @@ from bgpsvc.route_filters import (
 from bgpsvc.route_order import BLOCK, RouteOrder, portions
 from bgpsvc.route_search import PathTest, Places, Span, any_path, path_test, places, understood
 from bgpsvc.routes_report import route_state, route_view, table_route_view
-from bgpsvc.views import InvalidQuery, Page, RouteFilter
+from bgpsvc.views import Page
 
 WALKED = 4 * BLOCK
 """Prefixes that are looked at in order, for those of a page, before all are looked at in another order."""

@@ -24,6 +24,9 @@ from bgpsvc.decide import Candidate, Ranked, decide
 from bgpsvc.model import Attributes, Family, Prefix, Reason, SessionId, prefix_family
 from bgpsvc.tunnels import Hop
 
+RoutesChanged = Callable[[SessionId | None, tuple[Prefix, ...]], None]
+"""Told that a session's paths to prefixes may be others from now on: received, accepted, or neither."""
+
 
 @dataclass(slots=True)
 class AdjRibIn:
@@ -155,6 +158,8 @@ class LocRib:
         self._new_class = new_class
         self._part = part
         self._class_unused = class_unused
+        self.observer: RoutesChanged | None = None
+        """Hears which prefixes to look at again; None while nobody observes."""
 
     def get(self, prefix: Prefix) -> PathSet | None:
         """The paths to a prefix; None if there is none, or none but those of sessions that left."""
@@ -197,7 +202,13 @@ class LocRib:
 
     def cleanse(self, prefixes: Collection[Prefix]) -> Collection[Prefix]:
         """Forget the void paths to these prefixes. Returns what `update` does."""
+        self.note(None, prefixes)
         return self._move_all(prefixes, lambda old: self._intern_paths(dict(old.paths)) if old else None)
+
+    def note(self, session: SessionId | None, prefixes: Collection[Prefix]) -> None:
+        """Somebody who observes has to look at these paths of the session again; None: of no session left."""
+        if self.observer is not None and prefixes:
+            self.observer(session, tuple(prefixes))
 
     def update(
         self, session: SessionId, attributes: Attributes | None, prefixes: Collection[Prefix]
@@ -207,6 +218,7 @@ class LocRib:
         Returns the prefixes whose forwarding class changed, that is, whose kernel routes must be
         looked at.
         """
+        self.note(session, prefixes)
         return self._move_all(prefixes, lambda old: self._transition(old, session, attributes))
 
     def _move_all(

@@ -151,12 +151,7 @@ class RouteOrder:
         yield
         blocks: dict[Family, Blocks] = {}
         for family in Family:
-            dealt: list[list[Prefix]] = []
-            yield from _deal(keys, SIZE[family], dealt)
-            for block in dealt:
-                block.sort()
-                yield
-            blocks[family] = Blocks(dealt)
+            blocks[family] = Blocks((yield from in_order(keys, family)))
         self._blocks = blocks
         self._notice()
 
@@ -176,6 +171,16 @@ class RouteOrder:
         for prefix in self._pending[-PLACED_AT_ONCE:]:
             blocks[Family.IPV4 if len(prefix) == 5 else Family.IPV6].put(prefix, prefix in members)
         del self._pending[-PLACED_AT_ONCE:]
+
+
+def in_order(keys: Sequence[Prefix], family: Family) -> Generator[None, None, list[list[Prefix]]]:
+    """Those of a family in address order, in blocks that follow each other."""
+    dealt: list[list[Prefix]] = []
+    yield from _deal(keys, SIZE[family], dealt)
+    for block in dealt:
+        block.sort()
+        yield
+    return dealt
 
 
 def _deal(keys: Sequence[Prefix], size: int, dealt: list[list[Prefix]]) -> Work:

@@ -30,8 +30,9 @@ from bgpsvc.model import (
     parse_prefix,
     prefix_family,
 )
+from bgpsvc.port import InvalidQuery, RouteFilter
 from bgpsvc.route_order import FIRST, LAST
-from bgpsvc.views import InvalidQuery, RouteFilter, RouteState
+from bgpsvc.views import RouteState
 
 STATES = get_args(RouteState)
 FAMILIES = tuple(family.label for family in Family)

@@ -45,6 +45,7 @@ from bgpsvc.programmer import Programmer
 from bgpsvc.resources import Intent
 from bgpsvc.settling import Settling
 from bgpsvc.surroundings import Surroundings
+from bgpsvc.tap import Tap
 from bgpsvc.tunnelling import Tunnelling
 
 TURNS_BETWEEN_PIECES = 3
@@ -77,6 +78,7 @@ class Runtime:
         self.wall = time.time() - now
         """What to add to the engine's clock for Unix time."""
         self.engine = Engine(intent, now)
+        self.tap = Tap(self.engine)
         self.journal = journal
         self.speakers = Speakers(state_dir, self._on_bgp_events)
         self.tunnelling = Tunnelling(choice, charon_socket, state_dir, self.operator, self._note)
@@ -194,6 +196,7 @@ class Runtime:
         says when kernel and speakers have taken it, `problem` why they have not yet.
         """
         made_anew = self.engine.reconfigure(intent, time.monotonic())
+        self.tap.reconfigured(made_anew, time.time())
         self._apply_modes()
         self._program()
         self._drain()
@@ -345,6 +348,7 @@ class Runtime:
             self._programmer.wake()
         self._drain()
         self._wake.set()
+        self.tap.heard(events, time.time())
 
     def _on_guard(self, heard: Heard) -> None:
         if heard.event is not None:
@@ -441,6 +445,7 @@ class Runtime:
     def _advertise(self, effect: Advertise) -> None:
         if effect.session in self._speaking:
             self.speakers.advertise(effect.session, effect.routes)
+        self.tap.advertised(effect.session)
 
     async def _command(self, effect: Refresh | Reset) -> None:
         if effect.session not in self._speaking:
@@ -470,4 +475,5 @@ class Runtime:
             time.time(), entry.kind, entry.severity, entry.subject, entry.message, entry.data
         )
         level = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}[event.severity]
-        log.log(level, "%s %s: %s", event.kind, event.subject, event.message)
+        extra = {"event": event}
+        log.log(level, "%s %s: %s", event.kind, event.subject, event.message, extra=extra)

@@ -1,14 +1,20 @@
-"""The answers to the API's questions (`views.Service`), read from the running gateway."""
+"""The answers to the API's questions (`port.Service`), read from the running gateway."""
 
 from __future__ import annotations
 
+import os
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
+from prometheus_client.registry import Collector
+
+from bgpsvc.bmp.stations import Stations
 from bgpsvc.choices import Choices
 from bgpsvc.control import SYSTEM, Actor
+from bgpsvc.daemon_metrics import DaemonCollector, DaemonFigures
 from bgpsvc.diagnosing.collect import TunnelGone
 from bgpsvc.diagnosing.diagnoser import Diagnoser
 from bgpsvc.diagnosis import Diagnosis
@@ -19,29 +25,30 @@ from bgpsvc.guard_metrics import GuardCollector
 from bgpsvc.history import History
 from bgpsvc.ipsec.port import DriverError
 from bgpsvc.ipsec_metrics import IpsecCollector
+from bgpsvc.measuring.lag import LoopLag
 from bgpsvc.measuring.sampler import Sampler
-from bgpsvc.metrics import EngineCollector, exposition
-from bgpsvc.model import Role, SessionId, SwitchMode, session_id
+from bgpsvc.metrics import EngineCollector, exposed
+from bgpsvc.model import Family, Role, SessionId, SwitchMode, session_id
+from bgpsvc.mrt.dump import dump
+from bgpsvc.mrt.streaming import Dumps
 from bgpsvc.operator_plan import restart_plan, switch_plan
+from bgpsvc.port import EventFilter, NotFound, NotMade, PreconditionFailed, RouteFilter
 from bgpsvc.queries import RouteQueries
 from bgpsvc.report import Beside, connection_view, gateway_view, session_view, tunnel_view, vpc_view
 from bgpsvc.resources import Intent
 from bgpsvc.runtime import Runtime
 from bgpsvc.searching import Searches
+from bgpsvc.tunnel_metrics import TunnelCollector
 from bgpsvc.views import (
+    BmpStationView,
     ConnectionView,
-    EventFilter,
     EventView,
     GatewayView,
     HistoryView,
     HistoryWindow,
-    NotFound,
-    NotMade,
     Page,
-    PreconditionFailed,
     ReadyView,
     RestartPlan,
-    RouteFilter,
     SessionView,
     SwitchPlan,
     TunnelView,
@@ -55,13 +62,20 @@ NAMED = 20
 class BgpService:
     """Questions, and the two choices that operators make at run time."""
 
-    def __init__(self, runtime: Runtime, choices: Choices, history: History, sampler: Sampler) -> None:
+    def __init__(
+        self, runtime: Runtime, choices: Choices, history: History, sampler: Sampler, stations: Stations
+    ) -> None:
+        self._stations = stations
         self._history = history
         self._sampler = sampler
         self._runtime = runtime
         self._choices = choices
         self._queries = RouteQueries(runtime.engine, time.perf_counter)
         self._searches = Searches(self._queries)
+        self._dumps = Dumps()
+        self.collectors: list[Collector] = []
+        """Of more metrics."""
+        self._lag = LoopLag()
         self._sorted: dict[str, tuple[Intent, list[str]]] = {}
         self._diagnoser = Diagnoser(
             runtime.engine,
@@ -72,13 +86,15 @@ class BgpService:
         )
 
     def start(self) -> None:
-        """In the running loop: hear what diagnoses need to know."""
+        """In the running loop: hear what diagnoses need to know, and see how late the loop is."""
         self._diagnoser.start()
+        self._lag.start()
 
     def stop(self) -> None:
         """The opposite."""
         self._diagnoser.stop()
         self._searches.stop()
+        self._lag.stop()
 
     @property
     def engine(self) -> Engine:
@@ -195,6 +211,14 @@ class BgpService:
         found = self._queries.table_routes(self._gateway(gateway.name), filter, limit, cursor)
         return await self._searches.page(found, actor.name)
 
+    def dump(
+        self, gateway: str, which: Literal["received", "best"], families: tuple[Family, ...]
+    ) -> AsyncGenerator[bytes, None]:
+        """The routes of a gateway in MRT."""
+        found = self._gateway(gateway)
+        work = dump(self.engine, found, which, families, time.monotonic(), self._runtime.wall)
+        return self._dumps.written(work)
+
     async def set_auto_propagate(
         self, gateway: str, on: bool, if_match: str | None, actor: Actor = SYSTEM
     ) -> GatewayView:
@@ -276,11 +300,16 @@ class BgpService:
         except TunnelGone:
             raise NotFound("VPN connection", connection, self._connections()[:NAMED]) from None
 
-    def _speaker_problem(self, role: Role) -> str | None:
+    def _speaker_problem(self, role: Role) -> tuple[str, int | None] | None:
         status = self._runtime.speakers.status()[role]
         if status.running and status.connected:
             return None
-        return "its relay is not connected" if status.running else status.last_exit or "it was not started"
+        why = "its relay is not connected" if status.running else status.last_exit or "it was not started"
+        return why, status.pid
+
+    def bmp_stations(self) -> tuple[BmpStationView, ...]:
+        """The BMP stations that `serve --bmp` named."""
+        return self._stations.views()
 
     def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         """Stream of events."""
@@ -306,12 +335,46 @@ class BgpService:
         checks["engine"] = (self._runtime.pumping, f"{self.engine.fib.queued} routes waiting")
         return ReadyView(all(ok for ok, _ in checks.values()), checks)
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Prometheus text exposition."""
-        restarts = {role.value: status.restarts for role, status in self._runtime.speakers.status().items()}
-        tunnelling = self._runtime.tunnelling
-        return exposition(
-            EngineCollector(self.engine, self._runtime.fib_counters, restarts, time.monotonic()),
-            IpsecCollector(self.engine, tunnelling.states(), tunnelling.choice.name),
-            GuardCollector(self.engine, self._runtime.guardian.figures),
+        return await exposed(self._collectors())
+
+    def _collectors(self) -> Iterator[Collector]:
+        """Each as of the moment at which it is asked for: counters that depend on the time never go back."""
+        runtime = self._runtime
+        restarts = {role.value: status.restarts for role, status in runtime.speakers.status().items()}
+        yield EngineCollector(self.engine, runtime.fib_counters, restarts, time.monotonic())
+        yield TunnelCollector(
+            *(self.engine, self._sampler.traffic, self._chosen_at, time.monotonic(), runtime.wall)
         )
+        yield IpsecCollector(self.engine, runtime.tunnelling.states(), runtime.tunnelling.choice.name)
+        yield GuardCollector(self.engine, runtime.guardian.figures)
+        yield DaemonCollector(self._figures())
+        yield from self.collectors
+        yield self._stations.collector()
+
+    def _chosen_at(self, connection: str) -> float | None:
+        choice = self._choices.choice(connection)
+        return None if choice is None else choice.at
+
+    def _figures(self) -> DaemonFigures:
+        runtime = self._runtime
+        return DaemonFigures(
+            checks={name: ok for name, (ok, _) in self.ready().checks.items()},
+            database_problem=self._history.problem,
+            unsettled=runtime.problem,
+            waiting=self._history.waiting,
+            events=runtime.journal.counts,
+            lag=self._lag.histogram,
+            processes=self._processes(),
+        )
+
+    def _processes(self) -> dict[str, int]:
+        """Pids of the daemon and of what runs beside it."""
+        guard = self._runtime.guardian.figures.status
+        pids = {"daemon": os.getpid(), "guard": guard.pid, "guard-keeper": guard.keeper}
+        for role, status in self._runtime.speakers.status().items():
+            pids[f"speaker-{role.value}"] = status.pid if status.running else None
+        for tunnel, pid in self._runtime.tunnelling.charons().items():
+            pids[f"charon-{tunnel}"] = pid
+        return {name: pid for name, pid in pids.items() if pid is not None}

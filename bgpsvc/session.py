@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bgpsvc.decide import Candidate
-from bgpsvc.events import Negotiated, Notification
+from bgpsvc.events import Negotiated, Notification, OpenMessages
 from bgpsvc.model import (
     Attributes,
     Family,
@@ -156,6 +156,7 @@ class Session:
     established_count: int = 0
     flap_count: int = 0
     negotiated: Negotiated | None = None
+    opens: OpenMessages | None = None
     end_of_rib: set[Family] = field(default_factory=set)
     counters: Counters = field(default_factory=Counters)
     last_error: LastError | None = None

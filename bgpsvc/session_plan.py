@@ -70,7 +70,7 @@ def _effects(
 ) -> Iterator[PlannedEffect]:
     paths = _paths(engine, ident)
     if after is None:
-        yield PlannedEffect("remove", ident, f"the session is closed, {paths} are forgotten")
+        yield PlannedEffect("remove", ident, f"the session is closed, {paths} forgotten")
         return
     if before is None:
         s = after[0]
@@ -81,9 +81,9 @@ def _effects(
     reset = [*peering, *_differences(_OPEN, before[1], after[1]), *_password(before[1], after[1])]
     if not kept and ident in engine.sessions:
         why = "; ".join(reset) or "its VPC has another route table"
-        yield PlannedEffect("reset", ident, f"{why}; {paths} are forgotten and learned anew")
+        yield PlannedEffect("reset", ident, f"{why}; {paths} forgotten and learned anew")
     elif reset:
-        yield PlannedEffect("reset", ident, f"{'; '.join(reset)}; {paths} are learned again")
+        yield PlannedEffect("reset", ident, f"{'; '.join(reset)}; {paths} learned again")
     elif updates := [*_updates(before, after)]:
         yield PlannedEffect("update", ident, "; ".join(updates))
 
@@ -91,7 +91,7 @@ def _effects(
 def _paths(engine: Engine, ident: SessionId) -> str:
     session = engine.sessions.get(ident)
     count = 0 if session is None else len(session.adj.fresh) + len(session.adj.stale)
-    return f"its {count} paths"
+    return "its only path is" if count == 1 else f"its {count} paths are"
 
 
 def _differences(fields: Mapping[str, Callable[[Any], str]], before: object, after: object) -> Iterator[str]:

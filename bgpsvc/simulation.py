@@ -18,11 +18,11 @@ from bgpsvc.events import Advertisement
 from bgpsvc.gateway import Gateway
 from bgpsvc.insight import Change, Outcome, Question, SampledRoute
 from bgpsvc.model import Prefix, SessionId, format_prefix
+from bgpsvc.port import InvalidQuery, NotFound
 from bgpsvc.resources import Intent
 from bgpsvc.session import Session
 from bgpsvc.supposition import World
 from bgpsvc.tunnels import TunnelState
-from bgpsvc.views import InvalidQuery, NotFound
 
 ATTEMPTS = 3
 """How often a simulation begins because the routes changed under its hands."""
@@ -171,7 +171,8 @@ def _tunnel_notes(engine: Engine, world: World) -> Iterator[str]:
             yield f"{name} is live already"
         elif session is not None:
             count = len(session.adj.fresh) + len(session.adj.stale)
-            yield f"of {name} {count} paths are kept and count; what else its peer would say is not known"
+            kept = "1 path is kept and counts" if count == 1 else f"{count} paths are kept and count"
+            yield f"of {name} {kept}; what else its peer would say is not known"
 
 
 def _session_notes(world: World) -> Iterator[str]:
@@ -181,12 +182,11 @@ def _session_notes(world: World) -> Iterator[str]:
         return
     for ident, session in sorted(world.old.items()):
         count = len(session.adj.fresh) + len(session.adj.stale)
+        one = count == 1
         if ident not in supposed.sessions:
-            yield f"{ident} would be removed, with its {count} paths"
+            yield f"{ident} would be removed, with its {'only path' if one else f'{count} paths'}"
         elif ident not in supposed.kept:
-            yield (
-                f"{ident} would be set up anew; its {count} paths count as lost, as what its peer announces "
-                "then is not known"
-            )
+            lost = "its only path counts as lost" if one else f"its {count} paths count as lost"
+            yield f"{ident} would be set up anew; {lost}, as what its peer announces then is not known"
     for ident in sorted(supposed.sessions.keys() - world.old.keys()):
         yield f"{ident} would be new; what its peer announces is not known"

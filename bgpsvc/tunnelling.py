@@ -135,6 +135,10 @@ class Tunnelling:
         """The same of all."""
         return self._tunnels.states()
 
+    def charons(self) -> Mapping[SessionId, int]:
+        """Pids of charons that are a tunnel's own."""
+        return self._tunnels.charons()
+
     def ready(self, intent: Intent) -> tuple[bool, str]:
         """Whether the tunnels of this intent can be made, and by whom, or why not."""
         said = f"{self.choice.name}: {self.choice.why}"

@@ -16,10 +16,12 @@ stay, and the new daemon takes them over. So a daemon that gives no sign of life
 - Should we be watched too (NOTIFY_SOCKET), what the child says is passed on. But not that it stops, unless
   it was told to: the one that takes its place does not.
 
-Small on purpose, for it has to outlive everything else: nothing of bgpsvc is imported, nor is asyncio.
+Small on purpose, for it has to outlive everything else: of bgpsvc only `logs` is loaded, which has nothing
+but the standard library, and not asyncio.
 """
 
 import contextlib
+import importlib.util
 import logging
 import os
 import select
@@ -48,6 +50,8 @@ FAILED, MISUSED = 1, 2
 SO_PASSCRED = 16
 WATCHED_BY = "BGPSVC_WATCHED_BY"
 """To the child: our pid. It is the daemon itself then, and ends when we are killed."""
+LOG_FORMAT = "BGPSVC_LOG_FORMAT"
+"""How our lines are written: as the daemon's."""
 RESTARTED = "BGPSVC_RESTARTED"
 """To the child: why there is a new one."""
 
@@ -264,16 +268,25 @@ def is_watched() -> bool:
     return WATCHED_BY in os.environ
 
 
-def become(seconds: float) -> "NoReturn":
+def become(seconds: float, log_format: str) -> "NoReturn":
     """Go on as the watchdog of this very command line, in a much smaller process with the same pid."""
+    os.environ[LOG_FORMAT] = log_format
     own = (sys.executable, "-I", "-S", __file__, f"{seconds:g}")
     os.execv(sys.executable, [*own, sys.executable, *sys.orig_argv[1:]])
 
 
+def log_as(form: str) -> None:
+    """As `logs.configure`; by its file, for in this process there is no package around us."""
+    spec = importlib.util.spec_from_file_location("logs", f"{os.path.dirname(__file__)}/logs.py")
+    assert spec is not None, "a file beside this one"
+    assert spec.loader is not None, "a module"
+    logs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(logs)
+    logs.configure("info", form)
+
+
 def main() -> int:
-    logging.basicConfig(
-        level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_as(os.environ.get(LOG_FORMAT, "auto"))
     try:
         watchdog = Watchdog(float(sys.argv[1]), sys.argv[2:])
     except OSError as error:

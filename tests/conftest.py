@@ -53,7 +53,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-NEED_ROOT = ("tests/netns", "tests/interop", "tests/e2e", "tests/browser")
+NEED_ROOT = (
+    "tests/netns",
+    "tests/interop",
+    "tests/e2e",
+    "tests/browser",
+    "tests/docs/test_commands",
+    "tests/docs/test_runner",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,8 @@ makes all that it needs, or a folder whose tests share what takes long to make. 
 first; the quick tests fill the rest.
 
 The machine of tests/vm does not wait, it calculates: its processors are emulated, and beside two busy workers
-its daemons miss their timers. As long as it runs only one worker goes on beside it; the rest begin after it.
+its daemons miss their timers. As long as it runs only one worker goes on beside it, with tests that mostly
+wait; the rest begin after it. Browsers, which calculate as well, come behind those.
 """
 
 from __future__ import annotations
@@ -20,21 +21,34 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).resolve().parents[1]
-ALONE = ("tests/e2e/", "tests/interop/", "tests/netns/", "tests/property/")
-"""Folders whose tests take seconds each: a test is a unit of its own, unless its file shares something."""
+WAITING = ("tests/package/", "tests/docs/test_commands.py", "tests/e2e/")
+"""What takes longest, and mostly waits, except for ..."""
+MEASURING = ("tests/e2e/test_bench.py", "tests/e2e/test_service_load.py")
+"""... these."""
+ALONE = (*WAITING, "tests/interop/", "tests/netns/", "tests/property/")
+"""Tests that take seconds each: a test is a unit of its own, unless its file shares something."""
 TOGETHER = "tests/browser/"
 """Each folder in it is one unit: its tests share a lab and a browser."""
 DEMANDING = "tests/vm/"
 """While tests of this folder run ..."""
 BESIDE = 1
 """... so many other workers run tests."""
-FIRST = (DEMANDING, "tests/e2e/test_compose.py", TOGETHER, *ALONE, "tests/store/")
+FIRST = (
+    DEMANDING,
+    *WAITING,
+    TOGETHER,
+    *MEASURING,
+    *ALONE[len(WAITING) :],
+    "tests/monitoring/",
+    "tests/store/",
+)
 """What begins first, in this order; everything else comes after it."""
 
 
 def rank(item: pytest.Item) -> int:
     """The place of a test in the order of beginning."""
-    return next((place for place, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
+    starts = [start for start in FIRST if item.nodeid.startswith(start)]
+    return FIRST.index(max(starts, key=len)) if starts else len(FIRST)
 
 
 @cache

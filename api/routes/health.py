@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from api.access import ScopedRoute, needs
-from api.deps import NO_QUERY, ServiceDep
+from api.deps import NO_QUERY, ControlDep, ServiceDep
+from api.measured import HttpCollector
 from api.problems import documented, problem
 from api.schemas import Check, Health, Ready
 from bgpsvc.control import Scope
@@ -67,6 +68,8 @@ async def get_readiness(request: Request, service: ServiceDep) -> Response | Rea
     },
     openapi_extra=needs(Scope.READ),
 )
-async def get_metrics(service: ServiceDep) -> Response:
-    """All metrics of the service."""
-    return Response(service.metrics(), headers={"Content-Type": PROMETHEUS})
+async def get_metrics(request: Request, service: ServiceDep, control: ControlDep) -> Response:
+    """All metrics of the service, and those of its REST surface."""
+    state = request.app.state
+    http = HttpCollector(state.requests, state.certificate_expiry, control.token_expiries())
+    return Response(await service.metrics() + http.exposition(), headers={"Content-Type": PROMETHEUS})

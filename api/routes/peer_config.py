@@ -24,8 +24,8 @@ from bgpsvc.peerconfig.facts import IPNetwork
 from bgpsvc.peerconfig.platforms import Platform
 from bgpsvc.peerconfig.render import BrokenTemplate, UnknownPlatform, platforms, render
 from bgpsvc.peerconfig.words import Unsupported
+from bgpsvc.port import InvalidQuery
 from bgpsvc.resources.fields import AdvertisedPrefix
-from bgpsvc.views import InvalidQuery
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["VPN connections"], route_class=ScopedRoute)

@@ -11,10 +11,12 @@ from api import export
 from api.access import BULK, ActorDep, ScopedRoute, needs
 from api.bodies import body_of, read_model
 from api.deps import NO_QUERY, ControlDep, ServiceDep
+from api.dumps import FILE as FILE_MRT
+from api.dumps import DumpResponse
 from api.problems import BadPath, documented
 from api.render import Json, plain, plain_page
 from api.schemas_insight import Explanation, Question, SimulationOutcome
-from api.schemas_route_search import FILE, RouteExportQuery, RouteQuery
+from api.schemas_route_search import FILE, RouteDumpQuery, RouteExportQuery, RouteQuery
 from api.schemas_routes import RouteList
 from api.waiting import while_connected
 from bgpsvc import insight
@@ -80,6 +82,34 @@ async def export_routes(
         export.ROUTES,
         first,
         lambda cursor: service.routes(name, wanted, export.PAGE, cursor, actor),
+        lambda: request.app.state.access.still(request.scope, Scope.READ),
+    )
+
+
+@router.get(
+    "/{name}/routes/mrt",
+    operation_id="dumpRoutes",
+    summary="Dump the routes of a VPN gateway as MRT",
+    response_class=StreamingResponse,
+    responses={200: FILE_MRT, **documented(401, 403, 404, 422, 429)},
+    openapi_extra=needs(Scope.READ),
+)
+async def dump_routes(
+    request: Request, service: ServiceDep, name: GatewayName, query: Annotated[RouteDumpQuery, Query()]
+) -> StreamingResponse:
+    """All routes as a file of TABLE_DUMP_V2 (RFC 6396), as route collectors publish theirs. It holds the
+    prefixes that there are when it begins, in address order, with their paths as they are when they are
+    written. A file that ends early is not whole: the connection breaks then. Few are written at a time, 429
+    is the answer to others."""
+    dump = service.dump(name, query.which, query.families)
+
+    async def first() -> bytes:
+        return await anext(dump)
+
+    return DumpResponse(
+        f"rib-{name}-{query.which}",
+        await while_connected(request, first()),
+        dump,
         lambda: request.app.state.access.still(request.scope, Scope.READ),
     )
 

@@ -91,9 +91,10 @@ def propagate(
         write_list([[found]], GATEWAYS, output, sys.stdout)
     else:
         updating = ", still updating" if found["status"] == "updating" else ""
+        learned = found["routes_learned"]
         typer.echo(
             f"{gateway}: propagation {on_off(found['auto_propagate'])}{updating}: "
-            f"{found['routes_learned']} prefixes learned, "
+            f"{learned} {'prefix' if learned == 1 else 'prefixes'} learned, "
             f"{found['routes_installed']} in the VPC's route table, "
             f"advertising {listed(found['advertised']) or 'nothing'}"
         )

@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,6 +29,7 @@ DEFAULT_SOCKET = Path("/var/lib/bgpsvc/api.sock")
 DEFAULT_PORT = 8179
 URN = "urn:bgpsvc:problem:"
 PAGE = 1000
+CHUNK = 256 * 1024
 TIMEOUT = 30.0
 BULK_TIMEOUT = 300.0
 """Seconds for operations on all resources, which may be tens of thousands."""
@@ -146,7 +147,7 @@ class Client:
         self._host, self._port = host, port or DEFAULT_PORT
         if url.scheme == "https":
             self._tls = _tls_context(ca_file)
-        elif self._token is not None and not _is_loopback(host):
+        elif self._token is not None and not is_loopback(host):
             raise CliError(
                 f"the token would cross the network to {host} readable for all: use https://{host}", 2
             )
@@ -169,6 +170,20 @@ class Client:
             connection.close()
         named = re.search(r'filename="([A-Za-z0-9._-]+)"', response.headers.get("Content-Disposition", ""))
         return Download(text, named[1] if named else None)
+
+    def chunks(self, path: str, params: Params | None = None) -> Iterator[bytes]:
+        """A file as it comes. CliError if it ends before it is whole."""
+        request = _Request("GET", path, params, timeout=BULK_TIMEOUT)
+        connection, response = self._answer(request)
+        try:
+            while chunk := response.read(CHUNK):
+                yield chunk
+        except IncompleteRead:
+            raise CliError(f"{self.server} broke off before the file was whole; its log says why") from None
+        except (OSError, HTTPException) as error:
+            raise self._lost(error, request) from None
+        finally:
+            connection.close()
 
     def etag(self, path: str) -> str | None:
         """The version of a resource, without reading all of it."""
@@ -325,7 +340,8 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
         raise CliError(f"{ca_file} cannot be read: {error.strerror}", 2) from None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and loopback addresses."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -20,8 +20,11 @@ from api.limits import Limits
 from api.server import ApiServer, ApiServers, Listen
 from api.tls import Tls
 from bgpsvc import __version__
+from bgpsvc.bmp.options import BmpOptions
+from bgpsvc.bmp.stations import Stations
 from bgpsvc.catalog import Catalog, of_intent
 from bgpsvc.choices import Choices
+from bgpsvc.cli.serving import MrtOptions
 from bgpsvc.cli.watched import Watched
 from bgpsvc.configfile import load_file
 from bgpsvc.control import Scope, StoreUnavailable
@@ -33,11 +36,18 @@ from bgpsvc.history import History
 from bgpsvc.ipsec.choose import Wish
 from bgpsvc.journal import KEPT, Journal
 from bgpsvc.measuring.sampler import Sampler
+from bgpsvc.model import SessionId
+from bgpsvc.mrt.codec import Ends
+from bgpsvc.mrt.files import Bounds, Directory
+from bgpsvc.mrt.metrics import RecordingCollector
+from bgpsvc.mrt.recorder import ends_of
+from bgpsvc.mrt.recording import Recording
 from bgpsvc.notify import READY, STOPPING
 from bgpsvc.resources import ConfigError, Loaded
 from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
 from bgpsvc.store.database import Store
+from bgpsvc.tracing import NOT_TRACED, Tracer, trace_moves
 from bgpsvc.tuning import tune
 from bgpsvc.tunnelling import chosen
 
@@ -91,7 +101,12 @@ class Daemon:
         keep: bool,
         watched: Watched,
         peer_config_dir: Path | None,
+        tracer: Tracer = NOT_TRACED,
+        log_requests: bool = False,
+        mrt: MrtOptions | None = None,
+        bmp: BmpOptions | None = None,
     ) -> None:
+        self._bmp = bmp or BmpOptions()
         self._config = config
         self._loaded = loaded
         self._state_dir = state_dir
@@ -103,6 +118,9 @@ class Daemon:
         self._keep = keep
         self._watched = watched
         self._peer_config_dir = peer_config_dir
+        self._tracer = tracer
+        self._log_requests = log_requests
+        self._mrt = mrt
         self._one_at_a_time = asyncio.Lock()
         """The start, and then one reload after the other."""
         self._reloads: set[asyncio.Task[None]] = set()
@@ -112,8 +130,8 @@ class Daemon:
         tune()
         stop = asyncio.Event()
         # From the first moment: a second SIGINT would break into what asyncio ends after the first.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._end_everything, stop)
         stopped = asyncio.create_task(stop.wait())
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._watched.notifier.beating())
@@ -126,6 +144,11 @@ class Daemon:
             self._service.start()
             stack.callback(self._service.stop)
             await self._run(stopped)
+
+    def _end_everything(self, stop: asyncio.Event) -> None:
+        """SIGINT: whoever stops it by hand, or stops its unit for good, leaves nothing to a next daemon."""
+        self._keep = False
+        stop.set()
 
     async def _open(self, stack: AsyncExitStack) -> None:
         store = await Store.open(self._database, self._state_dir)
@@ -155,9 +178,36 @@ class Daemon:
             *(driver, self._tunnels.charon_socket),
         )
         file = None if self._config is None else str(self._config)
-        self._control = Controller(self._runtime, store, self._choices, catalog, file)
+        self._control = Controller(self._runtime, store, self._choices, catalog, file, tracer=self._tracer)
         self._sampler = Sampler(self._runtime.engine, self._runtime.wall)
-        self._service = BgpService(self._runtime, self._choices, self._history, self._sampler)
+        self._recording = None if self._mrt is None else await self._open_recording(self._mrt)
+        runtime = self._runtime
+        self._stations = Stations(self._bmp, runtime.engine, runtime.tap, runtime.wall, runtime.note)
+        self._service = BgpService(runtime, self._choices, self._history, self._sampler, self._stations)
+
+    async def _open_recording(self, mrt: MrtOptions) -> Recording:
+        """CannotRecord if the directory is not for us."""
+        directory = Directory(mrt.directory, Bounds(mrt.keep, mrt.max_bytes))
+        await asyncio.to_thread(directory.open)
+        sessions = self._runtime.engine.sessions
+
+        def ends(session: SessionId) -> Ends | None:
+            known = sessions.get(session)
+            return None if known is None else ends_of(known.settings)
+
+        return Recording(directory, mrt.interval, ends, self._runtime.note)
+
+    def _start_recording(self) -> None:
+        """Before the speakers, so that nothing that sessions say is missed."""
+        if self._recording is not None:
+            self._recording.start()
+            self._runtime.tap.watch_sessions(self._recording, time.time())
+            self._service.collectors.append(RecordingCollector(self._recording.figures))
+
+    async def _stop_recording(self) -> None:
+        if self._recording is not None:
+            self._runtime.tap.forget(self._recording)
+            await self._recording.stop(() if self._keep else self._runtime.engine.sessions)
 
     async def _run(self, stopped: asyncio.Task[Any]) -> None:
         app = create_app(
@@ -167,11 +217,14 @@ class Daemon:
             anonymous=self._anonymous,
             limits=self._limits,
             peer_config_dir=self._peer_config_dir,
+            tracer=self._tracer,
+            log_requests=self._log_requests,
         )
         servers = self._servers = self._door.servers(app)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_in_turn)
         if (restarted := self._watched.event()) is not None:
             self._runtime.note(restarted)
+        self._start_recording()
         starting = asyncio.create_task(self._in_turn(self._runtime.start()))
         warming = asyncio.create_task(asyncio.to_thread(warm_up, app))
         history = asyncio.create_task(self._history.run())
@@ -184,7 +237,10 @@ class Daemon:
                 serving = asyncio.create_task(servers.serve())
                 running += [serving, asyncio.create_task(self._runtime.failed())]
                 running.append(asyncio.create_task(self._sampler.run()))
+                running.append(asyncio.create_task(self._stations.run()))
                 log.info("REST at %s", " and ".join(servers.addresses))
+                if self._tracer.on:
+                    running.append(asyncio.create_task(self._trace_moves()))
                 running.append(asyncio.create_task(self._tell_ready()))
                 await _first(*running, stopped)
         finally:
@@ -193,6 +249,7 @@ class Daemon:
             await _cancel(starting, warming, *self._reloads)
             stopping = asyncio.create_task(self._runtime.stop(self._keep))
             await asyncio.wait([stopping, *running[1:2]])
+            await self._stop_recording()
             await _cancel(stopped, *running)
             await _in_time("the last events are not stored", self._history.flush)
             stopping.result()
@@ -203,6 +260,10 @@ class Daemon:
         await self._servers.until_started()
         self._watched.notifier.say(READY)
         await asyncio.Future()
+
+    async def _trace_moves(self) -> None:
+        runtime = self._runtime
+        await trace_moves(runtime.journal, runtime.engine.switchboard, self._tracer)
 
     async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
         async with self._one_at_a_time:

@@ -198,7 +198,8 @@ def _what_to_try(lab: Lab, name: str) -> str:
         (f"bgpsvc lab down{named}", "all is gone"),
     )
     width = max(len(command) for command, _ in commands)
-    return "\n".join(["Try:", *(f"  {command:{width}}  {what}" for command, what in commands)])
+    dashboard = f"Open {lab.url(GW1.name)}/ in a browser: the dashboard follows all that happens."
+    return "\n".join([dashboard, "Try:", *(f"  {command:{width}}  {what}" for command, what in commands)])
 
 
 def _await_rest(lab: Lab) -> str | None:
@@ -326,7 +327,7 @@ def execute(
 @app.command()
 def logs(
     daemon: Annotated[str, typer.Argument(metavar="DAEMON", help="A daemon, as `status` names it.")],
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
     name: NameOption = DEFAULT,
 ) -> None:
     """The last lines of a daemon's log."""

@@ -12,6 +12,7 @@ ENVIRONMENT = (
     ("BGPSVC_TOKEN_FILE", "File with the API token, as --token-file."),
     ("BGPSVC_TOKEN", "The API token itself."),
     ("BGPSVC_CA_FILE", "Certificates to trust for https, as --ca-file."),
+    ("BGPSVC_DASHBOARD_URL", "Where a browser reaches the daemon, as --url of dashboard."),
     ("BGPSVC_DATABASE", "The daemon's database, as --database of serve: there a password is no argument."),
     ("NO_COLOR", "Colours are off if it is set."),
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import faulthandler
-import logging
 import os
+import socket
 import stat
-import sys
 from pathlib import Path
 
 import typer
@@ -16,6 +15,8 @@ import typer
 from api.limits import Limits
 from api.server import bind, parse_listen
 from api.tls import Tls
+from bgpsvc import __version__
+from bgpsvc.bmp.options import BmpOptions, bmp_options
 from bgpsvc.cli.daemon import SOCKET, Daemon, Door, TunnelOptions
 from bgpsvc.cli.serving import Options
 from bgpsvc.cli.watched import BadEnvironment, Watched
@@ -24,9 +25,11 @@ from bgpsvc.control import InvalidDocument, StoreUnavailable
 from bgpsvc.exabgp.reloader import ReloadFailed
 from bgpsvc.exabgp.speaker import StateDirInUse
 from bgpsvc.ipsec.choose import CannotChoose
+from bgpsvc.mrt.files import CannotRecord
 from bgpsvc.netns import enter
 from bgpsvc.resources import ConfigError
 from bgpsvc.store.errors import StoreError
+from bgpsvc.tracing import NOT_TRACED, Tracer
 
 PEER_CONFIG_DIR = "peer-config"
 NO_LIMIT = 10**9
@@ -35,17 +38,18 @@ NO_LIMIT = 10**9
 
 def run(options: Options) -> None:
     """Until it is stopped. typer.BadParameter if options do not fit, typer.Exit if it cannot run."""
-    _log_as(options.log_level)
     tls = _tls(options)
     secure, open_door = tls is not None, options.anonymous is not None
     try:
         where = parse_listen(options.listen, tls=secure, anonymous=open_door)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--listen") from None
+    stations = _bmp(options)
+    # Before the namespace is entered: the collector is reached from where we were started, as the watcher is.
+    tracer = _tracer(options)
     # A hung daemon is ended with SIGABRT, by the watchdog as by systemd: its log then says where it hangs.
     faulthandler.enable()
     try:
-        # Who watches is reached from where we were started, too.
         watched = Watched.of_environment(os.environ)
         config, state_dir = options.config, options.state_dir
         loaded = None if config is None else load_file(config)
@@ -61,6 +65,7 @@ def run(options: Options) -> None:
             Daemon(
                 *(config, loaded, state_dir, options.database, door, options.anonymous, limits),
                 *(tunnels, options.keep_speakers, watched, peer_config_dir(options)),
+                *(tracer, options.log_requests, options.mrt, stations),
             ).run()
         )
     except ConfigError as error:
@@ -72,6 +77,7 @@ def run(options: Options) -> None:
         raise typer.Exit(1) from None
     except (
         BadEnvironment,
+        CannotRecord,
         StateDirInUse,
         ReloadFailed,
         CannotChoose,
@@ -81,17 +87,30 @@ def run(options: Options) -> None:
     ) as error:
         typer.echo(f"bgpsvc serve: {error}", err=True)
         raise typer.Exit(1) from None
+    finally:
+        tracer.close()
 
 
-def _log_as(level: str) -> None:
-    levels = ("debug", "info", "warning", "error")
-    if level not in levels:
-        raise typer.BadParameter(f"{level!r}; allowed: {', '.join(levels)}", param_hint="--log-level")
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("alembic", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+def _tracer(options: Options) -> Tracer:
+    endpoint = options.otlp_endpoint
+    if not endpoint:
+        return NOT_TRACED
+    try:
+        from bgpsvc.otel import OtelTracer
+    except ModuleNotFoundError as error:
+        text = f"traces need the packages of the extra `otel` (pip install 'bgpsvc[otel]'): {error}"
+        raise typer.BadParameter(text, param_hint="--otlp-endpoint") from None
+    try:
+        return OtelTracer(endpoint, __version__, socket.gethostname())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--otlp-endpoint") from None
+
+
+def _bmp(options: Options) -> BmpOptions:
+    try:
+        return bmp_options(options.bmp, options.bmp_ribs, options.bmp_statistics)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--bmp or --bmp-ribs") from None
 
 
 def _tls(options: Options) -> Tls | None:

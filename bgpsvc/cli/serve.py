@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bgpsvc import logs
 from bgpsvc import watchdog as watching
+from bgpsvc.cli.amounts import mrt_options
 from bgpsvc.cli.serving import Options
 from bgpsvc.control import Scope
 
@@ -108,7 +110,65 @@ def serve(
             "gave no sign of life for so long (30 is a good value). Not needed under systemd.",
         ),
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str, typer.Option(help="debug, info, warning or error.", envvar="BGPSVC_LOG_LEVEL")
+    ] = "info",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            help="console, journal (priorities, no time), json (an object for each line), or auto: journal "
+            "where standard error leads to it, console elsewhere.",
+            envvar="BGPSVC_LOG_FORMAT",
+        ),
+    ] = "auto",
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Log each request: method, path, status, time, who.")
+    ] = False,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Send OpenTelemetry traces to this collector by OTLP over HTTP. Needs the extra `otel`.",
+            envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+    ] = None,
+    bmp: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS:PORT",
+            help="Tell this BMP monitoring station (RFC 7854) of sessions and routes. May be given several "
+            "times; in the variable, spaces are between them.",
+            envvar="BGPSVC_BMP",
+        ),
+    ] = None,
+    bmp_ribs: Annotated[
+        str,
+        typer.Option(
+            help="What BMP stations are told, with commas: pre-policy, post-policy, loc-rib, adj-rib-out.",
+            envvar="BGPSVC_BMP_RIBS",
+        ),
+    ] = "pre-policy,loc-rib",
+    bmp_statistics: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86400, metavar="SECONDS", help="How often BMP stations get statistics. 0: never."
+        ),
+    ] = 60.0,
+    mrt_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            help="Record what peers send, and sessions that come and go, in files of MRT (RFC 6396) there.",
+        ),
+    ] = None,
+    mrt_interval: Annotated[
+        str, typer.Option(metavar="TIME", help="Time that a file of the recording has: 10s, 15m, 1h.")
+    ] = "15m",
+    mrt_keep: Annotated[int, typer.Option(min=1, help="Files of the recording that are kept.")] = 96,
+    mrt_max_bytes: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="Bytes that the recording takes at most: 64M, 2G; 16M or more."),
+    ] = "2G",
 ) -> None:
     """Run the daemon: BGP speakers, route programming and the REST API.
 
@@ -118,8 +178,13 @@ def serve(
 
     Example: bgpsvc serve --config gw1.yaml --state-dir /var/lib/bgpsvc --listen 127.0.0.1:8179
     """
+    mrt = None if mrt_dir is None else mrt_options(mrt_dir, mrt_interval, mrt_keep, mrt_max_bytes)
+    try:
+        logs.configure(log_level, log_format)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--log-level or --log-format") from None
     if watchdog is not None and not watching.is_watched():
-        watching.become(watchdog)
+        watching.become(watchdog, log_format)
     # Not before: a watchdog needs nothing of it. It stays, so looking for garbage in it is in vain.
     gc.disable()
     from bgpsvc.cli.running import run
@@ -129,6 +194,7 @@ def serve(
     run(
         Options(
             *(config, state_dir, database, listen, tls_cert, tls_key, anonymous, rate_limit, netns),
-            *(ipsec.value, charon_socket, peer_config_dir, keep_speakers, log_level),
+            *(ipsec.value, charon_socket, peer_config_dir, keep_speakers, log_requests),
+            *(otlp_endpoint, mrt, tuple(bmp or ()), bmp_ribs, bmp_statistics),
         )
     )

@@ -13,6 +13,16 @@ if TYPE_CHECKING:  # a watchdog needs the options, and nothing of what they are 
 
 
 @dataclass(frozen=True, slots=True)
+class MrtOptions:
+    """A recording of what sessions say: where, seconds of a file, how many files and bytes are kept."""
+
+    directory: Path
+    interval: float
+    keep: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """As they were given; each is described where the command line names it."""
 
@@ -29,4 +39,9 @@ class Options:
     charon_socket: Path
     peer_config_dir: Path | None
     keep_speakers: bool
-    log_level: str
+    log_requests: bool
+    otlp_endpoint: str | None
+    mrt: MrtOptions | None
+    bmp: tuple[str, ...]
+    bmp_ribs: str
+    bmp_statistics: float

@@ -8,7 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from bgpsvc.cli import complete, show_history, show_tunnels
+from bgpsvc.cli import complete, show_bmp, show_history, show_tunnels
 from bgpsvc.cli.client import Client, Json, path_to
 from bgpsvc.cli.columns import SESSIONS, last_error, on_off
 from bgpsvc.cli.errors import CliError
@@ -52,6 +52,7 @@ bgp = typer.Typer(no_args_is_help=True, context_settings=HELP, help="BGP of all 
 app.add_typer(bgp, name="bgp")
 app.command("tunnels", short_help="One line per tunnel: IPsec, traffic, BGP.")(show_tunnels.tunnels)
 app.command("tunnel", short_help="Everything about one tunnel: SAs, last error.")(show_tunnels.tunnel)
+app.command("bmp", short_help="BMP monitoring stations: state, what waits.")(show_bmp.bmp)
 app.command("history", short_help="What a tunnel carried lately, as a chart.")(show_history.history)
 
 

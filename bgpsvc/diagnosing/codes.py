@@ -73,6 +73,7 @@ FAULTS: dict[Layer, dict[str, str]] = {
     "bgp": {
         "bgp_off": "The connection does not use BGP.",
         "speaker_down": "The BGP speaker of this machine does not run.",
+        "bgp_port_taken": "Another program here has TCP port 179, so the BGP speaker cannot run.",
         "bgp_refused": "The peer refuses TCP connections to port 179.",
         "bgp_filtered": "The peer answers through the tunnel, but not on TCP port 179.",
         "bgp_no_path": "Nothing returns through the tunnel, neither TCP nor echo replies.",

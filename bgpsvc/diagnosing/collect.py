@@ -31,6 +31,7 @@ from bgpsvc.diagnosing.evidence import (
 )
 from bgpsvc.diagnosing.inside import inside_selected
 from bgpsvc.diagnosing.negotiation import refused_without_reason
+from bgpsvc.diagnosing.ports import holder
 from bgpsvc.diagnosing.reach import behind_nat, esp_established, ike_established
 from bgpsvc.diagnosing.watch import watch
 from bgpsvc.engine import Engine
@@ -65,15 +66,15 @@ class Sources:
     """Where evidence comes from. `wall`: what to add to the engine's clock for Unix time; `clock` has that
     time.
 
-    `speaker` says why the speaker of a role does not run, None if it does. `md5_before` was counted at the
-    start.
+    `speaker` says why the speaker of a role does not run and the pid that it has nevertheless, None if it
+    runs. `md5_before` was counted at the start.
     """
 
     engine: Engine
     wall: float
     clock: Callable[[], float]
     ipsec: Callable[[SessionId], IpsecState | None]
-    speaker: Callable[[Role], str | None]
+    speaker: Callable[[Role], tuple[str, int | None] | None]
     guardian: Guardian
     md5_before: Md5Counters
     heard: Callable[[str], tuple[float, bytes] | None]
@@ -318,6 +319,8 @@ def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Ins
     settings = session.settings
     hops = resource.ttl_security
     heard = _heard_lately(sources, format_address(settings.peer_address))
+    problem, pid = sources.speaker(settings.role) or (None, None)
+    local = format_address(settings.local_address)
     return Bgp(
         state=session.state,
         since=session.since + sources.wall,
@@ -327,7 +330,7 @@ def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Ins
         passive=resource.passive,
         password=resource.password is not None,
         min_ttl=None if hops is None else 256 - hops,
-        speaker=sources.speaker(settings.role),
+        speaker=problem,
         last_error=_error(session.last_error, sources.wall),
         notification=_error(session.last_notification, sources.wall),
         plain=inside.plain,
@@ -336,6 +339,7 @@ def _bgp(sources: Sources, session: Session, resource: BgpSettings, inside: _Ins
         calls=_calls(heard, _md5_key(resource)),
         calls_ttl=None if heard is None else heard[8],
         flaps=session.flap_count,
+        port_taken_by=None if problem is None else holder(local, BGP_PORT, but=pid),
     )
 
 

@@ -27,7 +27,7 @@ class Diagnoser:
         engine: Engine,
         wall: float,
         ipsec: Callable[[SessionId], IpsecState | None],
-        speaker: Callable[[Role], str | None],
+        speaker: Callable[[Role], tuple[str, int | None] | None],
         guardian: Guardian,
     ) -> None:
         self._hearing = Hearing()

@@ -128,7 +128,7 @@ class Bgp:
     """The BGP session of a tunnel. `notification` is the last NOTIFICATION since the session was up.
 
     `signed` is the answer to a SYN with our MD5 signature, `plain` to one without. `speaker` says why our
-    speaker does not run, None if it does.
+    speaker does not run, None if it does; `port_taken_by` who has its port then.
     """
 
     state: SessionState
@@ -150,6 +150,7 @@ class Bgp:
     calls_ttl: int | None = None
     """And with which TTL."""
     flaps: int = 0
+    port_taken_by: str | None = None
 
     @property
     def established(self) -> bool:

@@ -49,6 +49,17 @@ def bgp(e: Evidence) -> Check:
     if session.established:
         age = f" for {_age(e.now - session.since)}"
         return ok("bgp", f"the session with AS {session.peer_asn} is established{age}", *_facts(e, session))
+    if session.port_taken_by is not None:
+        return check(
+            "bgp",
+            "failed",
+            "bgp_port_taken",
+            f"TCP port 179 at {e.inside_local} is held by another program ({session.port_taken_by}), so the "
+            "BGP speaker of this machine cannot run",
+            f"Stop it, or have it listen at other addresses than {e.inside_local} and 0.0.0.0 (FRR: `bgpd "
+            "-l ADDRESS`, BIRD: `strict bind yes`). The speaker is started again by itself.",
+            *_facts(e, session),
+        )
     if session.speaker is not None:
         return check(
             "bgp",

@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bgpsvc.exabgp.verbatim import opens_json
+
 ROUTES_PER_LINE = 2000
 _errors: dict[str, int] = {}
 
@@ -59,6 +61,7 @@ def _sync(reactor: Any, service: str, token: str) -> Iterator[bool]:
         if peer.established() and proto is not None:
             content |= encoder._negotiated(proto.negotiated)
             content["open"] = encoder._json(_open_json(encoder, proto.negotiated.received_open))
+            content["opens"] = encoder._json(opens_json(proto))
         line = encoder._header(
             encoder._neighbor(peer.neighbor, None, encoder._kv(content)),
             "",

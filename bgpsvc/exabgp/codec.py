@@ -29,6 +29,7 @@ from bgpsvc.events import (
     BgpEvent,
     EndOfRib,
     MessagesLost,
+    OpenMessages,
     SessionDown,
     SessionResync,
     SessionStateChanged,
@@ -39,7 +40,7 @@ from bgpsvc.exabgp.attributes import MalformedAttributes
 from bgpsvc.exabgp.interned import Interned, Judged
 from bgpsvc.exabgp.nlri import FAMILIES, packed_prefixes, unpack_prefixes
 from bgpsvc.exabgp.packed import MARK, Head
-from bgpsvc.exabgp.wording import malformed, negotiated_of, notification_of, printable
+from bgpsvc.exabgp.wording import malformed, negotiated_of, notification_of, opens_of, printable
 from bgpsvc.model import Family, Prefix, SessionId, SessionState
 
 MOST_MERGED = 16_384
@@ -61,6 +62,9 @@ class _Session:
     connecting: bool = False
     negotiated: dict[str, Any] | None = None
     opened: dict[str, Any] | None = None
+    opens: OpenMessages | None = None
+    ended: bytes = b""
+    """The NOTIFICATION of which the next `down` tells."""
     awaited: set[Family] = field(default_factory=set)
     """Families whose next End-of-RIB has to be the end of a route refresh."""
     begun: set[Family] = field(default_factory=set)
@@ -82,6 +86,7 @@ class _Session:
             connecting=self.connecting,
             negotiated=self.negotiated,
             opened=self.opened,
+            opens=self.opens,
         )
 
 
@@ -331,25 +336,35 @@ class Decoder:
         session.negotiated = neighbor["negotiated"]
         return []
 
+    def _opens(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        session.opens = opens_of(neighbor)
+        return []
+
+    def _ended(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
+        session.ended = a2b_base64(neighbor["message"])
+        return []
+
     def _state(self, session: _Session, neighbor: dict[str, Any]) -> list[BgpEvent]:
         state = neighbor["state"]
         if state == "up":
             session.established = True
             session.expect_nothing()
             session.state = SessionState.ESTABLISHED
-            return [SessionUp(session.id, negotiated_of(session.negotiated or {}, session.opened or {}))]
+            negotiated = negotiated_of(session.negotiated or {}, session.opened or {})
+            return [SessionUp(session.id, negotiated, session.opens)]
         if state == "down":
             return self._down(session, printable(neighbor["reason"]))
         return []
 
     def _down(self, session: _Session, reason: str) -> list[BgpEvent]:
         established, session.established = session.established, False
-        session.negotiated = session.opened = None
+        session.negotiated = session.opened = session.opens = None
+        ended, session.ended = session.ended, b""
         session.expect_nothing()
         if reason.startswith(_COLLISION):
             # RFC 4271 6.8: one of two connections goes on.
             return []
-        notification = notification_of(reason)
+        notification = notification_of(reason, ended)
         graceful = established and notification is None and reason.startswith(_TRANSPORT_LOST)
         return [SessionDown(session.id, reason, notification, graceful)]
 
@@ -379,7 +394,9 @@ class Decoder:
             session.established = True
             session.state = SessionState.ESTABLISHED
             session.expect_refresh()
-            return [SessionResync(session.id, negotiated_of(neighbor["negotiated"], neighbor["open"]))]
+            negotiated = negotiated_of(neighbor["negotiated"], neighbor["open"])
+            session.opens = opens_of(neighbor.get("opens"))
+            return [SessionResync(session.id, negotiated, session.opens)]
         if session.established:
             return self._down(session, "the session ended while messages were lost")
         return self._changed(session, _STATES[neighbor["state"]]) if session.state is None else []
@@ -390,6 +407,8 @@ _HANDLERS: dict[str, Handler] = {
     "refresh": Decoder._refresh,
     "open": Decoder._open,
     "negotiated": Decoder._negotiated,
+    "opens": Decoder._opens,
+    "ended": Decoder._ended,
     "state": Decoder._state,
     "attempt": Decoder._attempt,
     "fsm": Decoder._fsm,

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from bgpsvc.diagnosing import ports
+
 SUPPORTED = "5.0.15"
 IP_FREEBIND = 15
 IPV6_FREEBIND = 78
@@ -139,6 +141,35 @@ def listen_before_the_address_exists() -> None:
         return sock
 
     Listener._new_socket = new_socket
+
+
+def say_why_it_cannot_listen() -> None:
+    """That the port is taken, and by whom, in the last line that a speaker leaves behind.
+
+    ExaBGP ends with status 1 then, and says why only in its log. One that runs already, and cannot listen for
+    a session that came later, goes on with its others.
+    """
+    from exabgp.reactor.listener import Listener
+    from exabgp.reactor.network.error import NetworkError
+
+    original = Listener._listen
+
+    def listen(self: Any, local_ip: Any, peer_ip: Any, local_port: int, *rest: Any) -> Any:
+        try:
+            return original(self, local_ip, peer_ip, local_port, *rest)
+        except NetworkError as error:
+            if not self._reactor.processes._process:
+                print(_why_not_listening(local_ip.top(), local_port, error), file=sys.stderr, flush=True)
+            raise
+
+    Listener._listen = listen
+
+
+def _why_not_listening(address: str, port: int, error: Exception) -> str:
+    having = ports.holder(address, port)
+    if having is None:
+        return f"cannot listen on TCP port {port} at {address}: {error}"
+    return f"TCP port {port} at {address} is held by another program ({having})"
 
 
 def keep_privileges() -> None:
@@ -361,14 +392,16 @@ def install() -> None:
 
     if release != SUPPORTED:
         raise RuntimeError(f"ExaBGP {release} is installed, the speakers need {SUPPORTED}")
-    from bgpsvc.exabgp import addressing, api_commands, fastpath, reading, treatment, turns
+    from bgpsvc.exabgp import addressing, api_commands, fastpath, reading, treatment, turns, verbatim
 
     treatment.install()
     fastpath.install()
     reading.install()
+    verbatim.install()
     connect_patiently()
     say_why_sessions_end()
     listen_before_the_address_exists()
+    say_why_it_cannot_listen()
     keep_privileges()
     send_only_the_latest_route()
     inject_without_copying()

@@ -44,6 +44,7 @@ from bgpsvc.exabgp.rfc7606 import (
 from bgpsvc.model import Family
 
 ENV_LINES = "BGPSVC_SPEAKER_LINES"
+"""To the speaker: `json` leaves all UPDATEs to ExaBGP, for comparison."""
 # Below what makes the system map and unmap memory for each call.
 READ_SIZE = 1 << 16
 REMEMBERED = 10_000

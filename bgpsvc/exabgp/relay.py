@@ -35,7 +35,9 @@ COMMAND_LIMIT = 64 << 20
 LINGER = 2.0
 
 ENV_SOCKET = "BGPSVC_RELAY_SOCKET"
+"""To the relay: the socket on which the daemon hears it."""
 ENV_LIMIT = "BGPSVC_RELAY_LIMIT"
+"""To the relay: how many bytes it keeps while the daemon is away."""
 
 
 class Client:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
-from bgpsvc.events import Negotiated, Notification
+from bgpsvc.events import Negotiated, Notification, OpenMessages
 from bgpsvc.exabgp.nlri import known_families
 
 _NOTIFICATION = re.compile(r"notification (sent|received) \((\d+),(\d+)\)(?:: (.*))?", re.DOTALL)
@@ -18,13 +19,21 @@ def printable(reason: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in reason)
 
 
-def notification_of(reason: str) -> Notification | None:
-    """The NOTIFICATION that a `down` reason tells of, if any."""
+def notification_of(reason: str, message: bytes = b"") -> Notification | None:
+    """The NOTIFICATION that a `down` reason tells of, if any; `message` as it was on the wire."""
     found = _NOTIFICATION.match(reason)
     if found is None:
         return None
     direction, code, subcode, text = found.groups()
-    return Notification(direction == "sent", int(code), int(subcode), text or "")
+    return Notification(direction == "sent", int(code), int(subcode), text or "", message)
+
+
+def opens_of(content: Mapping[str, Any] | None) -> OpenMessages | None:
+    """From the speaker's object `opens`; None if it had none to tell of."""
+    if content is None:
+        return None
+    sent, received = a2b_base64(content["sent"]), a2b_base64(content["received"])
+    return OpenMessages(sent, received, content["local_port"], content["peer_port"])
 
 
 def negotiated_of(negotiated: Mapping[str, Any], opened: Mapping[str, Any]) -> Negotiated:

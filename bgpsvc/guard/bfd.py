@@ -197,7 +197,7 @@ class BfdSession:
             self._enter(State.DOWN, Diagnostic.NEIGHBOR_DOWN, now)
             self.up = False
             return f"the peer says Down: {diagnostic_name(control.diagnostic)}"
-        return "Up" if self._told[0] is not True else "Up, detection time negotiated"
+        return "packets arrive both ways"
 
     # -- what is due
 

@@ -17,8 +17,11 @@ class Method(StrEnum):
     """How the guard notices that a tunnel is dead."""
 
     LINK = "link"
+    """The kernel says that the interface is down or gone."""
     BFD = "bfd"
+    """No BFD packet of the peer came for several intervals (RFC 5880)."""
     PROBE = "probe"
+    """Several echo requests in a row had no reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from bgpsvc.guard.messages import NotUnderstood, pack, unpack
 from bgpsvc.guard.model import Plan, Quit, ToDaemon, ToGuard, Watch
 
 ENV_STATE_DIR = "BGPSVC_GUARD_STATE_DIR"
+"""To the guard: the daemon's state directory."""
 SOCKET = "guard.sock"
 """In the state directory, which the environment names."""
 OUT_LIMIT = 4 << 20

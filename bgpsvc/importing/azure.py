@@ -122,16 +122,21 @@ def _tunnels(node: Node, objects: Objects, notes: Notes) -> Iterator[FoundTunnel
             "says no public address: `az network vnet-gateway show` has it in bgpSettings.bgpPeeringAddresses"
         )
         raise refused(gateway.where, text, "that, or `az network public-ip show` besides")
-    one = _tunnel(node, local, objects, notes)
+    # Of an active-active gateway each connection makes tunnels to both instances, and with BGP one of them
+    # never fits: what stands against a tunnel is kept with it, until it is known which ones are taken.
+    of_both = Notes(notes.warnings)
+    one = _tunnel(node, local, objects, of_both)
     for instance in instances:
         several = len(instances) > 1
-        inside, bgp = _routing(node, gateway, local, instance, notes)
+        own = Notes(notes.warnings, list(of_both.problems))
+        inside, bgp = _routing(node, gateway, local, instance, own)
         yield replace(
             one,
             name=f"{one.name}/{instance.name}" if several else one.name,
             gateway=instance.address,
             inside=inside,
             bgp=bgp,
+            problems=tuple(own.problems),
         )
 
 

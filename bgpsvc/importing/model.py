@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from bgpsvc.importing.notes import Note
 from bgpsvc.resources.draft import IPNetwork
 
 
@@ -97,7 +98,7 @@ class FoundTunnel:
     """One tunnel. `where` is its place in the input. `device` is our address as the cloud knows it.
 
     `gateway_id` and `device_id` are IKE identities, None where they are the addresses. `dpd` in seconds, 0:
-    switched off there.
+    switched off there. `problems`: why it cannot be taken; it is no matter while others are chosen.
     """
 
     name: str
@@ -118,6 +119,7 @@ class FoundTunnel:
     ipv6: Ipv6 | None = None
     bgp: Bgp | None = None
     bfd: Bfd | None = None
+    problems: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ _TUNNELS = 2
 
 
 def chosen(found: Sequence[FoundConnection], choices: Choices, notes: Notes) -> list[FoundConnection]:
-    """The connections that were chosen, or all, each with at most two tunnels, the active one first."""
+    """The connections that were chosen, or all, each with at most two tunnels, the active one first.
+
+    What stands against a tunnel becomes a problem if the tunnel is among them.
+    """
     if not found:
         raise refused("", "has no VPN connection", "one or more")
     wanted = list(found)
@@ -53,12 +56,23 @@ def _is_called(tunnel: FoundTunnel, name: str) -> bool:
 def _check_count(connection: FoundConnection, notes: Notes) -> None:
     count = len(connection.tunnels)
     place = connection.where or connection.name
+    fitting = [tunnel for tunnel in connection.tunnels if not tunnel.problems]
+    instead = f", or only what fits: --tunnel {_names(fitting)}" if fitting else ""
     if count == 0:
         notes.refuse(place, "has no tunnel", "one or two")
     elif count > _TUNNELS:
-        names = ", ".join(tunnel.name for tunnel in connection.tunnels)
-        text = f"has {count} tunnels ({names}), and a connection has two here"
-        notes.refuse(place, text, "--tunnel NAME for each of the two, the active one first")
+        text = f"has {count} tunnels ({_names(connection.tunnels)}), and a connection has two here"
+        which = f"; {_names(fitting)} fit, the others do not" if 0 < len(fitting) < count else ""
+        notes.refuse(place, text, f"--tunnel NAME for each of the two, the active one first{which}")
+        if fitting:
+            return  # the choice comes first: it may leave these problems out
+    for tunnel in connection.tunnels:
+        for problem in tunnel.problems:
+            notes.refuse(problem.where, problem.text, problem.allowed + instead)
+
+
+def _names(tunnels: Iterable[FoundTunnel]) -> str:
+    return ", ".join(tunnel.name for tunnel in tunnels)
 
 
 def check_used(connections: Sequence[FoundConnection], choices: Choices, notes: Notes) -> None:

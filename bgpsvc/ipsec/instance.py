@@ -90,6 +90,11 @@ class Instance:
         return self._process is not None and self._process.running
 
     @property
+    def pid(self) -> int | None:
+        """Of the process, None while there is none."""
+        return self._process.pid if self._process is not None and self._process.running else None
+
+    @property
     def tun(self) -> str | None:
         """The name that charon knows its TUN by."""
         return None if self._process is None else self._process.tun

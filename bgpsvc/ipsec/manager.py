@@ -172,6 +172,10 @@ class Tunnels:
         """Of all tunnels."""
         return {**self._unmade, **{ident: kept.keeper.state() for ident, kept in self._kept.items()}}
 
+    def charons(self) -> Mapping[SessionId, int]:
+        """Pids of charons that are a tunnel's own."""
+        return {} if self._driver is None else self._driver.charons()
+
     def tell_again(self, tunnels: Collection[SessionId]) -> None:
         """Tell whether these are up, as to somebody who made the record of them anew."""
         for ident in tunnels:

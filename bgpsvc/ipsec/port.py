@@ -113,5 +113,8 @@ class Driver(Protocol):
     async def traffic(self, tunnel: SessionId) -> int:
         """Packets that were sent into the tunnel's interface so far; for tunnels that wait for traffic."""
 
+    def charons(self) -> Mapping[SessionId, int]:
+        """Pids of charons that are a tunnel's own. None of a charon that others run."""
+
     async def stop(self, keep: bool) -> None:
         """`keep`: leave everything to the next daemon. Otherwise end SAs, remove all that was made."""

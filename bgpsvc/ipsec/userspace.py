@@ -167,6 +167,11 @@ class Userspace:
         link = await interfaces.find(self._get(tunnel).tunnel.interface)
         return 0 if link is None else link.packets_sent
 
+    def charons(self) -> dict[SessionId, int]:
+        """Pid of each tunnel's charon."""
+        pids = {ident: kept.instance.pid for ident, kept in self._kept.items()}
+        return {ident: pid for ident, pid in pids.items() if pid is not None}
+
     async def stop(self, keep: bool) -> None:
         """See `ipsec.port.Driver.stop`. DriverError, OSError."""
         all_kept = list(self._kept.values())

@@ -146,6 +146,10 @@ class Xfrm:
         """Packets that were sent into the tunnel's interface so far, whether there was an SA or not."""
         return await self._links.sent(tunnel)
 
+    def charons(self) -> dict[SessionId, int]:
+        """None: all tunnels share one that others run."""
+        return {}
+
     async def stop(self, keep: bool) -> None:
         """`keep`: leave everything to the next daemon. Otherwise end SAs, remove all that was made."""
         if self._attending is not None:

@@ -66,6 +66,8 @@ class Sampler:
         self._engine = engine
         self._wall = wall
         self._recorder = Recorder()
+        self.traffic: Mapping[SessionId, Counters] = {}
+        """What tunnels carried up to the last reading, since their interfaces were made."""
         self._failing = False
 
     def view(self, tunnel: SessionId, window: HistoryWindow) -> HistoryView:
@@ -96,6 +98,9 @@ class Sampler:
             at, found = await asyncio.shield(reading)
         finally:
             await asyncio.wait([reading])  # its socket must not be closed under the thread's hands
+        self.traffic = {
+            ident: found[index] for ident, index in links.items() if index is not None and index in found
+        }
         rest = iter(tunnels)
         while some := list(islice(rest, AT_ONCE)):
             for tunnel in some:

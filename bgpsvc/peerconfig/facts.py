@@ -79,7 +79,8 @@ class InsideFacts:
 class TunnelFacts:
     """One tunnel. `number` 1 is the active one, 2 the standby. `id` as `conn1-tunnel1`.
 
-    `gateway` and `device` are the public addresses, `*_id` the IKE identities. `selectors` are pairs of
+    `gateway` and `device` are the public addresses, `*_id` the IKE identities. That of a gateway behind a 1:1
+    NAT is its identity, if that is a public address (`PeerFacts.warnings` says so). `selectors` are pairs of
     networks, the device's and the gateway's (RFC 7296 2.9). `mtu` in bytes is that of packets inside the
     tunnel, `mss` what TCP may then use over IPv4 (RFC 879). `pre_shared_key` is a placeholder unless secrets
     were asked for; `ike` has none. `ike.local_id` is the gateway's: templates use the fields here.

@@ -177,6 +177,8 @@ _PAN_KEYS = Secrets(longest=255, refused='"\\?', quote=escaped(""))
 _PAN_PASSWORDS = Secrets(longest=63, refused='"\\?', quote=escaped(""))
 _PAN_LONGEST_SECONDS = 65535
 _PAN_MTU, _PAN_BFD_INTERVAL, _PAN_BFD_MULTIPLIER = (576, 1500), (50, 2000), (2, 50)
+_PAN_BFD_MODELS = (("the PA-3200 series takes 100 ms or more", 100), ("the VM series 200 ms or more", 200))
+"""Of which models the shortest interval is longer than that of the fastest."""
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -196,10 +198,12 @@ def _pan_mtu(tunnel: TunnelFacts) -> Number:
     return within(tunnel.mtu, _PAN_MTU)
 
 
-def _pan_bfd(bfd: BfdFacts) -> dict[str, Number]:
+def _pan_bfd(bfd: BfdFacts) -> dict[str, Number | str]:
+    interval = within(bfd.interval_ms, _PAN_BFD_INTERVAL)
     return {
-        "interval": within(bfd.interval_ms, _PAN_BFD_INTERVAL),
+        "interval": interval,
         "multiplier": within(bfd.multiplier, _PAN_BFD_MULTIPLIER),
+        "slow_models": ", ".join(words for words, least in _PAN_BFD_MODELS if interval.value < least),
     }
 
 

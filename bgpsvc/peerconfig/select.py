@@ -7,7 +7,7 @@ expects, its `remote_id` what the device calls itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Network
 
 from pydantic import SecretStr
 
@@ -44,6 +44,8 @@ _ROLES = ("active", "standby")
 _PREFERRED, _OTHER = (200, 100), (100, 200)
 """(LOCAL_PREF, MED) for the active tunnel and for the standby."""
 _ALL4, _ALL6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
+_PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+"""RFC 1918, and behind a provider's NAT (RFC 6598)."""
 
 
 def peer_facts(
@@ -69,7 +71,7 @@ def peer_facts(
         secrets=secrets,
         tunnels=tunnels,
         gateway_initiates=found.effect_immediately,
-        warnings=tuple(_warnings(found, secrets)),
+        warnings=(*_warnings(found, secrets), *_nat_warnings(intent, found)),
     )
 
 
@@ -111,6 +113,40 @@ def _warnings(connection: VpnConnection, secrets: bool) -> Iterator[str]:
             yield f"Tunnel {number} has no pre-shared key here: a placeholder stands for it."
 
 
+def _nat_warnings(intent: Intent, connection: VpnConnection) -> Iterator[str]:
+    for number, tunnel in enumerate(connection.tunnels, 1):
+        own = intent.gateway(connection.vpn_gateway).addresses[number - 1]
+        outside = _outside(own, tunnel)
+        if outside != own:
+            yield (
+                f"Tunnel {number}: the gateway's address is {own}, a private one; what the device must reach "
+                f"is taken from `ike.local_id`: {outside}."
+            )
+        elif _is_private(own) and not _is_private(intent.customer_gateway(tunnel.customer_gateway).address):
+            yield (
+                f"Tunnel {number}: the gateway's address is {own}, a private one. If it is behind a NAT, put "
+                "the public one in its place; with `ike.local_id` set to that it stands here."
+            )
+
+
+def _outside(own: IPv4Address, tunnel: Tunnel) -> IPv4Address:
+    """The gateway's address as the device sees it.
+
+    Behind a 1:1 NAT the machine has another one; identities are then the public addresses, as nobody else
+    could know the private ones. An identity that is an address need not be one that can be reached, so it
+    counts only where the own one cannot be: private here, public there.
+    """
+    try:
+        told = IPv4Address((tunnel.ike or IkeSettings()).local_id or "")
+    except AddressValueError:
+        return own
+    return told if _is_private(own) and not _is_private(told) else own
+
+
+def _is_private(address: IPv4Address) -> bool:
+    return any(address in network for network in _PRIVATE)
+
+
 def _tunnel(
     intent: Intent, connection: VpnConnection, number: int, tunnel: Tunnel, secrets: bool
 ) -> TunnelFacts:
@@ -124,7 +160,7 @@ def _tunnel(
         number=number,
         id=session_id(connection.name, number),
         role=_ROLES[number - 1],
-        gateway=gateway,
+        gateway=_outside(gateway, tunnel),
         device=device,
         gateway_id=ike.local_id or str(gateway),
         device_id=ike.remote_id or str(device),

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bgpsvc.control import AuditView, StoreUnavailable
+from bgpsvc.port import EVERY_EVENT, EventFilter
 from bgpsvc.store import logs, schema, statements
 from bgpsvc.store.backend import Backend
 from bgpsvc.store.connection import Database
@@ -34,7 +35,7 @@ from bgpsvc.store.records import (
 )
 from bgpsvc.store.secrets import KeyRing
 from bgpsvc.store.sqlite import Sqlite
-from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
+from bgpsvc.views import EventView
 
 DATABASE_FILE = "bgpsvc.db"
 KEY_FILE = "secret.key"

@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, Table, delete, func, insert, select, tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bgpsvc.control import AuditView
+from bgpsvc.port import EventFilter
 from bgpsvc.store import schema
 from bgpsvc.store.records import AuditEntry
 from bgpsvc.store.statements import chunks, clean, rows, upsert
-from bgpsvc.views import EventFilter, EventView
+from bgpsvc.views import EventView
 
 LARGEST_ID = 2**63 - 1
 REFUSED = "authentication.failed"

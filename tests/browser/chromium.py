@@ -1,5 +1,7 @@
 """Debian's Chromium, driven by Playwright: it reaches nothing but loopback, and leaves nothing behind.
 
+It lives in a network of its own (`passage.py`).
+
 Playwright's own browsers are never downloaded. Profile, caches and temporary files are in a directory of
 their own, which goes when the browser has ended, whatever happened meanwhile.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -18,6 +21,7 @@ from unittest import mock
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.passage import passage
 from tests.e2e.marked import marked, new_mark
 from tests.netns.namespaces import wait_until
 
@@ -27,7 +31,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    "--no-proxy-server",
+    # Loopback too goes through the proxy.
+    "--proxy-bypass-list=<-loopback>",
     # No name is ever looked up: a page that names a host elsewhere gets nowhere.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
     # Where /dev/shm is as small as in containers, pages crash without it.
@@ -59,9 +64,14 @@ def chromium() -> Iterator[Browser]:
         with mock.patch.dict(os.environ, {name: value, "TMPDIR": directory, **home}):
             playwright = sync_playwright().start()
         stack.callback(playwright.stop)
+        namespace, proxy = stack.enter_context(passage())
+        start = Path(directory) / "start"
+        command = shlex.join([*namespace.command(program())])
+        start.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+        start.chmod(0o700)
         browser = playwright.chromium.launch(
-            executable_path=program(),
-            args=list(FLAGS),
+            executable_path=str(start),
+            args=[*FLAGS, f"--proxy-server=socks5://127.0.0.1:{proxy}"],
             # Root cannot use the sandbox; nobody else's pages are shown.
             chromium_sandbox=False,
             timeout=PATIENCE_MS,

@@ -35,8 +35,8 @@ class RestOverTcp(Rest):
 class Lab:
     """`bgpsvc lab up`, both gateways ours. `url` is gateway 1's address, `urls` has both."""
 
-    def __init__(self, *options: str) -> None:
-        self._command = LabCommand()
+    def __init__(self, *options: str, ordinary_user: bool = False) -> None:
+        self._command = LabCommand(ordinary_user)
         try:
             up = self._command("up", *options)
             assert up.returncode == 0, up.stderr

@@ -299,6 +299,40 @@ def test_another_process_has_the_port_of_bfd(world: World) -> None:
             world.apply()
 
 
+def test_another_program_has_the_port_of_bgp(world: World) -> None:
+    """Diagnosis, event and doctor say which one; once it is gone the session comes back by itself."""
+    holder = (
+        "import socket; open('/proc/self/comm', 'w').write('bgpd'); s = socket.socket(); "
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('', 179)); s.listen(); input()"
+    )
+    run = world.ours.namespace.run
+    world.apply(enable_bgp=False)
+    wait_until(lambda: ":179" not in run("ss", "-Hltn"), "the speakers let go of the port")
+    argv = world.ours.namespace.command(sys.executable, "-c", holder)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as other:
+        try:
+            wait_until(lambda: ":179" in run("ss", "-Hltn"), "the port is taken")
+            world.apply()
+            check = world.until(2, "bgp_port_taken", "bgp")
+            told = f"TCP port 179 at {NEAR.inside[1]} is held by another program (bgpd (pid {other.pid}))"
+            assert check["summary"].startswith(told)
+            wait_until(
+                lambda: any(told in e["message"] for e in world.ours.rest.events("speaker.down")),
+                "the event",
+            )
+            doctor = ("-m", "bgpsvc", "--server", "unix:/nonexistent", "doctor")
+            found = subprocess.run(
+                world.ours.namespace.command(sys.executable, *doctor),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert f"TCP port 179 is taken by bgpd (pid {other.pid})" in found.stdout
+        finally:
+            other.kill()
+    world.until_well(2)
+
+
 def test_nothing_returns_through_a_tunnel_without_bgp(world: World) -> None:
     world.apply(enable_bgp=False)
     world.until(2, "no_static_routes")

@@ -43,6 +43,7 @@ def url(lab: LabCommand, gateway: str) -> str:
 def test_a_lab_is_used_from_up_to_down(lab: LabCommand, held: ExitStack) -> None:
     up = lab("up")
     assert up.returncode == 0, up.stderr
+    assert f"\nOpen {url(lab, 'gw1')}/ in a browser" in up.stderr
     assert re.search(r"^Try:\n  bgpsvc lab exec ecs1 -- ping 192\.168\.0\.10 ", up.stderr, re.M)
     made = held.enter_context(lab.namespaces())
     with urllib.request.urlopen(url(lab, "gw1") + "/v1/bgp-sessions") as answer:

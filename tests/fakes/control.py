@@ -27,6 +27,7 @@ from bgpsvc.control import (
     ResourceView,
     Scope,
     StoreUnavailable,
+    TokenExpiry,
     TokenView,
     WriteOptions,
     Written,
@@ -45,13 +46,13 @@ from bgpsvc.insight import (
 )
 from bgpsvc.peerconfig.facts import IPNetwork, PeerFacts
 from bgpsvc.peerconfig.select import peer_facts
+from bgpsvc.port import NotFound, PreconditionFailed, RouteFilter
 from bgpsvc.resources import Intent
 from bgpsvc.resources.changes import diff, intent_of, with_changes
 from bgpsvc.resources.kinds import KIND_OF, Kind
 from bgpsvc.resources.models import Resource
 from bgpsvc.resources.plain import merge_patch, name_of, names_in, parse, parse_all, secrets_of
 from bgpsvc.store.accounts import make_token, matches, parse_token
-from bgpsvc.views import NotFound, PreconditionFailed, RouteFilter
 from tests.fakes.service import CONNECTION, GATEWAY, START, FakeService
 
 Wish = tuple[list[tuple[Kind, Resource]], list[tuple[Kind, str]]]
@@ -326,6 +327,14 @@ class FakeControl:
     ) -> None:
         self._check_store()
         self._note(action, kind, name, old, new, actor)
+
+    def token_expiries(self) -> Mapping[str, TokenExpiry]:
+        views = [token.view for token in self._tokens.values()]
+        return {
+            view.id: TokenExpiry(view.name, view.created_at, view.expires_at)
+            for view in views
+            if view.expires_at is not None and view.revoked_at is None and view.last_used_at is not None
+        }
 
     async def tokens(self, after: str | None, limit: int) -> Listing:
         self._check_store()

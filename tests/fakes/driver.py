@@ -159,6 +159,9 @@ class FakeDriver:
         self._called("traffic", tunnel)
         return self.packets.get(tunnel, 0)
 
+    def charons(self) -> dict[SessionId, int]:
+        return {}
+
     async def stop(self, keep: bool) -> None:
         self._called("stop")
         self.stopped = keep

@@ -1,4 +1,4 @@
-"""A `bgpsvc.views.Service` with real state in memory: the reference scenario, seen from gateway 1.
+"""A `bgpsvc.port.Service` with real state in memory: the reference scenario, seen from gateway 1.
 
 Two sessions of one connection announce a handful of prefixes, some of them refused by the import
 policy. Tests move the state with `session_down`, `session_up` and `announce`; the views follow, as
@@ -9,7 +9,7 @@ ETags, filters without meaning, announcements over a session that is not establi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from bgpsvc.control import SYSTEM, Actor
 from bgpsvc.diagnosis import Check, Diagnosis, Fact, Layer, TunnelDiagnosis
 from bgpsvc.measuring.recorder import Recorder
 from bgpsvc.model import (
+    Attributes,
     Family,
     Prefix,
     Reason,
@@ -31,36 +32,41 @@ from bgpsvc.model import (
     parse_prefix,
     prefix_family,
 )
+from bgpsvc.mrt.codec import Peer, peer_index_table, rib_attributes, rib_entry, rib_record
+from bgpsvc.port import (
+    EVERY_EVENT,
+    EventFilter,
+    InvalidQuery,
+    NotFound,
+    NotMade,
+    PreconditionFailed,
+    RouteFilter,
+    TooManyDumps,
+)
 from bgpsvc.route_search import understood
 from bgpsvc.views import (
-    EVERY_EVENT,
     BfdView,
+    BmpStationView,
     CandidateView,
     ChildSa,
     ChoiceView,
     ConnectionView,
     DetectionView,
-    EventFilter,
     EventKind,
     EventView,
     GatewayView,
     HistoryView,
     HistoryWindow,
     IkeSa,
-    InvalidQuery,
     IpsecError,
     IpsecState,
     IpsecStatus,
     MessageCounts,
     NegotiatedView,
-    NotFound,
-    NotMade,
     Page,
-    PreconditionFailed,
     PrefixCounts,
     ReadyView,
     RestartPlan,
-    RouteFilter,
     RouteView,
     SessionError,
     SessionView,
@@ -75,6 +81,7 @@ START = 1_760_000_000.0
 GATEWAY, CONNECTION, VPC, TABLE = "gw1", "conn1", "vpc1", 1001
 ACTIVE, STANDBY = "conn1-tunnel1", "conn1-tunnel2"
 LOCAL_PREF = {ACTIVE: 200, STANDBY: 100}
+_DUMPED = rib_attributes(Attributes(parse_address("169.254.10.2")), Family.IPV4)
 
 NEGOTIATED = NegotiatedView(
     hold_time=30,
@@ -139,6 +146,8 @@ class FakeService:
     ipsec_errors: dict[str, IpsecError] = field(default_factory=dict)
     """Tunnels without SAs, and what is wrong with them."""
     restarts: list[str] = field(default_factory=list)
+    dumping: int = 0
+    """Dumps that are being read; one at a time."""
     recorder: Recorder = field(default_factory=Recorder)
     """What the tunnels carried; nothing until a test says so."""
 
@@ -304,6 +313,22 @@ class FakeService:
         wanted = understood(filter, list(self._sessions))
         return _page([self._route(prefix) for prefix in self._matching(wanted)], wanted, limit, cursor)
 
+    async def dump(
+        self, gateway: str, which: Literal["received", "best"], families: tuple[Family, ...]
+    ) -> AsyncGenerator[bytes, None]:
+        if self.dumping:
+            raise TooManyDumps("4 dumps are being read already; wait until one of them is through")
+        peers = [Peer(parse_address(s.peer_address), bytes(4), s.peer_asn) for s in self.sessions()]
+        yield peer_index_table(self.now, bytes((198, 51, 100, 1)), self.gateway(gateway).name, peers)
+        self.dumping += 1
+        try:
+            for number, prefix in enumerate(sorted(p for p in self.paths if prefix_family(p) in families)):
+                found = sorted(self.paths[prefix])[: 1 if which == "best" else None]
+                entries = [rib_entry([ACTIVE, STANDBY].index(s), int(self.now), _DUMPED) for s in found]
+                yield rib_record(self.now, number, prefix, entries)
+        finally:
+            self.dumping -= 1
+
     async def table_routes(
         self, vpc: str, filter: RouteFilter, limit: int, cursor: str | None, actor: Actor = SYSTEM
     ) -> Page:
@@ -376,6 +401,20 @@ class FakeService:
     ) -> tuple[EventView, ...]:
         return self._events(after, before, filter)[-limit:]
 
+    def bmp_stations(self) -> tuple[BmpStationView, ...]:
+        """One that takes everything, one that cannot be reached."""
+        told = ("loc-rib", "pre-policy")
+        return (
+            BmpStationView(
+                *("192.0.2.9:1790", "connected", self.now, told, len(self._sessions) + 1, 0, 0, 1, 12, 3456),
+                *(None, None),
+            ),
+            BmpStationView(
+                *("[2001:db8::9]:1790", "waiting", self.now, told, 0, 0, 0, 0, 0, 0),
+                *("no connection: Connection refused", self.now),
+            ),
+        )
+
     async def subscribe(self, after: int | None) -> AsyncIterator[EventView]:
         seen = (self.log[-1].id if self.log else 0) if after is None else after
         self.subscribers += 1
@@ -409,7 +448,7 @@ class FakeService:
     def ready(self) -> ReadyView:
         return ReadyView(all(ok for ok, _ in self.checks.values()), self.checks)
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         lines = ["# TYPE bgpsvc_session_up gauge"]
         for view in self.sessions():
             up = int(view.state is SessionState.ESTABLISHED)

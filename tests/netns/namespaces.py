@@ -139,8 +139,8 @@ def _runs(process: Path) -> bool:
     return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Poll a condition until it holds; AssertionError with `what` if it does not in time.
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 60) -> None:
+    """Poll a condition until it holds; AssertionError with `what`, asked only then, if it does not in time.
 
     Between two looks there is twice the time that one takes, as far as nothing short-lived is missed: what is
     waited for needs the processors too, and so do the tests beside it.
@@ -150,6 +150,6 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
     while not condition():
         ended = time.monotonic()
         if ended > deadline:
-            raise AssertionError(f"not in {seconds} s: {what}")
+            raise AssertionError(f"not in {seconds} s: {what if isinstance(what, str) else what()}")
         time.sleep(min(max(0.01, 2 * (ended - began)), 0.2))
         began = time.monotonic()

@@ -15,9 +15,10 @@ from bgpsvc.engine import Engine
 from bgpsvc.events import Announced, EndOfRib, LinkChanged, PropagationSet, Withdrawn
 from bgpsvc.gateway import Gateway
 from bgpsvc.model import Attributes, Family, Prefix, SessionId, covers, format_prefix, parse_prefix
+from bgpsvc.port import RouteFilter
 from bgpsvc.queries import RouteQueries
 from bgpsvc.routes_report import route_state
-from bgpsvc.views import Page, RouteFilter
+from bgpsvc.views import Page
 from tests.unit.core.harness import Node
 from tests.unit.support import IFINDEX, T1, T2, down, engine, intent, path, run, up
 

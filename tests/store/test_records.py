@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from bgpsvc.control import AuditView
+from bgpsvc.port import EventFilter
 from bgpsvc.store.errors import WriteConflict
-from bgpsvc.views import EventFilter, EventView
+from bgpsvc.views import EventView
 from tests.store.support import entry, in_loop, opened, token
 
 ODD = "a\x00b\ud800c"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduling import Scheduling
+from tests.scheduling import Scheduling, rank
 
 VM = [f"tests/vm/test_kernel.py::test_on_a_kernel_with_esp[{n}]" for n in range(3)]
 OTHERS = [f"tests/unit/test_{n}.py::test_it" for n in range(20)]
@@ -91,6 +91,14 @@ def test_every_test_runs_once_and_then_all_workers_end(count: int, others: int) 
     assert sorted(finish(scheduling, workers)) == sorted(tests)
     assert scheduling.tests_finished
     assert all(worker.shutting_down for worker in workers)
+
+
+def test_what_waits_begins_before_what_calculates_and_the_quick_ones_at_the_end() -> None:
+    files = ["vm/test_kernel.py", "package/test_package.py", "docs/test_commands.py", "e2e/test_lab_up.py"]
+    files += ["browser/lab/test_pages.py", "e2e/test_bench.py", "interop/test_bfd.py", "unit/test_one.py"]
+    items: list[Any] = [SimpleNamespace(nodeid=f"tests/{file}::test_it") for file in files]
+    ranks = [rank(item) for item in items]
+    assert ranks == sorted(set(ranks))
 
 
 def test_without_the_machine_nobody_is_held_back() -> None:

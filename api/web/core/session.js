@@ -3,17 +3,41 @@ import { api, configure, Problem } from './http.js';
 import { createStore, useStore } from './store.js';
 
 const KEY = 'bgpsvc.token';
+const OFFER = '#token=';
+/** What a token looks like. */
+export const TOKEN = /^bgpsvc_[A-Za-z0-9]{1,64}\.[A-Za-z0-9_-]{1,256}$/;
 const ORDER = ['read', 'operate', 'admin'];
 const RETRY = 2000;
 
 /** `state`: starting, in, out, away (the daemon does not answer); `actor`: answer of /v1/whoami; `reason`: why out. */
 export const session = createStore({ state: 'starting', actor: null, reason: null });
-let token = sessionStorage.getItem(KEY);
+let token = offered() ?? sessionStorage.getItem(KEY);
 
 configure({
   token: () => token,
   // A request that began before another token was given says nothing about that one.
   onRefused: (problem, used) => used === token && signOut(token ? problem.detail : null),
+});
+
+/**
+ * The token of an address that `bgpsvc dashboard` printed, `…/#token=bgpsvc_ID.SECRET`, else null. A fragment is sent to
+ * nobody; it is out of the address bar, and out of what Back leads to, before anything is shown or asked for.
+ */
+function offered() {
+  if (!location.hash.startsWith(OFFER)) return null;
+  const given = location.hash.slice(OFFER.length);
+  history.replaceState(history.state, '', '#/');
+  if (!TOKEN.test(given)) return null;
+  sessionStorage.setItem(KEY, given);
+  return given;
+}
+
+/** Such an address in a tab that shows the dashboard already: it begins anew, before the router sees a page in it. */
+addEventListener('hashchange', (event) => {
+  if (!location.hash.startsWith(OFFER)) return;
+  event.stopImmediatePropagation();
+  offered();
+  location.reload();
 });
 
 /** Asks who we are, with the token of this tab or without one; waits for a daemon that is away. */

@@ -12,12 +12,15 @@ export const GROUPS = {
     'bfd.up', 'bfd.down', 'probe.up', 'probe.down', 'guard.up', 'guard.down', 'guard.switched', 'guard.error',
   ]],
   sessions: ['BGP sessions', [
-    'session.up', 'session.down', 'session.error', 'session.state', 'session.messages_lost', 'session.prefix_limit',
-    'speaker.up', 'speaker.down', 'speaker.hung',
+    'session.up', 'session.down', 'session.error', 'session.messages_lost', 'session.prefix_limit',
+    'speaker.up', 'speaker.down', 'speaker.hung', 'bmp.connected', 'bmp.disconnected',
   ]],
   ipsec: ['IPsec', ['ipsec.up', 'ipsec.down', 'ipsec.rekeyed', 'ipsec.error', 'charon.up', 'charon.down']],
   routes: ['Routes in the kernel', ['gateway.propagation', 'fib.repair', 'fib.error', 'fib.sweep']],
-  service: ['Configuration and daemon', ['config.changed', 'config.reloaded', 'config.rejected', 'config.incomplete', 'daemon.restarted']],
+  service: ['Configuration and daemon', [
+    'config.changed', 'config.reloaded', 'config.rejected', 'config.incomplete', 'daemon.restarted',
+    'recording.failed', 'recording.resumed',
+  ]],
 };
 
 /** From this severity on. */

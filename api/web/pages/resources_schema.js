@@ -70,4 +70,4 @@ function scalar(schema) {
   };
 }
 
-const allowedOf = (text = '') => text.replace(/^Allowed: /, '').replace(/; or '\(masked.*$/s, '').replace(/\.$/, '');
+const allowedOf = (text = '') => text.replace(/^.*?Allowed: /s, '').replace(/; or '\(masked.*$/s, '').replace(/\.$/, '');

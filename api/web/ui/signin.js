@@ -1,10 +1,8 @@
 // Sign-in by token.
 import { html, useState } from '../core/html.js';
-import { signIn } from '../core/session.js';
+import { signIn, TOKEN } from '../core/session.js';
 import { Field } from './field.js';
 import { ProblemNotice } from './page.js';
-
-const FORM = /^bgpsvc_[A-Za-z0-9]{1,64}\.[A-Za-z0-9_-]{1,256}$/;
 
 /** `reason`: why the one before is no good any more; null at first. */
 export function SignIn({ reason }) {
@@ -17,7 +15,7 @@ export function SignIn({ reason }) {
     event.preventDefault();
     setProblem(null);
     const given = token.trim();
-    if (!FORM.test(given)) {
+    if (!TOKEN.test(given)) {
       setError('A token looks like bgpsvc_4f7c2a.Zx0m…: all of it, from bgpsvc_ to the end');
       return;
     }
@@ -37,7 +35,8 @@ export function SignIn({ reason }) {
     <input type="text" name="username" autocomplete="username" value="bgpsvc" hidden />
     <${Field} label="Token" name="token" error=${error} required
       hint=${html`Made on the gateway with <code class="command">bgpsvc token create --name NAME --scope read</code>
-        <code>operate</code> instead of <code>read</code> may switch tunnels, <code>admin</code> may change resources.`}>
+        <code>operate</code> instead of <code>read</code> may switch tunnels, <code>admin</code> may change resources. Or
+        open the address that <code class="command">bgpsvc dashboard</code> prints there.`}>
       <input type="password" autocomplete="current-password" spellcheck="false" value=${token} autofocus
         onInput=${(event) => setToken(event.target.value)} />
     <//>

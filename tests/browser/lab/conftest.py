@@ -11,7 +11,8 @@ from tests.browser.daemons import Lab
 
 @pytest.fixture(scope="package")
 def lab() -> Iterator[Lab]:
-    running = Lab()
+    # As most who try it: root is in the other labs (tests/e2e, tests/docs).
+    running = Lab(ordinary_user=True)
     try:
         running.be_patient()
         running.until_carrying(1)

@@ -21,6 +21,7 @@ FORMATS = {
     "ipv4": lambda text: str(IPv4Address(text)),
     "ipv6": lambda text: str(IPv6Address(text)),
     "password": str,
+    "binary": str,
 }
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

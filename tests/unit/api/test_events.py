@@ -14,7 +14,8 @@ import pytest
 from api import sse
 from api.render import rfc3339
 from bgpsvc.journal import Journal
-from bgpsvc.views import EventFilter, EventView
+from bgpsvc.port import EventFilter
+from bgpsvc.views import EventView
 from tests.fakes.server import DEADLINE, RunningApi, until
 from tests.fakes.service import ACTIVE, CONNECTION, FakeService
 from tests.unit.api.conftest import Client

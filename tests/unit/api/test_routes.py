@@ -19,7 +19,8 @@ from api.server import Listen
 from bgpsvc.cli import columns
 from bgpsvc.cli.output import Column, Format, write_list
 from bgpsvc.control import SYSTEM, Actor
-from bgpsvc.views import Page, RouteFilter
+from bgpsvc.port import RouteFilter
+from bgpsvc.views import Page
 from tests.fakes.server import DEADLINE, RunningApi
 from tests.fakes.service import ACTIVE, STANDBY, FakeService
 from tests.unit.api.conftest import Client

@@ -93,7 +93,8 @@ def options(config: Path | None, state: Path, given: Path | None) -> Options:
     """Options of `bgpsvc serve` that matter here."""
     usual = Options(
         *(None, state, None, "", None, None, None, 0, None),
-        *("auto", Path("/run/charon.vici"), None, False, "info"),
+        *("auto", Path("/run/charon.vici"), None, False, False),
+        *(None, None, (), "", 0.0),
     )
     return replace(usual, config=config, peer_config_dir=given)
 

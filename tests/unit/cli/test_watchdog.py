@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -122,6 +123,18 @@ def test_one_that_crashed_is_started_again_and_told_why(play: Callable[..., Run]
     )
     assert run.ended() == 0
     assert [reason for _, reason in run.starts] == ["", "it was killed by SIGSEGV", "it ended with status 3"]
+
+
+def test_its_lines_are_written_as_the_daemons(
+    play: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(watchdog.LOG_FORMAT, "json")
+    run = play("say(b'READY=1'); sys.exit(3 if len(open(sys.argv[1]).readlines()) == 1 else 0)")
+    assert run.ended() == 0
+    (line,) = run.log_path.read_text().splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["logger"]) == ("error", "bgpsvc.watchdog")
+    assert told["message"].startswith("the daemon ended with status 3")
 
 
 def test_once_there_was_a_ready_one_a_start_that_fails_is_tried_again(play: Callable[..., Run]) -> None:
@@ -362,3 +375,13 @@ def test_silence_counts_only_while_somebody_listened() -> None:
 
 def test_a_signal_without_a_name_is_told_too() -> None:
     assert [name_of(signal.SIGKILL), name_of(40)] == ["SIGKILL", "signal 40"]
+
+
+def test_a_form_of_the_log_that_is_none_is_refused_before_there_is_a_watchdog(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "bgpsvc", "serve", "--watchdog", "30", "--log-format", "xml"]
+    ended = subprocess.run(
+        [*argv, "--state-dir", str(tmp_path)], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert ended.returncode == 2
+    assert "is no format of the log" in " ".join(ended.stderr.replace("│", " ").split())
+    assert "Traceback" not in ended.stderr

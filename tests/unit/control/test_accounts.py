@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from bgpsvc.accounts import Accounts
-from bgpsvc.control import StoreUnavailable
+from bgpsvc.control import StoreUnavailable, TokenExpiry
 from bgpsvc.store.accounts import make_token
 from bgpsvc.store.database import Store
 from bgpsvc.store.errors import OutcomeUnknown
@@ -69,5 +69,21 @@ def test_a_revocation_without_answer_is_looked_up() -> None:
         with pytest.raises(StoreUnavailable):
             await accounts.revoke(IDENT, ADMIN)
         assert await accounts.authenticate(TEXT, "192.0.2.1") is None
+
+    asyncio.run(story())
+
+
+def test_the_end_of_a_token_is_told_from_its_first_use_to_its_end() -> None:
+    async def story() -> None:
+        now = 1000.0
+        rows = Rows()
+        rows.row = replace(rows.row, expires_at=2000.0)
+        accounts = Accounts(cast(Store, rows), lambda: now)
+        assert await accounts.authenticate(f"{TEXT[:-2]}BA", "192.0.2.1") is None
+        assert accounts.expiries() == {}, "only its id was guessed"
+        assert await accounts.authenticate(TEXT, "192.0.2.1") is not None
+        assert accounts.expiries() == {IDENT: TokenExpiry("ci", 1.0, 2000.0)}
+        now = 2000.0
+        assert accounts.expiries() == {}
 
     asyncio.run(story())

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from bgpsvc.bmp.stations import Stations
 from bgpsvc.control import (
     Actor,
     AlreadyExists,
@@ -24,12 +25,12 @@ from bgpsvc.control import (
 from bgpsvc.history import History
 from bgpsvc.measuring.sampler import Sampler
 from bgpsvc.model import SwitchMode
+from bgpsvc.port import NotFound, PreconditionFailed
 from bgpsvc.resources import load
 from bgpsvc.resources.fields import MASK
 from bgpsvc.runtime import Runtime
 from bgpsvc.service import BgpService
 from bgpsvc.store.errors import WriteConflict
-from bgpsvc.views import NotFound, PreconditionFailed
 from tests.unit.control.gateway import ADMIN, ALL, DRY, NOW, REFERENCE, Place, living
 
 VPC = REFERENCE["vpcs"][0]
@@ -323,7 +324,8 @@ def test_a_switch_that_comes_too_late_leaves_no_choice_behind(
 
         monkeypatch.setattr(place.choices, "set_mode", deleted_first)
         service = BgpService(
-            cast(Runtime, place.runtime), place.choices, cast(History, None), cast(Sampler, None)
+            cast(Runtime, place.runtime),
+            *(place.choices, cast(History, None), cast(Sampler, None), cast(Stations, None)),
         )
         with pytest.raises(NotFound):
             await service.switch("conn1", SwitchMode.STANDBY, False, ADMIN)

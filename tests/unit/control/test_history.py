@@ -11,7 +11,8 @@ from bgpsvc import history
 from bgpsvc.control import StoreUnavailable
 from bgpsvc.history import History
 from bgpsvc.journal import Journal
-from bgpsvc.views import EVERY_EVENT, EventFilter, EventView
+from bgpsvc.port import EVERY_EVENT, EventFilter
+from bgpsvc.views import EventView
 
 
 class Rows:

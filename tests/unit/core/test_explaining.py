@@ -11,9 +11,9 @@ from bgpsvc.explaining import explain
 from bgpsvc.fib.ops import METRIC_PRIMARY, OpError, SetRoutes
 from bgpsvc.insight import Explanation
 from bgpsvc.model import Origin, Reason, SwitchMode, parse_prefix
+from bgpsvc.port import InvalidQuery, NotFound
 from bgpsvc.resources import Intent
 from bgpsvc.resources.models import DestinationRoute, PolicyRoute, Vpc, VpcRoute
-from bgpsvc.views import InvalidQuery, NotFound
 from tests.unit.core.answers import snapshot
 from tests.unit.core.harness import TABLE, Node
 from tests.unit.core.policies import policed, policy, prefixes, rule

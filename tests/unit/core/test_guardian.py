@@ -98,6 +98,18 @@ def test_a_move_of_the_guards_is_told_once_after_the_engine_knows_why(bench: Ben
     assert bench.guardian.figures.moved == 2
 
 
+def test_how_fast_the_guard_moved_is_counted_once_for_each_move(bench: Bench) -> None:
+    said = Detection(T1, Method.BFD, False, "nothing heard for 150 ms", 8.002, None, ((5, 6),), since=8.0)
+    bench.hear(said)
+    bench.hear(said)
+    counts = dict(bench.guardian.figures.switches.cumulative())
+    assert (counts["0.001"], counts["0.0025"], counts["+Inf"]) == (0, 1, 1)
+    bench.hear(Detection(T1, Method.LINK, False, "t1 is down", 9.0, None, ((7, 8),)))
+    assert dict(bench.guardian.figures.switches.cumulative())["+Inf"] == 1, (
+        "of a link nobody knows since when"
+    )
+
+
 def test_the_same_move_after_the_tunnel_was_back_is_another_one(bench: Bench) -> None:
     for failures in (1, 2, 3):
         bench.hear(dead(moved=((5, 6),)))
@@ -159,6 +171,7 @@ def test_figures_are_those_of_tunnels_that_are_watched_so(bench: Bench) -> None:
     assert set(bench.guardian.seen.bfd) == set(bench.guardian.seen.probes) == {T1}
     shown = exposition(GuardCollector(bench.node.engine, bench.guardian.figures)).decode().splitlines()
     tunnel1 = 'connection="conn1",role="active",session="conn1-tunnel1"'
+    sent = 'direction="sent",role'
     for line in (
         "bgpsvc_guard_up 1.0",
         "bgpsvc_guard_takeovers 2.0",
@@ -166,6 +179,10 @@ def test_figures_are_those_of_tunnels_that_are_watched_so(bench: Bench) -> None:
         f"bgpsvc_bfd_state{{{tunnel1}}} 3.0",
         f"bgpsvc_bfd_flaps_total{{{tunnel1}}} 5.0",
         f"bgpsvc_bfd_rejected_packets_total{{{tunnel1}}} 7.0",
+        f"bgpsvc_bfd_packets_total{{{tunnel1.replace('role', sent)}}} 9.0",
+        f"bgpsvc_probe_up{{{tunnel1}}} 1.0",
+        f"bgpsvc_probe_sent_total{{{tunnel1}}} 3.0",
+        f"bgpsvc_probe_round_trip_seconds{{{tunnel1}}} 0.0015",
     ):
         assert line in shown
     bench.node.engine.reconfigure(intent(), 9)

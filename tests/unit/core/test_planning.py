@@ -103,7 +103,7 @@ def test_nothing_from_everything() -> None:
     made = planned(both_up(), Intent())
     assert effects(made.sessions, "remove") == {
         T1: (1, "the session is closed, its 2 paths are forgotten"),
-        T2: (1, "the session is closed, its 1 paths are forgotten"),
+        T2: (1, "the session is closed, its only path is forgotten"),
     }
     gone = effects(made.kernel, "remove")
     assert gone["learned routes of gw1"] == (2, "the VPN gateway is removed")
@@ -141,7 +141,7 @@ def test_what_makes_the_speaker_open_a_session_anew(changes: dict[str, Any], why
     made = planned(both_up(), intent(**changes))
     assert effects(made.sessions, "reset") == {
         T1: (1, f"{why}; its 2 paths are learned again"),
-        T2: (1, f"{why}; its 1 paths are learned again"),
+        T2: (1, f"{why}; its only path is learned again"),
     }
     assert "hunter2" not in repr(made)
     (warning,) = made.warnings
@@ -166,7 +166,7 @@ def test_another_route_table_forgets_the_paths_too() -> None:
     made = planned(both_up(), moved)
     assert effects(made.sessions, "reset")[T2] == (
         1,
-        "its VPC has another route table; its 1 paths are forgotten and learned anew",
+        "its VPC has another route table; its only path is forgotten and learned anew",
     )
     assert "table 300" in effects(made.kernel, "add")
     assert "table 201" in effects(made.kernel, "remove")

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
+import bgpsvc.policy
 from bgpsvc.model import (
     GRACEFUL_SHUTDOWN,
     Attributes,
+    Prefix,
     Reason,
     Role,
     Segment,
     SegmentType,
+    covers,
     parse_address,
     parse_prefix,
 )
@@ -66,6 +70,34 @@ FILTER = PrefixFilter(
 )
 def test_prefix_filter(prefix: str, reason: Reason | None) -> None:
     assert FILTER.refuse(parse_prefix(prefix)) is reason
+
+
+def test_nested_networks_are_refused_whatever_their_order() -> None:
+    networks = [
+        parse_prefix(f"{first}.{second}.0.0/{length}")
+        for first, second, length in ((20, 0, 8), (20, 0, 16), (20, 64, 10), (20, 255, 16), (21, 0, 16))
+    ]
+    asked = [parse_prefix(f"{first}.{second}.3.0/24") for first in (19, 20, 21) for second in (0, 99, 255)]
+    for some in permutations(networks):
+        for number in range(1, len(some) + 1):
+            denied = some[:number]
+            found = PrefixFilter((network, Reason.CONNECTED) for network in denied)
+            for prefix in asked:
+                inside = any(covers(network, prefix) for network in denied)
+                assert (found.refuse(prefix) is not None) is inside
+
+
+def test_denied_networks_of_many_tunnels_are_looked_at_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def counted(outer: Prefix, inner: Prefix) -> bool:
+        nonlocal calls
+        calls += 1
+        return covers(outer, inner)
+
+    monkeypatch.setattr(bgpsvc.policy, "covers", counted)
+    PrefixFilter((parse_prefix(f"20.0.{number}.0/30"), Reason.TUNNEL_CIDR) for number in range(250))
+    assert calls <= 250
 
 
 def policy(**more: object) -> AttributePolicy:

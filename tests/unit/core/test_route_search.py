@@ -10,10 +10,10 @@ from bgpsvc import route_order
 from bgpsvc.bulk import Arrivals
 from bgpsvc.fib.ops import METRIC_PRIMARY
 from bgpsvc.model import Family, Prefix, format_prefix, parse_prefix
+from bgpsvc.port import InvalidQuery, RouteFilter
 from bgpsvc.queries import RouteQueries
 from bgpsvc.route_order import FIRST, LAST, RouteOrder
 from bgpsvc.route_search import inside, understood
-from bgpsvc.views import InvalidQuery, RouteFilter
 from tests.unit.core.harness import TABLE, Node
 from tests.unit.support import T1, engine, up, withdraw
 

@@ -64,7 +64,7 @@ def test_a_list_of_prefixes_is_refused(prefix: str, rule: int | None, reason: Re
 
 
 def test_what_a_rejected_path_says() -> None:
-    assert f"\n    {imported(1, T1, '10.66.1.0/24').text}\n" in PAGE
+    assert f"  State: not_installed: {imported(1, T1, '10.66.1.0/24').text} (" in PAGE
 
 
 def test_the_standby_is_prepended() -> None:

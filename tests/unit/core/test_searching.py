@@ -11,11 +11,12 @@ import pytest
 from bgpsvc import searching
 from bgpsvc.events import Announced
 from bgpsvc.model import Prefix, parse_prefix
+from bgpsvc.port import RouteFilter
 from bgpsvc.queries import RouteQueries
 from bgpsvc.route_filters import Refused
 from bgpsvc.searching import Searches
 from bgpsvc.turns import in_turns
-from bgpsvc.views import Page, RouteFilter
+from bgpsvc.views import Page
 from tests.unit.core.harness import Node
 from tests.unit.support import T1, engine, path, up
 

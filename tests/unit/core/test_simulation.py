@@ -11,9 +11,9 @@ from bgpsvc.events import Announced, LinkChanged
 from bgpsvc.insight import Outcome, Question, SampledRoute
 from bgpsvc.jobs import PIECE
 from bgpsvc.model import Prefix, pack_prefix
+from bgpsvc.port import InvalidQuery, NotFound
 from bgpsvc.resources import Intent
 from bgpsvc.simulation import ATTEMPTS, simulate
-from bgpsvc.views import InvalidQuery, NotFound
 from tests.unit.core.answers import ask, finished
 from tests.unit.core.harness import Node
 from tests.unit.core.policies import policed, policy, prefixes, rule
@@ -136,10 +136,18 @@ def test_the_vpcs_networks_refuse_and_are_advertised() -> None:
 
 
 def test_sessions_that_begin_anew_count_as_lost() -> None:
-    outcome = ask(both_up().engine, Question(), intent(connection={"local_asn": 65499}))
+    node = begin(intent())
+    up(node.engine, T1, 1, A, B, C)
+    up(node.engine, T2, 1, A)
+    node.settle()
+    outcome = ask(node.engine, Question(), intent(connection={"local_asn": 65499}))
     assert (outcome.lost.count, outcome.unchanged) == (3, 0)
     assert outcome.lost.samples[0].reason == "conn1-tunnel1 would be set up anew"
-    assert len([note for note in outcome.notes if "would be set up anew" in note]) == 2
+    told = "would be set up anew; its"
+    assert [note.partition(told)[2].partition(" lost")[0] for note in outcome.notes if told in note] == [
+        " 3 paths count as",
+        " only path counts as",
+    ]
 
 
 def test_a_removed_connection_and_a_removed_gateway() -> None:

@@ -310,6 +310,12 @@ CASES = (
     # bgp
     Case("bgp_off", "bgp", replace(WORKS, bgp=None, routes=replace(LEARNED, static_routes=1)), "skipped"),
     Case("speaker_down", "bgp", session(speaker="killed by signal 9"), words="killed by signal 9"),
+    Case(
+        "bgp_port_taken",
+        "bgp",
+        session(speaker="ended with status 1", port_taken_by="bgpd (pid 7)"),
+        words="TCP port 179 at 169.254.10.1 is held by another program (bgpd (pid 7))",
+    ),
     Case("bgp_refused", "bgp", session(plain=TcpAnswer("refused", "refused with a reset", 64))),
     Case("bgp_unreachable", "bgp", session(plain=TcpAnswer("unreachable", "port unreachable"))),
     Case("bgp_filtered", "bgp", session(plain=QUIET)),

@@ -16,6 +16,7 @@ from bgpsvc.events import (
     MessagesLost,
     Negotiated,
     Notification,
+    OpenMessages,
     SessionDown,
     SessionResync,
     SessionStateChanged,
@@ -477,3 +478,45 @@ def test_the_state_below_established_is_told_again_too() -> None:
     assert made.feed(line('"state": "opensent"', "sync", 3)) == [
         SessionStateChanged(NAME, SessionState.OPENSENT)
     ]
+
+
+def told(kind: str, counter: int, **content: object) -> bytes:
+    """A line as the speaker's `verbatim` writes it."""
+    neighbor = {"address": {"local": ADDRESSES[0], "peer": ADDRESSES[1]}, **content}
+    return orjson.dumps({"type": kind, "pid": 7, "counter": counter, "neighbor": neighbor})
+
+
+OPEN_LINE = {"sent": "c2VudA==", "received": "cmVjZWl2ZWQ=", "local_port": 41000, "peer_port": 179}
+
+
+def test_opens_and_notification_as_they_were_on_the_wire() -> None:
+    """RFC 7854 4.9, 4.10; of another connection nothing is left."""
+    opens = OpenMessages(b"sent", b"received", 41000, 179)
+    lines = [
+        told("opens", 1, **OPEN_LINE),
+        told("state", 2, state="up"),
+        told("ended", 3, message="Tk9URQ=="),
+        told("state", 4, state="down", reason="notification received (6,4): Cease"),
+        told("state", 5, state="up"),
+        told("state", 6, state="down", reason="notification sent (6,2): Cease"),
+    ]
+    first, ended, second, last = decode(lines)
+    assert isinstance(first, SessionUp)
+    assert first.opens == opens
+    assert isinstance(ended, SessionDown)
+    assert ended.notification == Notification(False, 6, 4, "Cease", b"NOTE")
+    assert isinstance(second, SessionUp)
+    assert second.opens is None
+    assert isinstance(last, SessionDown)
+    assert last.notification == Notification(True, 6, 2, "Cease", b"")
+
+
+def test_a_speaker_that_goes_on_tells_the_opens_again() -> None:
+    known = {"state": "established", "negotiated": {}, "open": {}}
+    (resync,) = decode([told("sync", 1, **known, opens=OPEN_LINE)])
+    assert resync == SessionResync(
+        NAME, negotiated_of({}, {}), OpenMessages(b"sent", b"received", 41000, 179)
+    )
+    (of_an_older_one,) = decode([told("sync", 1, **known)])
+    assert isinstance(of_an_older_one, SessionResync)
+    assert of_an_older_one.opens is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,60 @@ def test_four_tunnels_are_refused_until_two_are_chosen() -> None:
     assert "--tunnel NAME for each of the two" in said
     picked = chosen(name, tunnels=("to-office-0", "also-1"))
     assert gateways(name, text, picked) == ["198.51.100.50", "198.51.100.51"]
+
+
+def active_active(*custom: str) -> str:
+    """The gateway with a second instance; `custom` is the address for BGP of each."""
+    connections, routers, gateway = documents_of(text_of("azure-two-connections.json"))
+    listed = gateway["bgpSettings"]["bgpPeeringAddresses"]
+    listed.append(json.loads(json.dumps(listed[0]).replace("198.51.100.40", "198.51.100.41")))
+    for instance, address in zip(listed, custom, strict=True):
+        instance["customBgpIpAddresses"] = [address]
+    return "\n".join(map(json.dumps, (connections, routers, gateway)))
+
+
+def documents_of(text: str) -> list[Any]:
+    """The JSON documents that stand one after the other."""
+    found, rest = [], text.strip()
+    while rest:
+        document, end = json.JSONDecoder().raw_decode(rest)
+        found.append(document)
+        rest = rest[end:].strip()
+    return found
+
+
+def test_of_azures_pair_of_instances_the_tunnels_that_fit_are_taken_and_named() -> None:
+    """Each connection has a tunnel to each instance, and a session with the one in its /30 alone."""
+    name = "azure-two-connections.json"
+    text = active_active("169.254.21.2", "169.254.22.2")
+    said = refusal(name, text)
+    assert "has 4 tunnels (branch-a/instance0, branch-a/instance1, branch-b/inst" in said
+    fitting = ("branch-a/instance0", "branch-b/instance1")
+    assert (
+        f"--tunnel NAME for each of the two, the active one first; {', '.join(fitting)} fit, the others do"
+        in said
+    )
+    assert "169.254" not in said, "what is left out by then is no matter"
+    found = imported(name, text, chosen(name, tunnels=fitting))
+    assert gateways(name, text, chosen(name, tunnels=fitting)) == ["198.51.100.40", "198.51.100.41"]
+    assert [str(address) for address in found.intent.vpn_gateways[0].addresses] == [
+        "203.0.113.10",
+        "203.0.113.20",
+    ]
+    inside = [
+        t.bgp and (str(t.bgp.local_ip), str(t.bgp.peer_ip)) for t in found.intent.vpn_connections[0].tunnels
+    ]
+    assert inside == [("169.254.21.1", "169.254.21.2"), ("169.254.22.1", "169.254.22.2")]
+    wrong = refusal(name, text, chosen(name, tunnels=("branch-a/instance1",)))
+    assert "between 169.254.21.1 here and 169.254.22.2 at instance1" in wrong
+    one = refusal(name, text, chosen(name, tunnels=("branch-a/instance1", "branch-b/instance1")))
+    assert one.endswith(", or only what fits: --tunnel branch-b/instance1")
+
+
+def test_a_pair_of_instances_of_which_no_tunnel_fits_is_told_why() -> None:
+    said = refusal("azure-two-connections.json", active_active("169.254.23.2", "169.254.24.2"))
+    assert "the others do not" not in said
+    assert said.count("custom APIPA addresses") == 4
 
 
 # Connections and names

@@ -122,6 +122,35 @@ def test_static_routes_are_probed_where_there_is_somebody_to_ask(platform: str, 
     assert re.search(probe, render(replace(without, tunnels=tuple(inside)), platform).text)
 
 
+@pytest.mark.parametrize(
+    ("interval", "models"),
+    [
+        (200, None),
+        (199, "the VM series 200 ms or more"),
+        (50, "the PA-3200 series takes 100 ms or more, the VM series 200 ms or more"),
+        (10, "the PA-3200 series takes 100 ms or more, the VM series 200 ms or more"),
+    ],
+)
+def test_palo_alto_says_which_models_take_no_bfd_as_fast(interval: int, models: str | None) -> None:
+    session = FACTS.tunnels[0].bgp
+    assert session is not None
+    assert session.bfd is not None
+    fast = first_with(FACTS, bgp=replace(session, bfd=replace(session.bfd, interval_ms=interval)))
+    found = re.findall(
+        r"\n# EDIT: (\d+) ms is too short for some models: (.*)\. Put", render(fast, "palo-alto").text
+    )
+    assert found == ([] if models is None else [(str(max(interval, 50)), models)])
+
+
+def test_palo_alto_answers_the_pings_of_the_gateway_alone() -> None:
+    text = render(FACTS, "palo-alto").text
+    profile = "set network profiles interface-management-profile"
+    assert f"\n{profile} conn1-t2 ping yes\n{profile} conn1-t2 permitted-ip 169.254.20.1\n" in text
+    assert "\nset network interface tunnel units tunnel.2 interface-management-profile conn1-t2\n" in text
+    # Without an inside address there is nothing to ping.
+    assert profile not in render(TRAFFIC.facts, "palo-alto").text
+
+
 def test_huawei_truncates_sha2_as_others_do_only_where_it_is_used() -> None:
     line = "\nipsec authentication sha2 compatible enable\n"
     assert line in render(FACTS, "huawei").text

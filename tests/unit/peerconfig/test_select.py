@@ -35,6 +35,38 @@ def test_everything_is_turned_round() -> None:
     assert named.selectors == ((ALL4, ALL4), (ALL6, ALL6))
 
 
+def test_behind_a_nat_the_device_asks_for_the_address_that_it_can_reach() -> None:
+    behind = REFERENCE.text.replace("[198.51.100.1, 198.51.100.3]", "[10.0.1.10, 100.64.1.11]")
+    told = behind
+    for number, identity in ((1, "198.51.100.1"), (2, "198.51.100.3")):
+        key = f"pre_shared_key: first-Key.of~tunnel{number}"
+        told = told.replace(key, f"{key}, local_id: {identity}")
+    facts = peer_facts(load(told, "x").intent, "conn1")
+    assert [tunnel.gateway for tunnel in facts.tunnels] == [t.gateway for t in REFERENCE.facts.tunnels]
+    assert [tunnel.gateway_id for tunnel in facts.tunnels] == ["198.51.100.1", "198.51.100.3"]
+    assert facts.warnings[0] == (
+        "Tunnel 1: the gateway's address is 10.0.1.10, a private one; what the device must reach is taken "
+        "from `ike.local_id`: 198.51.100.1."
+    )
+    unknown = peer_facts(load(behind, "x").intent, "conn1")
+    assert [str(tunnel.gateway) for tunnel in unknown.tunnels] == ["10.0.1.10", "100.64.1.11"]
+    assert "If it is behind a NAT, put the public one in its place" in unknown.warnings[0]
+    # All in one private network: nothing is translated.
+    inner = behind.replace("198.51.100.2,", "10.0.9.2,").replace("198.51.100.4,", "10.0.9.4,")
+    assert peer_facts(load(inner, "x").intent, "conn1").warnings == ()
+
+
+@pytest.mark.parametrize("identity", ["203.0.113.77", "10.7.7.7", "gw.example.net", "2001:db8::1"])
+def test_an_identity_is_no_address_where_the_own_one_can_be_reached_or_it_could_not(identity: str) -> None:
+    key = "pre_shared_key: first-Key.of~tunnel1"
+    text = REFERENCE.text.replace(key, f'{key}, local_id: "{identity}"')
+    if identity != "203.0.113.77":
+        text = text.replace("[198.51.100.1,", "[10.0.1.10,")
+    first = peer_facts(load(text, "x").intent, "conn1").tunnels[0]
+    assert str(first.gateway) == ("198.51.100.1" if identity == "203.0.113.77" else "10.0.1.10")
+    assert first.gateway_id == identity
+
+
 def test_no_tunnel_is_preferred_if_the_connection_prefers_none() -> None:
     tunnels = EVERYTHING.facts.tunnels
     assert {(t.bgp.local_preference, t.bgp.med) for t in tunnels if t.bgp is not None} == {(200, 100)}

@@ -23,6 +23,7 @@ from bgpsvc.resources import (
     load,
 )
 from bgpsvc.resources.advice import LEGACY
+from bgpsvc.resources.descriptions import DESCRIPTIONS
 from bgpsvc.resources.models import (
     BfdSettings,
     DestinationRoute,
@@ -64,13 +65,13 @@ SECTIONS: dict[str, type[Resource]] = {
 }
 
 
-def rows(section: str) -> dict[str, tuple[str, str]]:
-    """Key to (allowed, default) of the table in a section."""
+def rows(section: str) -> dict[str, tuple[str, str, str]]:
+    """Key to (allowed, default, meaning) of the table in a section."""
     body = PAGE.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
     cells = [
         re.split(r"(?<!\\) \| ", line.strip("| \n")) for line in body.splitlines() if line.startswith("| `")
     ]
-    return {cell[0].strip("`"): (cell[1], cell[2].rstrip(" |")) for cell in cells}
+    return {cell[0].strip("`"): (cell[1], cell[2], cell[3]) for cell in cells}
 
 
 def printed(default: object) -> str:
@@ -96,6 +97,14 @@ def test_every_key_stands_in_the_table_with_its_default(section: str) -> None:
             assert default == "none" or key == "router_id", key
         else:
             assert default == f"`{printed(plan.default)}`", key
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_means_what_the_api_says(section: str) -> None:
+    links = re.compile(r"\[([^]]+)\]\(#[^)]+\)")
+    assert {key: links.sub(r"\1", meaning) for key, (_, _, meaning) in rows(section).items()} == dict(
+        DESCRIPTIONS[SECTIONS[section]]
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS)

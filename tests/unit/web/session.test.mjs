@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 const kept = new Map();
-globalThis.location = { href: 'http://127.0.0.1/' };
+const page = { href: 'http://127.0.0.1/', hash: '', loads: 0, reload() { this.loads += 1; } };
+const heard = [];
+globalThis.location = page;
+globalThis.history = { state: null, replaceState: (state, title, target) => { page.hash = target; } };
+globalThis.addEventListener = (kind, listener) => heard.push(listener);
 globalThis.sessionStorage = {
   getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key),
 };
@@ -81,4 +85,50 @@ test('a daemon that was started anew may give other rights, or none', async () =
   answering(() => [401, { title: 'Unauthorized', detail: 'the token is unknown' }]);
   await refresh();
   assert.equal(session.get().state, 'out');
+});
+
+// A module of its own each time, as after a reload.
+let loads = 0;
+const load = () => import(`../../../api/web/core/session.js?${loads += 1}`);
+
+test('the token of an address signs in, and is out of the address before anything is asked', async () => {
+  kept.clear();
+  page.hash = '#token=bgpsvc_4f7c2a.Zx0m-_';
+  const asked = [];
+  answering((token) => { asked.push([token, page.hash]); return [200, ACTOR]; });
+  const opened = await load();
+  assert.equal(page.hash, '#/');
+  await opened.start();
+  assert.equal(opened.session.get().state, 'in');
+  assert.deepEqual(asked, [['bgpsvc_4f7c2a.Zx0m-_', '#/']]);
+  assert.deepEqual([...kept.values()], ['bgpsvc_4f7c2a.Zx0m-_']);
+});
+
+test('one that is refused is forgotten, with the reason; what is none is not asked with', async () => {
+  kept.clear();
+  page.hash = '#token=bgpsvc_4f7c2a.old';
+  answering(() => [401, { title: 'Unauthorized', detail: 'the token is revoked' }]);
+  const refused = await load();
+  await refused.start();
+  assert.deepEqual(refused.session.get(), { state: 'out', actor: null, reason: 'the token is revoked' });
+  assert.equal(kept.size, 0);
+  page.hash = '#token=<b>';
+  const asked = [];
+  answering((token) => { asked.push(token); return [401]; });
+  await (await load()).start();
+  assert.deepEqual([asked, page.hash, kept.size], [[null], '#/', 0]);
+});
+
+test('such an address in a tab that is there already begins anew, and no page is looked up for it', async () => {
+  await load();
+  const changed = heard.at(-1);
+  let stopped = 0;
+  const event = { stopImmediatePropagation: () => { stopped += 1; } };
+  page.hash = '#/routes';
+  changed(event);
+  assert.deepEqual([stopped, page.loads], [0, 0]);
+  page.hash = '#token=bgpsvc_4f7c2a.Zx0m-_';
+  changed(event);
+  assert.deepEqual([stopped, page.loads, page.hash], [1, 1, '#/']);
+  assert.deepEqual([...kept.values()], ['bgpsvc_4f7c2a.Zx0m-_']);
 });
