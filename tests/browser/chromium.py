@@ -38,7 +38,7 @@ FLAGS = (
     # Where /dev/shm is as small as in containers, pages crash without it.
     "--disable-dev-shm-usage",
 )
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 """Deadline for what takes a moment: the machine may be busy with others."""
 
 

@@ -190,6 +190,25 @@ done
     assert run(sandbox, text)[-1] == "1\n2"
 
 
+COUNTS = "'''sh\nbgpsvc() { echo >> asked; wc -l < asked; [ $(wc -l < asked) != 2 ]; }\n'''\n"
+
+
+def test_what_only_looks_is_asked_until_it_says_what_is_shown(sandbox: Sandbox) -> None:
+    assert run(sandbox, COUNTS + "'''console\n$ bgpsvc show tunnels -o wide\n3\n'''\n")[-1] == "3"
+
+
+@pytest.mark.parametrize("command", ["bgpsvc apply", "bgpsvc show tunnels | cat"])
+def test_what_may_change_something_is_run_once(sandbox: Sandbox, command: str) -> None:
+    with pytest.raises(Wrong, match="came     1"):
+        run(sandbox, COUNTS + f"'''console\n$ {command}\n3\n'''\n")
+
+
+def test_what_never_says_it_is_told_in_the_end(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.docs.run.SETTLED_SECONDS", 0.5)
+    with pytest.raises(Wrong, match="expected line 1 of the output: up"):
+        run(sandbox, COUNTS + "'''console\n$ bgpsvc get tunnels\nup\n'''\n")
+
+
 def test_nothing_of_a_page_reaches_this_machine(sandbox: Sandbox) -> None:
     text = "'''sh\ntouch /etc/of-a-page /var/lib/of-a-page\nip link add of-a-page type veth\n'''\n"
     run(sandbox, text)

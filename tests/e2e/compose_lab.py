@@ -133,6 +133,13 @@ class ComposeLab:
         assert result.returncode == 0, f"{service}: {words}: {result.stdout}{result.stderr}"
         return result.stdout
 
+    def until_says(self, service: str, text: str, *words: str) -> None:
+        """Until a command inside a service, which changes nothing, prints a text, with whichever status."""
+        wait_until(
+            lambda: text in self.exec(service, *words).stdout,
+            lambda: f"{service}: {words}: {text}: {self.exec(service, *words).stdout}",
+        )
+
     def established(self, gateway: str) -> int:
         """Sessions that the documented command shows as Established."""
         summary = self.output(gateway, *SUMMARY)

@@ -65,6 +65,10 @@ class Machine:
         """Polls until the condition holds; fails with `what` and the journal after `seconds`."""
         wait_until(condition, lambda: f"{what}\n{self.log()}", seconds)
 
+    def logged(self, text: str) -> bool:
+        """Whether the service's journal has a text anywhere."""
+        return self.run(f"journalctl --quiet --unit 'bgpsvc*' --grep '{text}'").returncode == 0
+
     def log(self) -> str:
         """The end of the service's journal."""
         return self.run("journalctl --no-pager --unit 'bgpsvc*' | tail -n 100").stdout

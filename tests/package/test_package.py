@@ -172,7 +172,7 @@ def test_a_database_that_is_away_is_asked_for_again(machine: Machine) -> None:
     machine.output("echo 'BGPSVC_DATABASE=postgresql://bgpsvc@127.0.0.1:1/bgpsvc' >> /etc/default/bgpsvc")
     assert machine.run("systemctl restart bgpsvc").returncode != 0
     # And not that its driver may not look for a certificate in the home of root.
-    assert "Connect call failed" in machine.log()
+    assert machine.logged("Connect call failed")
     assert machine.output("systemctl show --property StartLimitIntervalUSec --value bgpsvc").strip() == "0"
     machine.output("cp kept /etc/default/bgpsvc")
     machine.until(lambda: is_ready_with_another_pid(machine, 0), SECONDS, "it is started again")
@@ -234,7 +234,7 @@ def test_daemons_that_crash_or_hang_return_and_nothing_else_notices(gateways: Ma
             SECONDS,
             f"{unit} is started again",
         )
-    assert "Watchdog timeout" in gateways.log()
+    assert gateways.logged("Watchdog timeout"), gateways.log()
     gateways.until(lambda: established(gateways) == 4, SECONDS, "the sessions are adopted")
     assert kept(gateways) == before, gateways.log()
     assert reached(gateways)
@@ -243,7 +243,7 @@ def test_daemons_that_crash_or_hang_return_and_nothing_else_notices(gateways: Ma
 def test_reload_reads_the_file_again(gateways: Machine) -> None:
     former = pid(gateways)
     gateways.output("systemctl reload bgpsvc")
-    gateways.until(lambda: "SIGHUP" in gateways.log(), SECONDS, "the file is read again")
+    gateways.until(lambda: gateways.logged("SIGHUP"), SECONDS, "the file is read again")
     assert pid(gateways) == former
 
 

@@ -26,31 +26,31 @@ def opened(tabs: Tabs, lab: ComposeLab, gateway: str) -> Tab:
 def test_the_walk_through_a_failover_watched_at_both_gateways(lab: ComposeLab, tabs: Tabs) -> None:
     pages = {f"conn{number}": opened(tabs, lab, f"gw{number}").page for number in (1, 2)}
 
-    def carries(tunnel: int) -> None:
+    def carries(tunnel: int, seconds: int) -> None:
+        timeout = 1000 * seconds
         for connection, page in pages.items():
-            expect(page.get_by_text("Live", exact=True)).to_be_visible()
-            expect(lane(page, f"{connection}-tunnel{tunnel}")).to_contain_text(CARRIES)
+            expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=timeout)
+            expect(lane(page, f"{connection}-tunnel{tunnel}")).to_contain_text(CARRIES, timeout=timeout)
             expect(lane(page, f"{connection}-tunnel{3 - tunnel}")).not_to_contain_text(CARRIES)
 
-    carries(1)
+    carries(1, FAILBACK_SECONDS)
     try:
         lab.check("exec", "-T", "gw1", "/lab/tunnel", "break", "1")
-        carries(2)
-        assert "installed over conn1-tunnel2" in lab.output("gw1", "bgpsvc", "show", "route", "192.168.0.10")
-        assert "leave over conn1-tunnel2" in lab.output("gw1", "bgpsvc", "explain", "192.168.0.10")
+        carries(2, SWITCHOVER_SECONDS)
+        lab.until_says("gw1", "installed over conn1-tunnel2", "bgpsvc", "show", "route", "192.168.0.10")
+        lab.until_says("gw1", "leave over conn1-tunnel2", "bgpsvc", "explain", "192.168.0.10")
         told = lab.output("gw1", "bgpsvc", "get", "events", "--kind", "connection.switchover")
         assert "traffic moved from conn1-tunnel1 to conn1-tunnel2" in told
-        diagnosed = lab.exec("gw1", "bgpsvc", "diagnose", "conn1", "--tunnel", "1")
-        assert "FAILED" in diagnosed.stdout
+        lab.until_says("gw1", "FAILED", "bgpsvc", "diagnose", "conn1", "--tunnel", "1")
         # The packets themselves; and BFD ends no session: that is left to the hold time.
         for number in (1, 2):
             lab.until_carrying(f"gw{number}", f"conn{number}-tunnel2", 1, SWITCHOVER_SECONDS)
     finally:
         lab.check("exec", "-T", "gw1", "/lab/tunnel", "heal", "1")
-    carries(1)
+    carries(1, FAILBACK_SECONDS)
     lab.until_carrying("gw1", "conn1-tunnel1", 2, FAILBACK_SECONDS)
     switch = ("bgpsvc", "switch", "conn1", "--to", "2", "--reason", "provider works on tunnel 1", "--dry-run")
-    assert "traffic moves from conn1-tunnel1 to conn1-tunnel2" in lab.output("gw1", *switch)
+    lab.until_says("gw1", "traffic moves from conn1-tunnel1 to conn1-tunnel2", *switch)
 
 
 def test_the_link_signs_in_once_and_leaves_no_trace_of_the_token(lab: ComposeLab, tabs: Tabs) -> None:
