@@ -27,7 +27,8 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
     """A command line that runs `argv` without any privilege, as a user that the machine does not know.
 
     The interpreter and the checkout may lie in a directory that only root may enter. Then, in a mount
-    namespace of its own, that directory is replaced by one with nothing but them.
+    namespace of its own, that directory is replaced by one with nothing but them. And `/dev/net/tun` is for
+    everybody there, as udev has it on every distribution, and a machine without udev has not.
     """
     if os.geteuid():
         return argv
@@ -37,6 +38,7 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
         if barred:
             closed.setdefault(barred[0], set()).add(path)
     script = ["set -e", "mount -t tmpfs -o mode=755 stash /mnt"]
+    script.append("mknod -m 666 /mnt/tun c 10 200; mount --bind /mnt/tun /dev/net/tun")
     for number, (barred_directory, paths) in enumerate(closed.items()):
         kept = {path: f"/mnt/{number}-{index}" for index, path in enumerate(sorted(paths))}
         script += [f"mkdir {at}; mount --bind {shlex.quote(str(path))} {at}" for path, at in kept.items()]
