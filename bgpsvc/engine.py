@@ -4,7 +4,7 @@ Pure and synchronous: `handle(event, now)` does a bounded amount of work and lea
 `work`; `now` is the shell's monotonic clock in seconds; `deadline` says when `tick` wants to be
 called. What the kernel should hold is in `fib`, everything else for the shell is in `outbox`.
 
-The life of sessions is in session_life.py, what a change of tunnels comes to in switching.py.
+The life of sessions is in session_life.py, what a change of tunnels comes to in repointing.py.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from bgpsvc.model import (
     SessionId,
     SwitchMode,
 )
+from bgpsvc.repointing import Repointing
 from bgpsvc.resources import Intent
 from bgpsvc.rib import AdjRibIn
 from bgpsvc.session import Session, SessionSettings, session_settings
 from bgpsvc.session_life import SessionLife
 from bgpsvc.statics import RouteIndex
 from bgpsvc.switchboard import Switchboard
-from bgpsvc.switching import Switching
 from bgpsvc.takeover import Takeover
 from bgpsvc.tunnels import (
     Tunnel,
@@ -85,9 +85,9 @@ class Engine:
         self.numbers = TableNumbers()
         self._jobs = Jobs(self.sessions)
         parts = (self.sessions, self.tunnels, self.gateways, self.switchboard)
-        self._switching = Switching(*parts, self._intake, self._jobs, self.fib)
+        self._repointing = Repointing(*parts, self._intake, self._jobs, self.fib)
         self._life = SessionLife(
-            *(*parts, self._switching, self._intake, self._jobs, self.takeover, self.outbox)
+            *(*parts, self._repointing, self._intake, self._jobs, self.takeover, self.outbox)
         )
         self._started = False
         self._observer: Observer | None = None
@@ -132,11 +132,11 @@ class Engine:
             del self.modes[name]
         self.switchboard.configure(c.name for c in intent.vpn_connections)
         for connection in intent.vpn_connections:
-            self._switching.reassess(connection.name, now)
+            self._repointing.reassess(connection.name, now)
             # A tunnel whose record was made anew begins down, which is no change of its state.
             self.switchboard.carry(connection.name, now, "the configuration changed")
         # With BGP the state says nothing of the health check, which may lead to something else by now.
-        self._switching.repoint(i for i, tunnel in self.tunnels.items() if tunnel.revoked != (i in revoked))
+        self._repointing.repoint(i for i, tunnel in self.tunnels.items() if tunnel.revoked != (i in revoked))
         self.advertise_all()
         return frozenset(i for i, session in self.sessions.items() if before.get(i) is not session)
 
@@ -269,8 +269,8 @@ class Engine:
             mode=event.mode.value,
             **{key: text for key, text in said.items() if text is not None},
         )
-        self._switching.reassess(event.connection, now)
-        self._switching.repoint(t.session for t in self.tunnels.values() if t.connection == event.connection)
+        self._repointing.reassess(event.connection, now)
+        self._repointing.repoint(t.session for t in self.tunnels.values() if t.connection == event.connection)
         self.switchboard.carry(event.connection, now, f"operator{why}")
         for session in self.sessions.values():
             if session.settings.connection == event.connection:
@@ -285,7 +285,7 @@ class Engine:
             if tunnel.interface == event.interface:
                 tunnel.link_changed(event.up, now)
                 # Groups move away before the kernel's deletion of the nexthop is repaired.
-                self._switching.reassess(tunnel.connection, now)
+                self._repointing.reassess(tunnel.connection, now)
                 self.gateways[tunnel.settings.gateway].forwarding.link_changed(tunnel.session)
 
     def _health_changed(self, event: HealthChanged, now: float) -> None:
@@ -297,9 +297,9 @@ class Engine:
             self._log("tunnel.healthy", "info", tunnel.session, event.reason)
         else:
             self._log("tunnel.unhealthy", "warning", tunnel.session, event.reason)
-        self._switching.reassess(tunnel.connection, now)
+        self._repointing.reassess(tunnel.connection, now)
         # With BGP the state stays, and yet static routes may have to go.
-        self._switching.repoint([tunnel.session])
+        self._repointing.repoint([tunnel.session])
 
     def _ipsec_changed(self, event: IpsecChanged, now: float) -> None:
         tunnel = self.tunnels.get(event.tunnel)
@@ -308,7 +308,7 @@ class Engine:
         # With BGP the session's own packets are the first; static routes have to lead there for any to come.
         usable = event.up or (event.waiting and not tunnel.settings.bgp)
         tunnel.ipsec_changed(usable, event.reason, now)
-        self._switching.reassess(tunnel.connection, now)
+        self._repointing.reassess(tunnel.connection, now)
 
     def _detection_changed(self, event: DetectionChanged, now: float) -> None:
         tunnel = self.tunnels.get(event.tunnel)
@@ -320,7 +320,7 @@ class Engine:
             entry = told(event, before)
             if entry is not None:
                 self.outbox.append(entry)
-        self._switching.reassess(tunnel.connection, now)
+        self._repointing.reassess(tunnel.connection, now)
 
     # Propagation and policy -------------------------------------------------------------------
 
@@ -358,7 +358,7 @@ class Engine:
         """Do what is due."""
         self._life.tick(now)
         for connection in self.switchboard.due(now):
-            self._switching.reassess(connection, now)
+            self._repointing.reassess(connection, now)
         waiting = (self.gateways[s.settings.gateway] for s in self._life.reset_due(now))
         self.takeover.tick(now, {gateway.table.table for gateway in waiting})
 

@@ -32,10 +32,10 @@ from bgpsvc.gateway import Gateway
 from bgpsvc.intake import Intake
 from bgpsvc.jobs import Jobs
 from bgpsvc.model import Family, SessionId, SessionState
+from bgpsvc.repointing import Repointing
 from bgpsvc.resetting import Resets
 from bgpsvc.session import LastError, Session
 from bgpsvc.switchboard import Switchboard
-from bgpsvc.switching import Switching
 from bgpsvc.takeover import Takeover
 from bgpsvc.tunnels import DEFERRAL_WITHOUT_END_OF_RIB, SELECTION_DEFERRAL_TIME, Tunnel
 from bgpsvc.views import EventKind, Severity
@@ -50,7 +50,7 @@ class SessionLife:
         tunnels: Mapping[SessionId, Tunnel],
         gateways: Mapping[str, Gateway],
         switchboard: Switchboard,
-        switching: Switching,
+        repointing: Repointing,
         intake: Intake,
         jobs: Jobs,
         takeover: Takeover,
@@ -60,7 +60,7 @@ class SessionLife:
         self._tunnels = tunnels
         self._gateways = gateways
         self._switchboard = switchboard
-        self._switching = switching
+        self._repointing = repointing
         self._intake = intake
         self._jobs = jobs
         self._takeover = takeover
@@ -96,7 +96,7 @@ class SessionLife:
                 self._messages_lost(session, event, now)
 
     def speaker(self, event: SpeakerUp | SpeakerDown, now: float) -> None:
-        """A speaker came or went, and with it all that its sessions were told."""
+        """A speaker connected: its sessions are told everything again; or it ended: they are down."""
         if isinstance(event, SpeakerUp):
             self._log("speaker.up", "info", event.role.value, "the speaker is connected")
             for session in self._sessions.values():
@@ -129,7 +129,7 @@ class SessionLife:
         return min(times, default=None)
 
     def tick(self, now: float) -> None:
-        """Do what is due but for resets, which come when the tunnels are assessed."""
+        """Do what is due but for resets, which come after the switchboard's tunnels (`reset_due`)."""
         for session in list(self._sessions.values()):
             tunnel = self._tunnels[session.id]
             if tunnel.graceful_until is not None and now >= tunnel.graceful_until:
@@ -137,12 +137,12 @@ class SessionLife:
                 session.keep_stale = False
                 text = "the session did not return within the restart time; its stale paths are removed"
                 self._log("session.error", "warning", session.id, text)
-                self._switching.reassess(session.settings.connection, now)
+                self._repointing.reassess(session.settings.connection, now)
             if session.refresh_deadline is not None and now >= session.refresh_deadline:
                 self._refresh_overdue(session, now)
 
     def reset_due(self, now: float) -> Iterator[Session]:
-        """Reset what need not wait any longer; returns the sessions that still have to be reset."""
+        """Reset what need not wait any longer; returns all sessions of which only that tells the routes."""
         self._resets.tick(now)
         return self._resets.waiting()
 
@@ -178,7 +178,7 @@ class SessionLife:
             session.id,
             f"the session with AS {session.settings.peer_asn} is established",
         )
-        self._switching.reassess(session.settings.connection, now)
+        self._repointing.reassess(session.settings.connection, now)
         self.advertise(session)
         self._drop_what_cannot_return(session, negotiated, now)
 
@@ -203,7 +203,7 @@ class SessionLife:
                 tunnel = self._tunnels[session.id]
                 tunnel.established_at, tunnel.hold_time = now, event.negotiated.hold_time
                 if tunnel.failing(now) is None:
-                    self._switching.changed(self._switchboard.adopt(tunnel, now))
+                    self._repointing.changed(self._switchboard.adopt(tunnel, now))
             self._session_up(session, event, now, witnessed=False)
         self._doubt(session)
         self._resets.again(session, now)
@@ -244,7 +244,7 @@ class SessionLife:
         tunnel.we_restart = we_restart and restart_time is not None
         session.keep_stale = restart_time is not None
         tunnel.graceful_until = None if restart_time is None else now + restart_time
-        self._switching.reassess(session.settings.connection, now)
+        self._repointing.reassess(session.settings.connection, now)
         if restart_time is None:
             self._jobs.add(self._intake.purge(session))
 
@@ -315,7 +315,7 @@ class SessionLife:
         tunnel = self._tunnels[session.id]
         if tunnel.synced_at is None:
             tunnel.synced_at = now
-        self._switching.reassess(session.settings.connection, now)
+        self._repointing.reassess(session.settings.connection, now)
         self._takeover.synced(self._sessions.values())
 
     def _refresh_overdue(self, session: Session, now: float) -> None:

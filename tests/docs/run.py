@@ -23,7 +23,7 @@ ELSEWHERE = {"compose": "tests/browser/compose/test_written_commands.py"}
 """Places that tests of another folder have already, so that these run the pages there."""
 
 
-LOOKS = re.compile(r"(?:peer )?bgpsvc (?:show|get|diagnose|explain) [^;&|<>$`]*")
+LOOKS = re.compile(r"(?:peer )?bgpsvc (?:show|get|diagnose|explain) [^;&|<>$`\n]*")
 """Commands that change nothing. What they tell settles, at a pace that a page does not know of: they are
 asked again and again until they say what is shown, as a reader would, for at most ..."""
 SETTLED_SECONDS = 60.0
@@ -32,6 +32,10 @@ SETTLED_SECONDS = 60.0
 
 class Wrong(AssertionError):
     """A command did not do what the page says; the text begins with page and line."""
+
+
+class Differs(Wrong):
+    """It ended in another way, or said something else. Asked again it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +163,17 @@ def _run_block(shell: Shell, block: Block) -> Iterator[Ran]:
 
 def _run_command(shell: Shell, block: Block, command: Command, *, last: bool) -> Ran:
     settles = LOOKS.fullmatch(command.text) is not None and not (last and block.options.after)
-    deadline = time.monotonic() + (SETTLED_SECONDS if settles else 0)
+    deadline = time.monotonic() + SETTLED_SECONDS
     while True:
+        began = time.monotonic()
         try:
             return _run_once(shell, block, command, last=last, may_fail=settles)
-        except Wrong:
-            if time.monotonic() >= deadline:
+        except Differs:
+            ended = time.monotonic()
+            if not settles or ended > deadline:
                 raise
+            # As long as it took: what is waited for needs the processors too.
+            time.sleep(ended - began)
 
 
 def _run_once(shell: Shell, block: Block, command: Command, *, last: bool, may_fail: bool) -> Ran:
@@ -184,7 +192,8 @@ def _run_once(shell: Shell, block: Block, command: Command, *, last: bool, may_f
     interrupted = last and options.after is not None and options.answer is None
     if done.status != expected and not interrupted:
         said = "\n".join(printed)
-        raise Wrong(f"{where}\n  expected exit status {expected}, came {done.status}; it said:\n{said}")
+        text = f"expected exit status {expected}, came {done.status}; it said:\n{said}\n{shell.log()}"
+        raise Differs(f"{where}\n  {text}")
     if command.output is not None:
         told = (
             missing(command.output, printed)
@@ -192,7 +201,7 @@ def _run_once(shell: Shell, block: Block, command: Command, *, last: bool, may_f
             else difference(command.output, printed, block.varies)
         )
         if told is not None:
-            raise Wrong(f"{where}\n{told}")
+            raise Differs(f"{where}\n{told}")
     if interrupted and str(options.after) not in "\n".join(printed):
         raise Wrong(f"{where}\n  ended before it said {options.after!r}; it said:\n" + "\n".join(printed))
     return Ran(str(block.place), command.line, command.text, "\n".join(printed))

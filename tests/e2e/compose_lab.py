@@ -133,12 +133,16 @@ class ComposeLab:
         assert result.returncode == 0, f"{service}: {words}: {result.stdout}{result.stderr}"
         return result.stdout
 
-    def until_says(self, service: str, text: str, *words: str) -> None:
-        """Until a command inside a service, which changes nothing, prints a text, with whichever status."""
-        wait_until(
-            lambda: text in self.exec(service, *words).stdout,
-            lambda: f"{service}: {words}: {text}: {self.exec(service, *words).stdout}",
-        )
+    def until_says(self, service: str, text: str, *words: str, status: int = 0) -> None:
+        """Until a command inside a service, which changes nothing, ends with the status and says a text."""
+
+        def says() -> bool:
+            nonlocal done
+            done = self.exec(service, *words)
+            return done.returncode == status and text in done.stdout
+
+        done: subprocess.CompletedProcess[str] | None = None
+        wait_until(says, lambda: f"{text!r}: {done}")
 
     def established(self, gateway: str) -> int:
         """Sessions that the documented command shows as Established."""

@@ -20,6 +20,7 @@ from tests.e2e.marked import marked, new_mark
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
 KINDS = ("net", "mnt")
+TUN = Path("/dev/net/tun")
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -27,8 +28,8 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
     """A command line that runs `argv` without any privilege, as a user that the machine does not know.
 
     The interpreter and the checkout may lie in a directory that only root may enter. Then, in a mount
-    namespace of its own, that directory is replaced by one with nothing but them. And `/dev/net/tun` is for
-    everybody there, as udev has it on every distribution, and a machine without udev has not.
+    namespace of its own, that directory is replaced by one with nothing but them. There `/dev/net/tun` is
+    open to everybody, as udev makes it on every distribution; without udev only root may open it.
     """
     if os.geteuid():
         return argv
@@ -38,7 +39,8 @@ def as_ordinary_user(argv: list[str]) -> list[str]:
         if barred:
             closed.setdefault(barred[0], set()).add(path)
     script = ["set -e", "mount -t tmpfs -o mode=755 stash /mnt"]
-    script.append("mknod -m 666 /mnt/tun c 10 200; mount --bind /mnt/tun /dev/net/tun")
+    if TUN.exists() and TUN.stat().st_mode & 0o6 != 0o6:
+        script.append(f"mknod -m 666 /mnt/tun c 10 200; mount --bind /mnt/tun {TUN}")
     for number, (barred_directory, paths) in enumerate(closed.items()):
         kept = {path: f"/mnt/{number}-{index}" for index, path in enumerate(sorted(paths))}
         script += [f"mkdir {at}; mount --bind {shlex.quote(str(path))} {at}" for path, at in kept.items()]

@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         wish = {"name": "prometheus", "scope": "read", "expires_at": "2099-01-01T00:00:00Z"}
         token = lab.rest.write("POST", "/v1/tokens", wish, status=201)
         (folder / "token").write_text(token["token"], encoding="utf-8")
-        lab.until_carrying(1)  # what is switched before is no switchover
+        lab.until_carrying(1)  # a switch before any tunnel carries counts as no switchover
         lab.rest.write("POST", "/v1/vpn-connections/conn1/switch", {"mode": "standby", "reason": "test"})
         lab.until_carrying(2)
         # Of its own daemon alone: each has its own tokens.

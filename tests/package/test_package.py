@@ -172,7 +172,7 @@ def test_a_database_that_is_away_is_asked_for_again(machine: Machine) -> None:
     machine.output("echo 'BGPSVC_DATABASE=postgresql://bgpsvc@127.0.0.1:1/bgpsvc' >> /etc/default/bgpsvc")
     assert machine.run("systemctl restart bgpsvc").returncode != 0
     # And not that its driver may not look for a certificate in the home of root.
-    assert machine.logged("Connect call failed")
+    assert machine.logged("Connect call failed"), machine.log()
     assert machine.output("systemctl show --property StartLimitIntervalUSec --value bgpsvc").strip() == "0"
     machine.output("cp kept /etc/default/bgpsvc")
     machine.until(lambda: is_ready_with_another_pid(machine, 0), SECONDS, "it is started again")

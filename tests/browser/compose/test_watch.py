@@ -41,7 +41,7 @@ def test_the_walk_through_a_failover_watched_at_both_gateways(lab: ComposeLab, t
         lab.until_says("gw1", "leave over conn1-tunnel2", "bgpsvc", "explain", "192.168.0.10")
         told = lab.output("gw1", "bgpsvc", "get", "events", "--kind", "connection.switchover")
         assert "traffic moved from conn1-tunnel1 to conn1-tunnel2" in told
-        lab.until_says("gw1", "FAILED", "bgpsvc", "diagnose", "conn1", "--tunnel", "1")
+        lab.until_says("gw1", "FAILED", "bgpsvc", "diagnose", "conn1", "--tunnel", "1", status=1)
         # The packets themselves; and BFD ends no session: that is left to the hold time.
         for number in (1, 2):
             lab.until_carrying(f"gw{number}", f"conn{number}-tunnel2", 1, SWITCHOVER_SECONDS)

@@ -16,7 +16,7 @@ from bgpsvc.switchboard import Switchboard
 from bgpsvc.tunnels import Tunnel, TunnelState
 
 
-class Switching:
+class Repointing:
     """Carries out what the switchboard finds."""
 
     def __init__(
