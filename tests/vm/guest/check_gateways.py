@@ -78,6 +78,15 @@ def ups(site: Site) -> list[int]:
     ]
 
 
+def told(site: Site) -> str:
+    """The last events of both ends, for a failure."""
+    return "\n".join(
+        f"{gateway.side.name} {event['time']} {event['kind']} {event['subject']}: {event['message']}"
+        for gateway in site.gateways
+        for event in gateway.rest.events()[-30:]
+    )
+
+
 def child(gateway: Gateway, number: int) -> dict[str, Any]:
     """The child SA of a tunnel, as REST shows it."""
     (found,) = gateway.ipsec(number)["ike"]["children"]
@@ -191,8 +200,7 @@ def test_a_killed_daemon_keeps_sas_and_loses_no_ping(site: Site) -> None:
         site.until(lambda: pings.answered > seen, "pings go on")
     assert pings.lost == 0
     assert left.spis() == spis
-    told = [f"{event['kind']} {event['subject']}: {event['message']}" for event in site.right.rest.events()]
-    assert site.right.rest.connection("conn")["switchovers"] == switched, "\n".join(told[-40:])
+    assert site.right.rest.connection("conn")["switchovers"] == switched, told(site)
 
 
 def test_a_restarted_charon_has_its_tunnels_again_by_itself(site: Site) -> None:
@@ -237,8 +245,8 @@ def test_delay_jitter_and_loss_cause_no_switch(site: Site) -> None:
         for name in uplinks:
             site.wan.inet.run(*f"tc qdisc del dev {name} root".split())
     print(f"80 ms and 1 % each way: {pings.lost} of {pings.sent} pings lost")
-    assert switches(site) == before
-    assert ups(site) == came_up
+    assert switches(site) == before, told(site)
+    assert ups(site) == came_up, told(site)
     assert pings.answered > 0
     assert pings.lost < pings.sent / 5
 
