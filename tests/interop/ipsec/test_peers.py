@@ -207,9 +207,14 @@ class Both:
         """Have the peer renew it."""
         peer = self.theirs.devices[0].strongswan
         pattern = r"net: #(\d+),.* INSTALLED" if what == "child" else r"cloud: #(\d+), ESTABLISHED"
-        found = re.search(pattern, peer.sas())
-        assert found is not None, peer.sas()
-        peer.swanctl("--rekey", f"--{what}-id", found[1])
+        found: list[str] = []
+
+        def there() -> bool:
+            found[:] = re.findall(pattern, peer.sas())
+            return bool(found)
+
+        wait_until(there, peer.sas)  # none is, as long as a renewal of ours is under way
+        peer.swanctl("--rekey", f"--{what}-id", found[0])
 
 
 @pytest.fixture(scope="module", params=CASES)
