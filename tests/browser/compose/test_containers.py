@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from ipaddress import ip_network
+from itertools import combinations
 from pathlib import Path
 
 import httpx
+import yaml
 
 from tests.e2e.compose_lab import FAILBACK_SECONDS, ROOT, SERVICES, SUMMARY, ComposeLab
 from tests.netns.namespaces import wait_until
@@ -74,6 +77,14 @@ def test_the_machine_s_own_compose_understands_the_file(lab: ComposeLab) -> None
     found = [path for path in ("/usr/bin/docker-compose", lab.command[0]) if Path(path).exists()]
     for compose in found:  # Debian's is the last one of the first generation
         subprocess.run([compose, "config", "--quiet"], cwd=ROOT, check=True, timeout=60)
+
+
+def test_the_engine_chooses_no_range() -> None:
+    """It would take the next of its own each time, and one day that of a network of the scenario."""
+    networks = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["networks"]
+    ranges = [ip_network(part["subnet"]) for net in networks.values() for part in net["ipam"]["config"]]
+    assert len(ranges) == len(networks) == 4
+    assert not any(one.overlaps(other) for one, other in combinations(ranges, 2))
 
 
 def test_only_ike_and_esp_come_in_from_the_other_gateway(lab: ComposeLab) -> None:
