@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from tests.e2e.two_gateways import LANS, Side
 from tests.netns.namespaces import wait_until
 from tests.netns.wan import Wan
 
-PORTS = range(18179, 18979)
-"""Not among those that the kernel gives to outgoing connections: one is free again for the next start."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(18179 + 100 * WORKER, 18279 + 100 * WORKER)
+"""Each worker's own, and not among those that the kernel gives to outgoing connections: one is free again for
+the next start."""
 
 
 class RestOverTcp(Rest):

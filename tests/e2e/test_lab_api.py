@@ -88,9 +88,11 @@ def test_files_change_routing_and_take_the_change_back(cli: Cli, lab: LabCommand
     (changed / "all.yaml").write_text(yaml.safe_dump(document))
     (changed / "more.yaml").write_text(MORE)
 
-    wait_until(lambda: "192.168.0.0/16" in table(lab), "the prefix of the other side is in the table")
-    moved = cli("simulate", "-f", str(changed)).stdout
-    assert re.search(r"^192\.168\.0\.0/16 +conn1-tunnel1 +conn1-tunnel2 ", moved, re.M), moved
+    def moved() -> re.Match[str] | None:
+        told = cli("simulate", "-f", str(changed)).stdout
+        return re.search(r"^192\.168\.0\.0/16 +conn1-tunnel1 +conn1-tunnel2 ", told, re.M)
+
+    wait_until(moved, "both tunnels have the prefix of the other side, and the standby would have it")
     plan = cli("diff", "-f", str(changed), status=1).stdout
     assert "import_policy: (none) -> prefer-standby" in plan
     assert cli("apply", "-f", str(changed), status=2).stdout == plan
@@ -175,8 +177,12 @@ def test_the_health_check_of_the_containers_asks_over_the_socket(lab: LabCommand
         script = str(REPOSITORY / "containers" / "lab" / "healthy")
         return lab("exec", "gw1", "--", *where, sys.executable, "-P", script)
 
-    wait_until(lambda: healthy().returncode == 0, "both sessions are up, whatever another test did to them")
-    assert healthy().stdout == "{'conn1-tunnel1': 'established', 'conn1-tunnel2': 'established'}\n"
+    def both() -> bool:
+        done = healthy()
+        told = "{'conn1-tunnel1': 'established', 'conn1-tunnel2': 'established'}\n"
+        return (done.returncode, done.stdout) == (0, told)
+
+    wait_until(both, "both sessions are up, whatever another test did to them")
     lab("fail", "1")
     try:
         wait_until(lambda: healthy().returncode == 1, "a session is down")

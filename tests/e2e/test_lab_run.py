@@ -89,7 +89,7 @@ def check_walk(done: subprocess.CompletedProcess[str], tunnels: str) -> dict[str
     if tunnels == "ipsec":
         assert 1300 < figures["ping"]["largest_packet_bytes"] < 1450
         # Requests and answers; nothing of them to be seen.
-        assert figures["protected"]["esp_packets"] > 100
+        assert figures["protected"]["esp_packets"] >= 100
         assert figures["protected"]["clear_text_packets"] == 0
         # The tunnel's end is known at once, to both gateways: nobody waits for the hold timer.
         if report["peer"] == "bgpsvc":

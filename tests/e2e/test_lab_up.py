@@ -77,7 +77,7 @@ def test_a_lab_is_used_from_up_to_down(lab: LabCommand, held: ExitStack) -> None
     assert lab("up").returncode == 1
 
     assert lab("down").returncode == 0
-    assert lab.processes() == {}
+    wait_until(lambda: not lab.processes(), "all of them have ended")
     assert list(lab.runtime.iterdir()) == []
     if not os.geteuid():
         assert not made & namespaces_in_use()
@@ -93,7 +93,7 @@ def test_a_lab_whose_gateway_dies_at_the_start_is_shown_and_removed(lab: LabComm
         _, messages = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "gw1 ended with status -9; the last lines of its log:" in messages
-    assert lab.processes() == {}
+    wait_until(lambda: not lab.processes(), "all of them have ended")
     assert list(lab.runtime.iterdir()) == []
 
 
@@ -105,7 +105,7 @@ def test_two_labs_have_their_own_ports(lab: LabCommand) -> None:
     assert lab("down", "--name", "one").returncode == 0
     assert lab("status", "--name", "two").returncode == 0
     assert lab("down", "--name", "two").returncode == 0
-    assert lab.processes() == {}
+    wait_until(lambda: not lab.processes(), "all of them have ended")
 
 
 def test_a_bad_name_is_refused_before_anything_starts(lab: LabCommand) -> None:

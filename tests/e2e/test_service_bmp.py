@@ -180,7 +180,7 @@ def test_each_rib_is_told(collector: Collector, peers: Peers) -> None:
         advertised = collector.table(**OUT, **peer)["10.0.0.0/16"]
         assert (advertised["as_path"], advertised["med"]) == (str(LOCAL_ASN), 100 * number)
     collector.until_table(every, **LOC)
-    assert in_use(collector) == {"169.254.10.2"}
+    collector.until(lambda: in_use(collector) == {"169.254.10.2"}, "the Loc-RIB leads over the active tunnel")
 
 
 def opens(told: Decoder, number: int) -> list[tuple[bytes, bytes]]:

@@ -29,7 +29,6 @@ from tests.e2e.service import (
     table_of,
 )
 from tests.fakes import bgp_wire as wire
-from tests.fakes.bgp_peer import BgpPeer
 from tests.mrt_files import ReadPath, dumped, dumped_by_bgpdump, replayed, without_large
 from tests.netns.namespaces import wait_until
 
@@ -38,6 +37,14 @@ BOTH, TAGGED, SECOND, GONE = prefixes(300), prefixes(20, 300), prefixes(5, 400),
 V6 = prefixes6(150)
 LARGE = wire.attribute(0xC0, 32, struct.pack("!3I", PEER_ASN, 7, 9))
 REFUSED = "40.1.0.0/16"
+ONE = (
+    table_of(1, BOTH, as_path=(PEER_ASN, 4_200_000_000))
+    + table6_of(1, V6)
+    + table_of(1, TAGGED, communities=[(PEER_ASN, 100), (0xFFFF, 0xFF01)], med=7, extra=LARGE)
+    + table_of(1, [REFUSED], as_path=(PEER_ASN, LOCAL_ASN, 64999))
+)
+TWO = table_of(2, BOTH, as_path=(PEER_ASN,)) + table_of(2, SECOND, as_path=(PEER_ASN, 64700))
+"""What the two peers announce, and again when they are asked."""
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +54,14 @@ def site() -> Iterator[Site]:
         made.configure(configuration())
         made.options = ("--mrt-dir", str(made.directory / "mrt"), "--mrt-interval", "1d")
         made.start()
-        with made.peer(1) as one, made.peer(2) as two:
+        with made.peer(1, answer_refresh=ONE) as one, made.peer(2, answer_refresh=TWO) as two:
             for peer in (one, two):
                 peer.wait_established()
-            send_all(one, two)
+            one.send(ONE + table_of(1, GONE) + wire.update(withdrawn=GONE) + END)
+            two.send(TWO + END)
             made.until_routes({*BOTH, *TAGGED, *SECOND})
             made.until_routes(V6, version=6)
             yield made
-
-
-def send_all(one: BgpPeer, two: BgpPeer) -> None:
-    one.send(table_of(1, BOTH, as_path=(PEER_ASN, 4_200_000_000)) + table6_of(1, V6))
-    one.send(table_of(1, TAGGED, communities=[(PEER_ASN, 100), (0xFFFF, 0xFF01)], med=7, extra=LARGE))
-    one.send(table_of(1, [REFUSED], as_path=(PEER_ASN, LOCAL_ASN, 64999)))
-    one.send(table_of(1, GONE) + wire.update(withdrawn=GONE) + END)
-    two.send(table_of(2, BOTH, as_path=(PEER_ASN,)) + table_of(2, SECOND, as_path=(PEER_ASN, 64700)) + END)
 
 
 def shown(site: Site, best: bool = False) -> list[ReadPath]:
@@ -151,9 +151,13 @@ def test_the_recording_leaves_what_rest_shows_after_a_crash_too(site: Site) -> N
     site.start()
     assert part.with_suffix("") in recorded(site)
     # The speakers went on; what they announced is asked for and recorded again.
-    wait_until(lambda: len(recorded(site)) == 2 and left(site) == expected, "all of it again", LONG)
-    states = replayed(recorded(site)[1:])[1]
-    assert sorted(states) == [(peer, "Idle", "Established") for peer in sorted(PEERS.values())]
+    again = [(peer, "Idle", "Established") for peer in sorted(PEERS.values())]
+
+    def of_the_second() -> bool:
+        routes, states = replayed(recorded(site)[1:])
+        return (sorted(routes.values()), sorted(states)) == (expected, again)
+
+    wait_until(lambda: len(recorded(site)) == 2 and of_the_second(), "all of it again", LONG)
     metrics = site.rest.http.get("/metrics").text
     assert "bgpsvc_recording_up 1.0" in metrics
     assert "bgpsvc_recording_lost_events_total 0.0" in metrics

@@ -171,7 +171,7 @@ def test_sigterm_while_a_speaker_does_not_answer(site: Site) -> None:
     wait_until(lambda: "adopted the standby speaker" in site.log(), "adopted", LONG)
     assert site.stop() < SOON
     assert site.daemon.returncode == 0
-    assert site.processes() == {}
+    wait_until(lambda: site.processes() == {}, "the relays of the killed speakers end too")
 
 
 def test_keep_speakers_leaves_the_sessions_to_the_next_daemon(site: Site) -> None:

@@ -78,8 +78,9 @@ class Lab:
 
     def relays(self, role: str) -> list[int]:
         """The same, none while that speaker has not yet noticed that it is gone."""
-        speaker = self.speaker(role)
-        return [pid for pid in self.site.pids("relay.py") if parent(pid) == speaker]
+        # For a moment the next one is a copy of the speaker.
+        speakers = self.site.pids(f"speaker-{role}.conf")
+        return [pid for pid in self.site.pids("relay.py") if parent(pid) in speakers]
 
     def guard(self) -> list[int]:
         """Pids of the guard's processes, which have nothing of the environment of others."""

@@ -44,6 +44,8 @@ T2 = dataclasses.replace(
     peer_address="169.254.20.2",
     local_address_v6="fd00:20::1",
 )
+ASKED = ("requested", "pending")
+"""What a wanted refresh is told. It waits where the speaker has yet to say that the session is up."""
 E = TypeVar("E", bound=BgpEvent)
 
 

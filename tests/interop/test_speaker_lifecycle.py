@@ -34,7 +34,7 @@ from bgpsvc.exabgp.speaker import Speakers, StateDirInUse
 from bgpsvc.model import Role, SessionId, parse_prefix
 from tests.fakes import bgp_wire as wire
 from tests.fakes.bgp_peer import BgpPeer
-from tests.interop.harness import T1, T2, Recorder, Site, active_opens, inside, run, session, site
+from tests.interop.harness import ASKED, T1, T2, Recorder, Site, active_opens, inside, run, session, site
 from tests.interop.owner import owner
 from tests.netns.namespaces import wait_until
 
@@ -222,11 +222,18 @@ def lines_waiting(relay: int) -> int:
         return os.read(copy, length).count(b"\n") if length > 0 else 0
 
 
+def was_greeted(speakers: Speakers) -> bool:
+    """Whether the active speaker has answered what every connection begins with."""
+    speaker = speakers._speakers[Role.ACTIVE]
+    return speaker._dialogue.synced and not speaker._announcer._doubtful
+
+
 def test_a_killed_relay_is_noticed_and_the_session_stays(where: Site) -> None:
     async def scenario(speakers: Speakers, seen: Recorder) -> None:
         await speakers.start([T1])
         with where.peer(answer_refresh=wire.packed_updates(GOOD, TABLE[:500])) as peer:
             await seen.until_up()
+            await seen.until(lambda: was_greeted(speakers), "nothing else is on its way in the pipe")
             relay = where.relay_pid()
             # With the relay stopped the lines stay in the pipe, and are lost with it.
             os.kill(relay, signal.SIGSTOP)
@@ -243,7 +250,7 @@ def test_a_killed_relay_is_noticed_and_the_session_stays(where: Site) -> None:
             await seen.until(lambda: seen.of(MessagesLost), "the loss is noticed")
             assert sum(event.missing for event in seen.of(MessagesLost)) == 11
             assert not seen.prefixes()
-            assert await speakers.refresh(T1.id) == "requested"
+            assert await speakers.refresh(T1.id) in ASKED
             await seen.until(lambda: seen.of(EndOfRib), "the refresh")
             assert seen.prefixes() == set(TABLE[:500])
             # Commands find their way to the new relay too.
@@ -333,7 +340,7 @@ def test_a_new_daemon_adopts_what_the_killed_one_left(where: Site) -> None:
         await seen.until(lambda: seen.of(SessionResync), "the session as it is")
         assert seen.of(SessionResync)[0].negotiated.peer_asn == 65500
         assert not seen.of(SessionUp)
-        assert await speakers.refresh(T1.id) == "requested"
+        assert await speakers.refresh(T1.id) in ASKED
         await seen.until(lambda: len(seen.of(EndOfRib)) == 2, "the refresh")
         assert seen.prefixes() == {"20.0.0.0/24"}
         # Nothing that was announced is touched until it is known what shall be: a second refresh would
@@ -472,7 +479,7 @@ def test_a_session_that_was_forgotten_is_told_again_at_once(where: Site) -> None
             await seen.until_up(T1.id, OTHER.id)
             await speakers.forget({T1.id, SessionId("nobody")})
             await seen.until(lambda: seen.of(SessionResync), "the session as it is", seconds=3)
-            assert await speakers.refresh(T1.id) == "requested"
+            assert await speakers.refresh(T1.id) in ASKED
             await seen.until(lambda: len(seen.of(EndOfRib)) == 2, "the refresh")
             assert seen.prefixes() == {"20.0.0.0/24"}
             assert not seen.of(SessionResync, OTHER.id)

@@ -126,7 +126,12 @@ class RealWorld(World):
 
     def carrier_lost(self, name: str) -> None:
         self.peer.ip(f"link set {name.replace('t', 'p')} down")
-        wait_until(lambda: not self.is_up(name), f"{name} down")
+        index = self.index(name)
+        # The carrier is gone before the kernel's own work on it is done.
+        wait_until(
+            lambda: not self.is_up(name) and not any(n.ifindex == index for n in self.kernel.nexthops()),
+            f"{name} down",
+        )
 
     def carrier_found(self, name: str) -> None:
         self.peer.ip(f"link set {name.replace('t', 'p')} up")

@@ -172,7 +172,7 @@ def test_a_database_that_is_away_is_asked_for_again(machine: Machine) -> None:
     machine.output("echo 'BGPSVC_DATABASE=postgresql://bgpsvc@127.0.0.1:1/bgpsvc' >> /etc/default/bgpsvc")
     assert machine.run("systemctl restart bgpsvc").returncode != 0
     # And not that its driver may not look for a certificate in the home of root.
-    assert machine.logged("Connect call failed"), machine.log()
+    machine.until(lambda: machine.logged("Connect call failed"), SECONDS, "the journal says why")
     assert machine.output("systemctl show --property StartLimitIntervalUSec --value bgpsvc").strip() == "0"
     machine.output("cp kept /etc/default/bgpsvc")
     machine.until(lambda: is_ready_with_another_pid(machine, 0), SECONDS, "it is started again")
@@ -200,9 +200,11 @@ def test_every_process_is_confined(gateways: Machine) -> None:
     for group in groups:
         find = f"cat $(find /sys/fs/cgroup -path '*{group}/cgroup.procs' | head -n 1)"
         pids = gateways.output(find).split()
-        assert len(pids) >= 9  # daemon, two of the guard, two speakers with a relay each, two charons
-        for each in pids:
-            status = gateways.output(f"cat /proc/{each}/status")
+        # One that only looks after the firewall has ended before it is asked.
+        found = [gateways.run(f"cat /proc/{each}/status") for each in pids]
+        living = [status.stdout for status in found if status.returncode == 0]
+        assert len(living) >= 9  # daemon, two of the guard, two speakers with a relay each, two charons
+        for status in living:
             fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
             assert fields["NoNewPrivs"] == "1", status
             assert fields["Seccomp"] == "2", status
@@ -253,7 +255,7 @@ def test_upgrade_loses_no_packet_and_keeps_what_was_edited(gateways: Machine, tm
     copy = ["docker", "cp", str(newer), f"{gateways.name}:/root/"]
     subprocess.run(copy, check=True, capture_output=True, timeout=60)
     before, former = kept(gateways), [pid(gateways, unit) for unit in UNITS]
-    gateways.output("ping -q -i 0.1 -I 10.0.0.1 192.168.0.1 > pings 2>&1 & echo $! > ping.pid")
+    gateways.output("ping -i 0.1 -I 10.0.0.1 192.168.0.1 > pings 2>&1 & echo $! > ping.pid")
     gateways.output(f"apt-get install --yes ./{newer.name}", seconds=300)
     assert gateways.output("dpkg-query --show --showformat '${Version}' bgpsvc") == "9.0.0"
     assert not {pid(gateways, unit) for unit in UNITS} & {0, *former}
@@ -261,7 +263,9 @@ def test_upgrade_loses_no_packet_and_keeps_what_was_edited(gateways: Machine, tm
     assert kept(gateways) == before, gateways.log()
     gateways.output("kill -INT $(cat ping.pid)")
     gateways.until(lambda: "packet loss" in gateways.output("cat pings"), 30, "ping ends")
-    assert " 0% packet loss" in gateways.output("cat pings")
+    # The last one may have been on its way when ping was told to end.
+    answered = [int(number) for number in re.findall(r"icmp_seq=(\d+)", gateways.output("cat pings"))]
+    assert answered == list(range(1, len(answered) + 1))
     assert "# mine" in gateways.output("cat /etc/default/bgpsvc")
 
 
