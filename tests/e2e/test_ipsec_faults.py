@@ -287,7 +287,8 @@ def test_rekeying_loses_no_packet(pair: Pair) -> None:
     """Tunnel 1 has IKEv2, tunnel 2 IKEv1; both with lifetimes of seconds since the test before.
 
     In IKEv1 the responder of a quick mode has its new SA after the initiator uses it (RFC 2409 5.5): what is
-    on its way in these milliseconds, tens of them on a busy machine, is lost whatever we do.
+    on its way in these milliseconds is lost whatever we do. A busy machine may make a tenth of a second of
+    them, ten pings each.
     """
     for gateway in (pair.near, pair.far):
         for number in (1, 2):

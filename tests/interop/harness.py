@@ -45,7 +45,7 @@ T2 = dataclasses.replace(
     local_address_v6="fd00:20::1",
 )
 ASKED = ("requested", "pending")
-"""What a wanted refresh is told. It waits where the speaker has yet to say that the session is up."""
+"""What a wanted refresh is told. It may wait, as for the speaker's word that the session is up."""
 E = TypeVar("E", bound=BgpEvent)
 
 
