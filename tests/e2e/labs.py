@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ORDINARY_UID = 54321
 KINDS = ("net", "mnt")
 TUN = Path("/dev/net/tun")
-COVERED = re.compile(r" /(?:var/lib/docker|run/docker)/| /run/netns/(?!other )")
+OF_OTHERS = re.compile(r" /(?:var/lib/docker|run/docker)/| /run/netns/(?!other )")
 """Mounts of others: a container engine's, and names of network namespaces from before /run was covered."""
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
@@ -196,7 +196,7 @@ class Machine:
         # A private namespace hears of no new mounts, but whoever removes the directory under one detaches it
         # in every namespace: an engine does so to a container that ends, of another test as well.
         lines = self._output("cat", "/proc/self/mounts").splitlines()
-        return [line for line in lines if not COVERED.search(line)]
+        return [line for line in lines if not OF_OTHERS.search(line)]
 
     def _output(self, *words: str) -> str:
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=True).stdout
